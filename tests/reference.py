@@ -1,0 +1,99 @@
+"""The formulas once more, as literal float64 loops: what the package's fast code must equal.
+
+Written from the publications, sharing no code with `thermometer`, and slow on purpose.
+"""
+
+import math
+
+
+def nll(probs, labels):
+    return sum(-math.log(row[label]) for row, label in zip(probs, labels, strict=True)) / len(probs)
+
+
+def brier(probs, labels):
+    total = 0.0
+    for row, label in zip(probs, labels, strict=True):
+        for option, p in enumerate(row):
+            total += (p - (1.0 if option == label else 0.0)) ** 2
+    return total / len(probs)
+
+
+def ece(confidence, correct, n_bins):
+    """Bins (lo, hi] with edges k / n_bins; the first one also holds 0."""
+    total = 0.0
+    for b in range(n_bins):
+        rows = [
+            i
+            for i, c in enumerate(confidence)
+            if b / n_bins < c <= (b + 1) / n_bins or (b == 0 and c == 0)
+        ]
+        if rows:
+            mean_confidence = math.fsum(confidence[i] for i in rows) / len(rows)
+            mean_accuracy = sum(correct[i] for i in rows) / len(rows)
+            total += len(rows) / len(confidence) * abs(mean_accuracy - mean_confidence)
+    return total
+
+
+def smooth_ece_at(confidence, correct, bandwidth, n_cells=2000):
+    """Integral of |smoothed residual| by the midpoint rule, reflections summed one by one."""
+    n = len(confidence)
+    total = 0.0
+    for cell in range(n_cells):
+        t = (cell + 0.5) / n_cells
+        smoothed = 0.0
+        for c, y in zip(confidence, correct, strict=True):
+            kernel = 0.0
+            for period in range(-3, 4):
+                for image in (2 * period + c, 2 * period - c):
+                    kernel += math.exp(-0.5 * ((t - image) / bandwidth) ** 2)
+            smoothed += kernel * (c - y)
+        total += abs(smoothed) / (n * bandwidth * math.sqrt(2 * math.pi))
+    return total / n_cells
+
+
+def smooth_ece(confidence, correct, halvings=12, n_cells=500):
+    low, high = 0.0, 1.0
+    for _ in range(halvings):
+        middle = (low + high) / 2
+        if smooth_ece_at(confidence, correct, middle, n_cells) > middle:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def auroc(confidence, correct):
+    wins, pairs = 0.0, 0
+    for a, right in zip(confidence, correct, strict=True):
+        for b, other in zip(confidence, correct, strict=True):
+            if right and not other:
+                pairs += 1
+                wins += 1.0 if a > b else 0.5 if a == b else 0.0
+    return wins / pairs
+
+
+def wilson(right, n, z=1.959963984540054):
+    """Both p with |right / n - p| = z sqrt(p (1 - p) / n), from the quadratic."""
+    a = 1 + z * z / n
+    b = -(2 * right / n + z * z / n)
+    c = (right / n) ** 2
+    root = math.sqrt(b * b - 4 * a * c)
+    return (-b - root) / (2 * a), (-b + root) / (2 * a)
+
+
+def softmax(scores, temperature):
+    largest = max(scores)
+    odds = [math.exp((s - largest) / temperature) for s in scores]
+    return [o / math.fsum(odds) for o in odds]
+
+
+def nll_at(scores, labels, temperature, weights=None):
+    weights = weights or [1.0] * len(labels)
+    total = 0.0
+    for row, label, weight in zip(scores, labels, weights, strict=True):
+        if weight:
+            finite = [s for s in row if s > -math.inf]
+            largest = max(finite)
+            norm = math.log(math.fsum(math.exp((s - largest) / temperature) for s in finite))
+            total += weight * (norm - (row[label] - largest) / temperature)
+    return total / sum(weights)

@@ -1,0 +1,189 @@
+"""The files of a checkpoint: JSON and safetensors, nothing that could run.
+
+`config.json` says what the network is, whose features it reads and whose scores it was trained for;
+`model.safetensors` holds its weights. A folder is written under a temporary name and then renamed.
+checkpoints/README.md documents every key. Nothing here builds the network.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from thermometer import __version__, _checks
+
+FORMAT_VERSION = 1
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+METRICS = "metrics.json"
+TRAINING = "training.yaml"
+CARD = "README.md"
+
+_KEYS = {
+    "format_version": int,
+    "thermometer_version": str,
+    "network": dict,
+    "features": dict,
+    "target": dict,
+    "train_tasks": list,
+    "pooled_temperature": float,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The content of a checkpoint folder.
+
+    Args:
+        network: Fields of `ThermometerConfig`.
+        weights: Its state dict, float32.
+        features: Provenance of the features that the network reads.
+        target: Provenance of the scores that it was trained for.
+        train_tasks: Names of the tasks that it was trained on.
+        pooled_temperature: The one temperature that suited all training tasks together.
+        metrics: Measured quality, any JSON values.
+        training: The resolved configuration that made it, as YAML.
+        card: The model card, as Markdown.
+        pictures: PNG files by name.
+    """
+
+    network: Mapping[str, Any]
+    weights: Mapping[str, torch.Tensor]
+    features: Mapping[str, Any]
+    target: Mapping[str, Any]
+    train_tasks: tuple[str, ...]
+    pooled_temperature: float
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    training: str = ""
+    card: str = ""
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def write(checkpoint: Checkpoint, folder: str | Path) -> None:
+    """Write a checkpoint; an existing checkpoint in that place is replaced as a whole.
+
+    Raises:
+        FileExistsError: If the folder exists and holds something else.
+    """
+    path = Path(folder)
+    if path.exists() and any(path.iterdir()) and not (path / CONFIG).is_file():
+        raise FileExistsError(f"{path} is not empty and holds no checkpoint; choose another folder")
+    config = {
+        "format_version": FORMAT_VERSION,
+        "thermometer_version": __version__,
+        "network": dict(checkpoint.network),
+        "features": dict(checkpoint.features),
+        "target": dict(checkpoint.target),
+        "train_tasks": list(checkpoint.train_tasks),
+        "pooled_temperature": float(checkpoint.pooled_temperature),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    old = temporary.with_suffix(".old")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        _write_json(temporary / CONFIG, config)
+        weights = {k: v.detach().float().cpu().contiguous() for k, v in checkpoint.weights.items()}
+        save_file(weights, temporary / WEIGHTS)
+        _write_json(temporary / METRICS, checkpoint.metrics)
+        (temporary / TRAINING).write_text(checkpoint.training, encoding="utf-8")
+        (temporary / CARD).write_text(checkpoint.card, encoding="utf-8")
+        for name, content in checkpoint.pictures.items():
+            (temporary / name).write_bytes(content)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def read(folder: str | Path) -> Checkpoint:
+    """Read a checkpoint; nothing in it is executed.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: For a missing, unknown or mistyped key, a newer format, or damaged weights. The
+            message names the file and the key.
+    """
+    path = Path(folder)
+    config = _read_config(path / CONFIG)
+    weights_file = path / WEIGHTS
+    if not weights_file.is_file():
+        raise FileNotFoundError(f"{weights_file}: missing from the checkpoint")
+    try:
+        weights = load_file(weights_file)
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{weights_file}: damaged weights ({error})") from error
+    for name, tensor in weights.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"{weights_file}: {name} holds NaN or infinity")
+    metrics = path / METRICS
+    return Checkpoint(
+        network=config["network"],
+        weights=weights,
+        features=config["features"],
+        target=config["target"],
+        train_tasks=tuple(config["train_tasks"]),
+        pooled_temperature=config["pooled_temperature"],
+        metrics=_read_json(metrics) if metrics.is_file() else {},
+        training=_read_text(path / TRAINING),
+        card=_read_text(path / CARD),
+        pictures={file.name: file.read_bytes() for file in sorted(path.glob("*.png"))},
+    )
+
+
+def download(repository: str, revision: str | None = None) -> Path:
+    """Fetch a checkpoint from a hub, only the files of the format; returns its local folder."""
+    from huggingface_hub import snapshot_download
+
+    names = [CONFIG, WEIGHTS, METRICS, TRAINING, CARD]
+    return Path(snapshot_download(repository, revision=revision, allow_patterns=names))
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: missing; {file.parent} is no checkpoint")
+    config = _read_json(file)
+    version = config.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ValueError(
+            f"{file}: written by thermometer {config.get('thermometer_version')} in format "
+            f"{version}; this is {__version__}, which reads up to {FORMAT_VERSION}; upgrade it"
+        )
+    if missing := sorted(set(_KEYS) - set(config)):
+        raise ValueError(f"{file}: missing {', '.join(missing)}")
+    if unknown := sorted(set(config) - set(_KEYS)):
+        raise ValueError(f"{file}: unknown {', '.join(unknown)}")
+    for key, kind in _KEYS.items():
+        if not isinstance(config[key], kind):
+            raise ValueError(f"{file}: expected {key} to be {kind.__name__}, got {config[key]!r}")
+    _checks.number("pooled_temperature", config["pooled_temperature"], strict=True)
+    _checks.strings("train_tasks", config["train_tasks"])
+    return config
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: expected a JSON object, got {type(content).__name__}")
+    return content
+
+
+def _read_text(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.is_file() else ""

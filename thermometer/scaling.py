@@ -1,0 +1,155 @@
+"""Dividing option scores by a temperature, and the temperature that suits labelled scores best.
+
+`scores` are (N, K), unnormalised (logits or log-likelihoods), with ``-inf`` on the right of rows
+that have fewer than K options. Nothing here knows where scores come from, and no network is
+involved: `fit_temperature` is classical temperature scaling, which needs the labels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+
+from thermometer import _checks
+
+MIN_TEMPERATURE = 1e-2
+MAX_TEMPERATURE = 1e2
+
+
+@dataclass(frozen=True, slots=True)
+class TemperatureFit:
+    """The temperature with the least negative log-likelihood.
+
+    Args:
+        temperature: In [0.01, 100].
+        nll: Mean negative log-likelihood at `temperature`, in nats.
+        at_bound: Whether the search ended at 0.01 or 100, where the likelihood still rises: all
+            labels are top options (towards 0), or the scores speak against the labels (towards
+            infinity). The temperature is then a limit of the search, not a property of the data.
+        n: Number of rows that were fitted, those of weight 0 not counted.
+    """
+
+    temperature: float
+    nll: float
+    at_bound: bool
+    n: int
+
+
+def scale_scores(scores: ArrayLike, temperature: ArrayLike) -> NDArray[np.float64]:
+    """Probabilities softmax(scores / temperature), computed in float64 without overflow.
+
+    The order of options never changes: the option with the highest score has the highest
+    probability at every temperature (scores that differ by rounding only may become equal
+    probabilities). A temperature above 1 lowers the confidence, one below 1 raises it.
+
+    Args:
+        scores: (N, K) unnormalised scores; ``-inf`` pads short rows on the right.
+        temperature: One for all rows, or (N,); finite and > 0.
+
+    Returns:
+        (N, K) float64 in [0, 1]; rows sum to one and padding has probability 0.
+
+    Raises:
+        ValueError: If a score is NaN or ``+inf``, a row has fewer than two options, or a
+            temperature is not finite and positive. The message names the row.
+
+    Example:
+        >>> scale_scores([[2.0, 0.0, -np.inf]], 2.0).round(3).tolist()
+        [[0.731, 0.269, 0.0]]
+    """
+    logits = _checks.score_matrix("scores", scores)
+    divisor = _temperatures(temperature, len(logits))
+    with np.errstate(over="ignore"):  # a difference beyond float64 is a probability of 0
+        exponent = (logits - logits.max(axis=1, keepdims=True, initial=-np.inf)) / divisor
+    probs: NDArray[np.float64] = np.exp(exponent)
+    probs /= probs.sum(axis=1, keepdims=True)
+    return probs
+
+
+def fit_temperature(
+    scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+) -> TemperatureFit:
+    """The temperature in [0.01, 100] that minimises the mean negative log-likelihood.
+
+    In the inverse temperature b, the loss mean_i [log sum_k exp(b s_ik) - b s_i,y_i] is convex, and
+    its slope is mean_i [E_b(s_i) - s_i,y_i]: expected score minus the label's score. The slope's
+    only zero is bracketed and found by Brent's method on log b to 1e-10, in float64.
+    There is no learning rate and no starting point (Guo et al. 2017, arXiv 1706.04599, propose
+    the one-parameter model; fitting it by a few gradient steps is known to stop short).
+
+    Args:
+        scores: (N, K) unnormalised scores; ``-inf`` pads short rows on the right.
+        labels: (N,) integers, the index of the right option in each row.
+        weights: (N,) importance of rows, >= 0; equal by default. Whole numbers act as repetitions,
+            so a bootstrap needs no copies.
+
+    Raises:
+        ValueError: If there are no rows (or none with a positive weight), if within every row all
+            options score the same, so that no temperature is best, or if `scores` or `labels` are
+            malformed.
+
+    Example:
+        >>> fit = fit_temperature([[2.0, 0.0]] * 4, [0, 0, 0, 1])  # 3 of 4 right: 2/t = log 3
+        >>> round(fit.temperature, 4), fit.at_bound
+        (1.8205, False)
+    """
+    logits = _checks.score_matrix("scores", scores)
+    n_options = np.isfinite(logits).sum(axis=1)
+    chosen = _checks.label_vector("labels", labels, n_options)
+    share = _weights(weights, len(logits))
+    logits, chosen, share = logits[share > 0], chosen[share > 0], share[share > 0]
+    if not len(logits):
+        raise _checks.fail("scores", "at least one row of positive weight", "none")
+
+    gap = logits - logits.max(axis=1, keepdims=True)  # <= 0, so that exp never overflows
+    finite_gap = np.where(np.isfinite(gap), gap, 0.0)  # padding must not make 0 * -inf
+    if not finite_gap.any():
+        raise _checks.fail("scores", "different for some options", "equal ones in every row")
+    label_gap = float(share @ finite_gap[np.arange(len(gap)), chosen])
+
+    def slope(log_inverse: float) -> float:
+        odds = np.exp(gap * np.exp(log_inverse))
+        expected = np.einsum("nk,nk->n", odds, finite_gap) / odds.sum(axis=1)
+        return float(share @ expected) - label_gap
+
+    log_inverse, at_bound = _root(slope, -np.log(MAX_TEMPERATURE), -np.log(MIN_TEMPERATURE))
+    inverse = float(np.exp(log_inverse))
+    log_norm = np.log(np.exp(gap * inverse).sum(axis=1))
+    loss = max(float(share @ log_norm) - inverse * label_gap, 0.0)
+    return TemperatureFit(1 / inverse, loss, at_bound, len(gap))
+
+
+def _root(slope: Callable[[float], float], low: float, high: float) -> tuple[float, bool]:
+    """Zero of an increasing function in [low, high], or the end nearest to it and True."""
+    if slope(high) <= 0:  # first, since all-right rows far apart have slope 0 at both ends
+        return high, True
+    if slope(low) >= 0:
+        return low, True
+    return float(brentq(slope, low, high, xtol=1e-12, rtol=1e-10)), False
+
+
+def _weights(weights: ArrayLike | None, n: int) -> NDArray[np.float64]:
+    """Row weights that sum to one (or are all 0)."""
+    if weights is None:
+        return np.full(n, 1 / max(n, 1))
+    array = _checks.vector("weights", weights, n)
+    if (array < 0).any():
+        row = int(np.flatnonzero(array < 0)[0])
+        raise _checks.fail("weights", "at least 0", f"{array[row]} at row {row}")
+    return array / (array.sum() or 1.0)
+
+
+def _temperatures(temperature: ArrayLike, n: int) -> NDArray[np.float64]:
+    """Checked temperatures, shaped to divide (N, K) scores."""
+    array = np.asarray(temperature, dtype=np.float64)
+    if array.ndim > 1 or (array.ndim == 1 and len(array) != n):
+        raise _checks.fail(
+            "temperature", f"a number or a vector of length {n}", f"shape {array.shape}"
+        )
+    bad = ~((array > 0) & np.isfinite(array))
+    if bad.any():
+        where = f" at row {int(np.flatnonzero(bad)[0])}" if array.ndim else ""
+        raise _checks.fail("temperature", "finite and > 0", f"{array[bad][0]}{where}")
+    return array.reshape(-1, 1)

@@ -1,0 +1,231 @@
+"""The output table: what a language model said about questions.
+
+Features and scores are separate products, each with its own provenance; `OutputTable.join` puts
+them together by question id. Nothing here runs a model, and `table_files` does the reading.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from thermometer import _checks, table_files
+
+_IDENTITY = ("layer", "num_layers", "position", "template_digest")
+
+
+@dataclass(frozen=True, eq=False)
+class OutputTable:
+    """N questions with what was measured on them, rows in a fixed order.
+
+    Args:
+        ids: (N,) unique question ids.
+        tasks: (N,) task names.
+        labels: (N,) int64 index of the right option; -1 where unknown.
+        scores: (N, K) float64 unnormalised option scores, ``-inf`` to the right of a row with fewer
+            than K options; or `None`.
+        features: (N, D) float32, or `None`.
+        option_mass: (N,) float32 probability of all options together, or `None`.
+        provenance: What made `features` and `scores`: a dict with these keys, each with the dict
+            that `LanguageModel.provenance` returns, or anything that identifies the source.
+        digest: Of the questions' texts and labels; tables of different questions do not join.
+            Empty if unknown.
+
+    Raises:
+        ValueError: For repeated ids, shapes that disagree, NaN or infinite values, or labels out of
+            range. The message names the row.
+
+    Example:
+        >>> scores = [[2.0, 0.0], [1.0, 3.0]]
+        >>> table = OutputTable.from_arrays(["a", "b"], ["t", "t"], [0, 1], scores)
+        >>> len(table), table.task_names
+        (2, ('t',))
+    """
+
+    ids: tuple[str, ...]
+    tasks: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    scores: NDArray[np.float64] | None = None
+    features: NDArray[np.float32] | None = None
+    option_mass: NDArray[np.float32] | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    digest: str = ""
+
+    def __post_init__(self) -> None:
+        size = len(self.ids)
+        if not size:
+            raise _checks.fail("ids", "at least one id", "none")
+        if len(set(self.ids)) < size:
+            repeated, times = Counter(self.ids).most_common(1)[0]
+            raise _checks.fail("ids", "unique", f"{repeated!r} {times} times")
+        for name in ("tasks", "labels", "scores", "features", "option_mass"):
+            values = getattr(self, name)
+            if values is not None and len(values) != size:
+                raise _checks.fail(name, f"of length {size} (as `ids`)", f"length {len(values)}")
+        if self.features is not None:
+            _check_finite("features", self.features, self.ids)
+        if self.scores is not None:
+            object.__setattr__(self, "scores", _checks.score_matrix("scores", self.scores))
+            known = self.labels >= 0
+            _checks.label_vector("labels", self.labels[known], self.n_options[known])
+
+    @classmethod
+    def from_arrays(
+        cls,
+        ids: Iterable[str],
+        tasks: Iterable[str],
+        labels: ArrayLike | None = None,
+        scores: ArrayLike | None = None,
+        features: ArrayLike | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> "OutputTable":
+        """A table from plain arrays, such as scores that an API or another program recorded."""
+        identifiers = _checks.strings("ids", ids)
+        return cls(
+            identifiers,
+            np.array(_checks.strings("tasks", tasks)),
+            np.full(len(identifiers), -1) if labels is None else np.asarray(labels, dtype=np.int64),
+            None if scores is None else np.asarray(scores, dtype=np.float64),
+            None if features is None else np.asarray(features, dtype=np.float32),
+            provenance=dict(provenance or {}),
+        )
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "OutputTable":
+        """Read a finished table.
+
+        Raises:
+            FileNotFoundError: If the folder has no manifest: it is unfinished, or no table.
+            ValueError: If a part is missing, damaged or at odds with the manifest, or a newer
+                version wrote it. The message names the file.
+        """
+        manifest, columns = table_files.read_table(Path(folder))
+        return cls(
+            tuple(columns["id"]),
+            np.array(columns["task"]),
+            columns["label"],
+            columns.get("scores"),
+            columns.get("features"),
+            columns.get("option_mass"),
+            manifest["provenance"],
+            manifest["digest"],
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        width = None if self.features is None else self.features.shape[1]
+        return (
+            f"OutputTable(questions={len(self)}, tasks={len(self.task_names)}, features={width}, "
+            f"scores={self.scores is not None}, labelled={self.labelled})"
+        )
+
+    @property
+    def n_options(self) -> NDArray[np.int64]:
+        """(N,) number of options of each question."""
+        return np.isfinite(self.require("scores")).sum(axis=1)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every row has a label."""
+        return bool((self.labels >= 0).all())
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The tasks, sorted."""
+        return tuple(map(str, np.unique(self.tasks)))
+
+    def require(self, name: str) -> NDArray[Any]:
+        """The column `name`, or a `ValueError` if this table does not have it."""
+        values: NDArray[Any] | None = getattr(self, name)
+        if values is None:
+            raise ValueError(f"Expected a table with {name}, but got {self}")
+        return values
+
+    def select(self, rows: ArrayLike) -> "OutputTable":
+        """The table of some rows, given as a mask or as indices."""
+        index = np.arange(len(self))[np.asarray(rows)]
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in index),
+            tasks=self.tasks[index],
+            labels=self.labels[index],
+            scores=None if self.scores is None else self.scores[index],
+            features=None if self.features is None else self.features[index],
+            option_mass=None if self.option_mass is None else self.option_mass[index],
+        )
+
+    def of_tasks(self, names: Iterable[str]) -> "OutputTable":
+        """The rows of some tasks; an unknown name raises."""
+        wanted = _checks.strings("names", names)
+        if unknown := sorted(set(wanted) - set(self.task_names)):
+            raise _checks.fail("names", "tasks of the table", repr(unknown))
+        return self.select(np.isin(self.tasks, wanted))
+
+    def join(self, scores: "OutputTable") -> "OutputTable":
+        """This table's features with another table's scores, matched by question id.
+
+        Raises:
+            ValueError: If one has questions that the other has not, or the questions' texts or
+                labels differ. The message names some.
+        """
+        if differing := sorted(set(self.ids) ^ set(scores.ids)):
+            raise ValueError(
+                f"Expected tables of the same questions, but {len(differing)} are in one only: "
+                f"{', '.join(differing[:3])}"
+            )
+        place = {identifier: row for row, identifier in enumerate(scores.ids)}
+        other = scores.select([place[identifier] for identifier in self.ids])
+        changed = np.flatnonzero((other.labels != self.labels) | (other.tasks != self.tasks))
+        if len(changed):
+            raise ValueError(f"Expected equal tasks and labels, but {self.ids[changed[0]]} differs")
+        if self.digest and scores.digest and self.digest != scores.digest:
+            raise ValueError(
+                "Expected tables of the same questions, but the texts differ: "
+                f"digest {self.digest} and {scores.digest}"
+            )
+        return replace(
+            self,
+            features=self.require("features"),
+            scores=other.require("scores"),
+            option_mass=other.option_mass,
+            provenance={
+                "features": self.provenance.get("features"),
+                "scores": other.provenance.get("scores"),
+            },
+        )
+
+
+def check_same_features(expected: Mapping[str, Any], got: Mapping[str, Any] | None) -> None:
+    """Raise `ValueError` if features of one provenance cannot stand in for those of another.
+
+    The model is compared by the fingerprint of its weights where both have one, else by name.
+    """
+    if not expected or not got:
+        return  # made outside this package, by somebody who knows what they are
+    by = "fingerprint" if expected.get("fingerprint") and got.get("fingerprint") else "model"
+    if expected.get(by) != got.get(by):
+        raise ValueError(
+            f"Expected features of {expected.get('model')} ({by} {expected.get(by)}), "
+            f"but got features of {got.get('model')} ({by} {got.get(by)})"
+        )
+    for name in _IDENTITY:
+        if name in expected and name in got and expected[name] != got[name]:
+            raise ValueError(
+                f"Expected features with {name}={expected[name]!r}, but got {name}={got[name]!r}"
+            )
+
+
+def _check_finite(name: str, values: NDArray[Any], ids: Sequence[str]) -> None:
+    if values.ndim != 2:
+        raise _checks.fail(name, "a matrix of shape (N, D)", f"shape {values.shape}")
+    bad = ~np.isfinite(values).all(axis=1)
+    if bad.any():
+        raise _checks.fail(
+            name, "finite", f"NaN or infinity for {ids[int(np.flatnonzero(bad)[0])]}"
+        )

@@ -1,0 +1,196 @@
+"""Where tasks come from: JSON lines, a `datasets` repository or folder, or the built-in families.
+
+`load_tasks` is the one way in; what `source` names decides which of the three it is.
+"""
+
+import glob
+import gzip
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from thermometer import _checks
+from thermometer.dataset_tasks import READY, Columns, dataset_tasks
+from thermometer.types import Question, Task, unique_ids
+
+
+@dataclass(frozen=True)
+class TaskSource:
+    """Which tasks to load; the `tasks:` section of a config.
+
+    Args:
+        source: ``generated`` (all built-in families) or ``generated:FAMILY``; a ``.jsonl`` or
+            ``.jsonl.gz`` file, a folder of such files or a glob pattern; the name of a ready-mapped
+            data set (mmlu, arc, openbookqa, commonsense_qa, boolq); or, with `columns`, the id or
+            folder of any other data set.
+        names: Keep only tasks whose name matches one of these patterns (``mmlu/*``).
+        exclude: Then drop those that match one of these.
+        limit: Largest number of questions per task, sampled by `seed`, order kept.
+        seed: For `limit` and for generated tasks.
+        split: Keep only questions of this split. For data sets: the split to load.
+        demonstrations: The split that few-shot demonstrations come from; they are never scored.
+        columns: How to read a data set that is not ready-mapped.
+    """
+
+    source: str
+    names: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    limit: int | None = None
+    seed: int = 0
+    split: str | None = None
+    demonstrations: str | None = None
+    columns: Columns | None = None
+
+
+def load_tasks(source: str | Path | TaskSource, **options: Any) -> list[Task]:
+    """Load tasks, sorted by name.
+
+    Args:
+        source: See `TaskSource`; with a string or path the other fields are `options`.
+        **options: Fields of `TaskSource`.
+
+    Raises:
+        FileNotFoundError: If a path or pattern matches nothing.
+        ValueError: For a malformed row (the message names file and line), repeated ids, or no task
+            left.
+
+    Example:
+        >>> tasks = load_tasks("generated:arithmetic", limit=80)
+        >>> {len(task) for task in tasks}
+        {80}
+    """
+    if isinstance(source, TaskSource):
+        chosen = replace(source, **options)
+    else:
+        chosen = TaskSource(str(source), **options)
+    tasks = [task for task in _load(chosen) if _wanted(task.name, chosen)]
+    if not tasks:
+        raise _checks.fail("source", "a source with at least one wanted task", repr(chosen))
+    unique_ids([question for task in tasks for question in task.questions], chosen.source)
+    if chosen.limit is not None:
+        limit = _checks.integer("limit", chosen.limit)
+        tasks = [_sample(task, limit, chosen.seed) for task in tasks]
+    return sorted(tasks, key=lambda task: task.name)
+
+
+def load_task(source: str | Path | TaskSource, **options: Any) -> Task:
+    """The one task of a source; as `load_tasks`, but several tasks raise `ValueError`."""
+    tasks = load_tasks(source, **options)
+    if len(tasks) > 1:
+        names = ", ".join(task.name for task in tasks[:5])
+        raise _checks.fail("source", "one task (choose with `names`)", f"{len(tasks)}: {names}…")
+    return tasks[0]
+
+
+def question_row(question: Question, task: str) -> dict[str, Any]:
+    """A question as a row of the JSON lines format; what is `None` is left out."""
+    row = {
+        "id": question.id,
+        "task": task,
+        "question": question.text,
+        "context": question.context,
+        "choices": list(question.options),
+        "answer": question.answer,
+    }
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _load(chosen: TaskSource) -> list[Task]:
+    kind, _, family = chosen.source.partition(":")
+    if kind == "generated":
+        from thermometer.families import generate_tasks
+
+        size = 100 if chosen.limit is None else chosen.limit
+        return generate_tasks([family] if family else None, n_questions=size, seed=chosen.seed)
+    if chosen.columns is not None or chosen.source in READY:
+        return dataset_tasks(chosen.source, chosen.columns, chosen.split, chosen.demonstrations)
+    return _read_files(_files(chosen.source), chosen)
+
+
+def _wanted(name: str, chosen: TaskSource) -> bool:
+    if any(fnmatchcase(name, pattern) for pattern in chosen.exclude):
+        return False
+    return chosen.names is None or any(fnmatchcase(name, pattern) for pattern in chosen.names)
+
+
+def _sample(task: Task, limit: int, seed: int) -> Task:
+    if len(task) <= limit:
+        return task
+    rows = sorted(random.Random(f"{seed}/{task.name}").sample(range(len(task)), limit))
+    return replace(task, questions=tuple(task.questions[row] for row in rows))
+
+
+def _files(source: str) -> list[Path]:
+    path = Path(source)
+    if path.is_dir():
+        found = [p for p in path.iterdir() if p.name.endswith((".jsonl", ".jsonl.gz"))]
+    elif path.is_file():
+        found = [path]
+    else:
+        found = [Path(p) for p in glob.glob(source)]
+    if not found:
+        ready = ", ".join(sorted(READY))
+        raise FileNotFoundError(
+            f"Expected `source` to be 'generated', a .jsonl or .jsonl.gz file, a folder or pattern "
+            f"of them, or one of {ready}, but nothing was found at {source!r}"
+        )
+    return sorted(found)
+
+
+def _read_files(files: Sequence[Path], chosen: TaskSource) -> list[Task]:
+    questions: dict[str, list[Question]] = {}
+    demonstrations: dict[str, list[Question]] = {}
+    for file in files:
+        for name, split, question in _rows(file):
+            if chosen.demonstrations is not None and split == chosen.demonstrations:
+                demonstrations.setdefault(name, []).append(question)
+            elif chosen.split is None or split == chosen.split:
+                questions.setdefault(name, []).append(question)
+    return [
+        Task(name, tuple(items), tuple(demonstrations.get(name, ())))
+        for name, items in questions.items()
+    ]
+
+
+def _rows(file: Path) -> Iterator[tuple[str, str | None, Question]]:
+    default = file.name.removesuffix(".gz").removesuffix(".jsonl")
+    open_text = gzip.open if file.suffix == ".gz" else open
+    with open_text(file, "rt", encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            where = f"{file}, line {number}"
+            try:
+                row = json.loads(line)
+                yield _parse(row, default, number)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{where}: not JSON ({error})") from error
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{where}: {error}") from error
+
+
+def _parse(row: Any, default_task: str, number: int) -> tuple[str, str | None, Question]:
+    if not isinstance(row, dict):
+        raise _checks.fail("row", "a JSON object", type(row).__name__)
+    if "choices" not in row:
+        kind = "a free-form row" if "answers" in row else f"fields {sorted(row)}"
+        raise _checks.fail("row", "multiple choice, with `choices`", kind)
+    text = row.get("question")
+    if not isinstance(text, str):
+        raise _checks.fail("question", "a string", repr(text))
+    answer = row.get("answer")
+    if answer is not None:
+        answer = _checks.integer("answer", answer, minimum=0)
+    task = str(row.get("task") or default_task)
+    question = Question(
+        str(row.get("id") or f"{task}/{number}"),
+        text,
+        _checks.strings("choices", row["choices"]),
+        answer,
+        row.get("context"),
+    )
+    return task, row.get("split"), question

@@ -1,0 +1,145 @@
+r"""How a question becomes the prompt and the option texts whose likelihood is measured.
+
+Two styles. `letter` shows the options and asks for a letter, in the wording of the Thermometer
+paper. `cloze` hides them and asks how likely each option's own text is as the continuation.
+Nothing here knows about tokens; `tokenization` turns a `Prompt` into ids.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from string import ascii_uppercase
+from typing import Literal
+
+from thermometer import _checks
+from thermometer.types import Question, Task
+
+Style = Literal["letter", "cloze"]
+Norm = Literal["none", "char", "byte", "token", "unconditional"]
+
+_WORDING = 1
+"""Raised whenever a rendered text changes, so that `Template.digest` changes with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A rendered question.
+
+    Args:
+        id: Of the question.
+        text: What the model reads, without special tokens.
+        options: Continuations of `text`, each with its leading blank if it needs one. Empty for a
+            prompt that is only read, not answered.
+        chat: Whether `text` is the content of a user's message, to be wrapped by the tokenizer's
+            chat template.
+    """
+
+    id: str
+    text: str
+    options: tuple[str, ...] = ()
+    chat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    r"""Renders questions, and says how option scores are made comparable.
+
+    Args:
+        style: `letter` or `cloze`, see the module.
+        norm: What an option's log-likelihood is divided by (`char`acters, UTF-8 `byte`s, `token`s)
+            or compared with (`unconditional`: its log-likelihood after the bare word "Answer:"
+            is subtracted). Only for `cloze`: letters are all alike.
+        shots: Number of the task's demonstrations to show before each question.
+        chat: Wrap the prompt as a user's message by the tokenizer's chat template.
+        task_name: Whether a `letter` prompt begins with the name of the task, as in the paper.
+
+    Raises:
+        ValueError: For an unknown style or norm, a negative `shots`, or a norm with `letter`.
+
+    Example:
+        >>> question = Question("q1", "Capital of France?", ("Paris", "Rome"))
+        >>> Template("cloze").render(question)
+        Prompt(id='q1', text='Question: Capital of France?\nAnswer:', options=(' Paris', ' Rome'), \
+chat=False)
+    """
+
+    style: Style = "letter"
+    norm: Norm = "none"
+    shots: int = 0
+    chat: bool = False
+    task_name: bool = True
+
+    def __post_init__(self) -> None:
+        _checks.one_of("style", self.style, ("letter", "cloze"))
+        _checks.one_of("norm", self.norm, ("none", "char", "byte", "token", "unconditional"))
+        _checks.integer("shots", self.shots, minimum=0)
+        if self.style == "letter" and self.norm != "none":
+            raise _checks.fail("norm", "'none' for the letter style", repr(self.norm))
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything that decides the rendered text and the normalisation."""
+        payload = json.dumps({"wording": _WORDING, **asdict(self)}, sort_keys=True)
+        return hashlib.sha256(payload.encode()).hexdigest()[:16]
+
+    def render(
+        self, question: Question, task: str = "", demonstrations: Sequence[Question] = ()
+    ) -> Prompt:
+        """The prompt of one question, after `shots` of the `demonstrations`.
+
+        Raises:
+            ValueError: If there are fewer demonstrations than `shots`, or too many options for
+                letters.
+        """
+        if len(demonstrations) < self.shots:
+            raise _checks.fail(
+                "demonstrations",
+                f"at least {self.shots} answered questions",
+                f"{len(demonstrations)} for question {question.id}",
+            )
+        name = task if self.task_name else ""
+        shots = [self._demonstrate(shot, name) for shot in demonstrations[: self.shots]]
+        return Prompt(
+            question.id,
+            "\n\n".join([*shots, self._body(question, name)]),
+            # After a chat header the reply starts at once; after "Answer:" it starts with a blank.
+            tuple(text if self.chat else f" {text}" for text in self._continuations(question)),
+            self.chat,
+        )
+
+    def render_task(self, task: Task) -> list[Prompt]:
+        """The prompts of a task's questions, in order."""
+        return [self.render(q, task.name, task.demonstrations) for q in task.questions]
+
+    def _demonstrate(self, shot: Question, name: str) -> str:
+        assert shot.answer is not None  # a Task refuses unanswered demonstrations
+        return f"{self._body(shot, name)} {self._continuations(shot)[shot.answer]}"
+
+    def _continuations(self, question: Question) -> tuple[str, ...]:
+        if self.style == "cloze":
+            return question.options
+        return tuple(_letters(question))
+
+    def _body(self, question: Question, name: str) -> str:
+        if self.style == "cloze":
+            context = f"{question.context}\n" if question.context else ""
+            return f"{context}Question: {question.text}\nAnswer:"
+        letters = _letters(question)
+        lines = [name] if name else []
+        lines.append(f"Choose {', '.join(letters[:-1])}, or {letters[-1]}.")
+        if question.context:
+            lines.append(f"Context:{question.context}.")
+        lines.append(f"Question:{question.text}.")
+        lines += [f"{a}. {option}." for a, option in zip(letters, question.options, strict=True)]
+        return " \n".join([*lines, "Answer:"])
+
+
+def _letters(question: Question) -> str:
+    if len(question.options) > len(ascii_uppercase):
+        raise _checks.fail(
+            "options",
+            f"at most {len(ascii_uppercase)} for the letter style",
+            f"{len(question.options)} in question {question.id}",
+        )
+    return ascii_uppercase[: len(question.options)]

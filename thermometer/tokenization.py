@@ -1,0 +1,191 @@
+"""Prompts as token trees: a prefix that is read once and one branch for each option.
+
+An option's tokens come from tokenising prompt and option *together* and cutting off what they
+share, because " A", "A" and the "A" after a line break are different tokens, and because some
+tokenizers merge the end of the prompt with the beginning of the option. Nothing here runs a model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from thermometer import _checks
+from thermometer.templates import Norm, Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTree:
+    """The tokens of one prompt.
+
+    Args:
+        id: Of the question.
+        prefix: Ids of the prompt up to where the branches leave it, special tokens included.
+        branches: For each option the ids that follow `prefix`; empty if none is scored.
+        tail: The rest of the prompt's own ids after `prefix`. Only where the tokenizer merges the
+            end of the prompt with an option is it not empty.
+        divisors: What each option's log-likelihood is divided by.
+        prior: For the `unconditional` norm: the same options after the bare word "Answer:".
+    """
+
+    id: str
+    prefix: tuple[int, ...]
+    branches: tuple[tuple[int, ...], ...] = ()
+    tail: tuple[int, ...] = ()
+    divisors: tuple[int, ...] = ()
+    prior: "TokenTree | None" = None
+
+    @property
+    def n_prompt_tokens(self) -> int:
+        """Number of tokens of the prompt itself."""
+        return len(self.prefix) + len(self.tail)
+
+    @property
+    def depth(self) -> int:
+        """Positions that the longest path needs; the last token of a branch is only predicted."""
+        longest = max((len(branch) - 1 for branch in self.branches), default=0)
+        return len(self.prefix) + max(longest, len(self.tail))
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of tokens that a forward pass over the whole tree computes."""
+        return self.n_prompt_tokens + sum(len(branch) - 1 for branch in self.branches)
+
+
+def encode_prompts(
+    tokenizer: Any, prompts: Sequence[Prompt], norm: Norm = "none", max_length: int | None = None
+) -> list[TokenTree]:
+    """Token trees of prompts, in order.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        prompts: Rendered questions.
+        norm: Fills `TokenTree.divisors`; `none` and `unconditional` divide by 1.
+        max_length: The model's context; `None` if it has no limit.
+
+    Raises:
+        ValueError: If a prompt is longer than the context, an option has no token of its own, or
+            two options of a question have the same tokens. The message names the question.
+    """
+    texts = [_with_chat(tokenizer, prompt) if prompt.chat else prompt.text for prompt in prompts]
+    start = _start_tokens(tokenizer)
+    encoded = _ids(tokenizer, texts)
+    flat = [text + option for text, p in zip(texts, prompts, strict=True) for option in p.options]
+    joined = iter(_ids(tokenizer, flat))
+    priors: list[TokenTree | None] = [None] * len(prompts)
+    if norm == "unconditional":
+        priors[:] = encode_prompts(
+            tokenizer, [replace(p, text="Answer:", chat=False) for p in prompts]
+        )
+    trees = []
+    for prompt, own, prior in zip(prompts, encoded, priors, strict=True):
+        wholes = [next(joined) for _ in prompt.options]
+        shared = min([_shared_length(own, whole) for whole in wholes], default=len(own))
+        branches = tuple(tuple(whole[shared:]) for whole in wholes)
+        _check_branches(prompt, branches)
+        # A chat template writes its own BOS, and so may a prompt that somebody rendered before.
+        begins = prompt.chat or own[: len(start)] == start
+        tree = TokenTree(
+            prompt.id,
+            (*([] if begins else start), *own[:shared]),
+            branches,
+            tuple(own[shared:]),
+            _divisors(prompt, branches, norm),
+            prior,
+        )
+        if not tree.prefix:
+            raise _checks.fail("prompt", "at least one token long", f"{prompt.text!r}")
+        if max_length is not None and tree.depth > max_length:
+            raise _too_long(prompt, tree.depth, max_length)
+        trees.append(tree)
+    return trees
+
+
+def encode_for_decoder(
+    tokenizer: Any, prompts: Sequence[Prompt], max_length: int | None = None
+) -> list[TokenTree]:
+    """Token trees for an encoder-decoder: the encoder reads prompts, the decoder says branches.
+
+    Only the first decoder step is run, so each option must be a single token.
+
+    Raises:
+        ValueError: As `encode_prompts`, and if an option has more than one token.
+    """
+    trees = []
+    for prompt in prompts:
+        prefix = tuple(tokenizer(prompt.text, verbose=False)["input_ids"])
+        branches = tuple(tuple(ids) for ids in _ids(tokenizer, [o.strip() for o in prompt.options]))
+        _check_branches(prompt, branches)
+        if any(len(branch) > 1 for branch in branches):
+            raise _checks.fail(
+                "options",
+                "single tokens for an encoder-decoder model (use the letter style)",
+                f"{prompt.options} in question {prompt.id}",
+            )
+        if max_length is not None and len(prefix) > max_length:
+            raise _too_long(prompt, len(prefix), max_length)
+        trees.append(TokenTree(prompt.id, prefix, branches, (), (1,) * len(branches)))
+    return trees
+
+
+def _too_long(prompt: Prompt, length: int, max_length: int) -> ValueError:
+    return _checks.fail(
+        "prompt",
+        f"at most {max_length} tokens long (the model's context)",
+        f"{length} tokens for question {prompt.id}",
+    )
+
+
+def _ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    if not texts:
+        return []
+    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return ids
+
+
+def _with_chat(tokenizer: Any, prompt: Prompt) -> str:
+    if not getattr(tokenizer, "chat_template", None):
+        raise _checks.fail("chat", "False for a tokenizer without a chat template", "True")
+    text: str = tokenizer.apply_chat_template(
+        [{"role": "user", "content": prompt.text}], tokenize=False, add_generation_prompt=True
+    )
+    return text
+
+
+def _start_tokens(tokenizer: Any) -> list[int]:
+    """What the tokenizer puts before every text, usually one BOS or nothing."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    full = tokenizer("a", add_special_tokens=True)["input_ids"]
+    for length in range(len(full) - len(bare) + 1):
+        if full[length : length + len(bare)] == bare:
+            return list(full[:length])
+    return []
+
+
+def _shared_length(own: Sequence[int], whole: Sequence[int]) -> int:
+    for position, (a, b) in enumerate(zip(own, whole, strict=False)):
+        if a != b:
+            return position
+    return min(len(own), len(whole))
+
+
+def _check_branches(prompt: Prompt, branches: tuple[tuple[int, ...], ...]) -> None:
+    for option, branch in zip(prompt.options, branches, strict=True):
+        if not branch:
+            raise _checks.fail(
+                "options", "texts with tokens of their own", f"{option!r} in question {prompt.id}"
+            )
+    if len(set(branches)) < len(branches):
+        raise _checks.fail(
+            "options", "texts with different tokens", f"{prompt.options} in question {prompt.id}"
+        )
+
+
+def _divisors(prompt: Prompt, branches: tuple[tuple[int, ...], ...], norm: Norm) -> tuple[int, ...]:
+    texts = [option.strip() for option in prompt.options]
+    if norm == "char":
+        return tuple(len(text) for text in texts)
+    if norm == "byte":
+        return tuple(len(text.encode()) for text in texts)
+    if norm == "token":
+        return tuple(len(branch) for branch in branches)
+    return (1,) * len(branches)

@@ -1,0 +1,159 @@
+"""What travels through the package: questions, tasks and calibrated results.
+
+All are frozen and validated when made, so that whoever receives one need not check it again.
+Nothing here knows about tokenizers, models or files.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thermometer import _checks
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A multiple-choice question.
+
+    Args:
+        id: Unique among all questions that are used together; tables are joined by it.
+        text: The wording, without option letters or "Question:" frames.
+        options: At least two different texts.
+        answer: Index of the right option, or `None` where nobody has labelled it.
+        context: A passage that the question is about.
+
+    Raises:
+        ValueError: For an empty id or text, fewer than two options, equal options, or an `answer`
+            that is not an index of `options`. The message names the question.
+
+    Example:
+        >>> Question("q1", "Capital of France?", ("Paris", "Rome"), answer=0).options[0]
+        'Paris'
+    """
+
+    id: str
+    text: str
+    options: tuple[str, ...]
+    answer: int | None = None
+    context: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            raise _checks.fail("id", "a non-empty string", repr(self.id))
+        if not self.text.strip():
+            raise _checks.fail("text", "a non-empty string", f"{self.text!r} in question {self.id}")
+        object.__setattr__(self, "options", _checks.strings("options", self.options))
+        if len(self.options) < 2:
+            raise _checks.fail(
+                "options", "at least two texts", f"{len(self.options)} in question {self.id}"
+            )
+        if any(not option.strip() for option in self.options):
+            raise _checks.fail("options", "non-empty texts", f"{self.options} in {self.id}")
+        if len(set(self.options)) < len(self.options):
+            raise _checks.fail("options", "different texts", f"{self.options} in {self.id}")
+        if self.answer is not None and not 0 <= self.answer < len(self.options):
+            raise _checks.fail(
+                "answer",
+                f"an index in [0, {len(self.options)})",
+                f"{self.answer} in question {self.id}",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Questions of one kind; the unit that is left out when measuring on unseen tasks.
+
+    Args:
+        name: Unique among the tasks that are used together.
+        questions: At least one; their ids are unique.
+        demonstrations: Answered questions to show before each prompt (few-shot). They are never
+            scored.
+
+    Raises:
+        ValueError: For an empty name or task, repeated ids, or a demonstration without an answer.
+
+    Example:
+        >>> capitals = Task("capitals", (Question("q1", "Capital of France?", ("Paris", "Rome")),))
+        >>> len(capitals), capitals.labelled
+        (1, False)
+    """
+
+    name: str
+    questions: tuple[Question, ...]
+    demonstrations: tuple[Question, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise _checks.fail("name", "a non-empty string", repr(self.name))
+        object.__setattr__(self, "questions", tuple(self.questions))
+        object.__setattr__(self, "demonstrations", tuple(self.demonstrations))
+        if not self.questions:
+            raise _checks.fail("questions", "at least one question", f"none in task {self.name!r}")
+        unique_ids(self.questions, f"task {self.name!r}")
+        for demonstration in self.demonstrations:
+            if demonstration.answer is None:
+                raise _checks.fail(
+                    "demonstrations", "answered questions", f"no answer in {demonstration.id}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every question has an answer."""
+        return all(question.answer is not None for question in self.questions)
+
+
+def unique_ids(questions: Sequence[Question], where: str) -> None:
+    """Raise `ValueError` naming the first id that stands twice."""
+    seen: set[str] = set()
+    for question in questions:
+        if question.id in seen:
+            raise _checks.fail("id", "unique", f"{question.id!r} twice in {where}")
+        seen.add(question.id)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Temperatures and, where scores were given, calibrated probabilities, in input order.
+
+    Args:
+        ids: (N,) question ids.
+        temperature: (N,) float64, one per sample, > 0.
+        task_temperature: One for the whole set: the harmonic mean of `temperature`, which is the
+            arithmetic mean of the inverse temperatures that multiply the scores.
+        probs: (N, K) float64, softmax(scores / temperature); 0 where a row has fewer than K
+            options. `None` if no scores were given.
+        warnings: What the user should know before trusting the result.
+
+    `n_prompts` is the number of unlabelled prompts behind `task_temperature`.
+    """
+
+    ids: tuple[str, ...]
+    temperature: NDArray[np.float64]
+    task_temperature: float
+    probs: NDArray[np.float64] | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def n_prompts(self) -> int:
+        """Number of prompts over which `task_temperature` is a mean."""
+        return len(self.temperature)
+
+    @property
+    def prediction(self) -> NDArray[np.int64]:
+        """(N,) index of the most probable option."""
+        return np.argmax(self._require_probs(), axis=1)
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """(N,) probability of the most probable option."""
+        return np.max(self._require_probs(), axis=1)
+
+    def _require_probs(self) -> NDArray[np.float64]:
+        if self.probs is None:
+            raise ValueError("Expected `scores` to have been given to calibrate, but got none")
+        return self.probs

@@ -14,6 +14,7 @@ from torchmetrics.functional.classification import binary_calibration_error
 
 from thermometer import metrics
 from thermometer.scaling import scale_scores
+from thermometer.smooth_calibration import residual_density, smooth_ece_of
 
 outcomes = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40)
 
@@ -153,6 +154,17 @@ def test_smooth_ece_at_the_ends():
     assert metrics.smooth_ece([0.999], [1]) == pytest.approx(0.001)
 
 
+def test_smooth_ece_of_many_resamples_equals_one_by_one():
+    confidence, correct = simulate(0, 600, "wave")
+    correct = correct.astype(float)
+    parts = [slice(0, 200), slice(200, 600)]
+    density = np.array([residual_density(confidence[p], correct[p]) for p in parts])
+    counts, sizes = np.array([[1.0, 1.0], [3.0, 0.0], [0.0, 1.0]]), np.array([200.0, 400.0])
+    ours = smooth_ece_of(counts @ density / (counts @ sizes)[:, None])
+    alone = [metrics.smooth_ece(confidence[p], correct[p]) for p in (slice(0, 600), *parts)]
+    assert ours == pytest.approx(alone, abs=2e-4)
+
+
 def test_smooth_ece_of_a_million_is_fast():
     confidence, correct = simulate(4, 1_000_000, "wave")
     start = time.perf_counter()
@@ -269,71 +281,6 @@ def test_oracle_gap():
     assert math.isnan(metrics.oracle_gap_closed(0.8, 0.8, 0.8))
     with pytest.raises(ValueError, match="nll_method"):
         metrics.oracle_gap_closed(math.nan, 1.3, 0.8)
-
-
-def test_bootstrap_covers_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    covered = 0
-    for seed in range(200):
-        interval = metrics.bootstrap(np.mean, rng.normal(size=60), n_resamples=300, seed=seed)
-        covered += interval.low <= 0 <= interval.high
-    assert 0.90 <= covered / 200 <= 0.98  # 0.95 within 3 standard errors (0.015), less small-n loss
-
-
-def test_bootstrap_of_a_difference_is_paired():
-    rng = np.random.default_rng(0)
-    shared = rng.normal(size=100) * 10
-    first, second = shared + 1 + rng.normal(size=100) * 0.1, shared
-    interval = metrics.bootstrap(lambda a, b: a.mean() - b.mean(), first, second)
-    assert interval.estimate == pytest.approx(1, abs=0.05)
-    assert interval.high - interval.low < 0.1  # unpaired it would be about 5
-
-
-def test_bootstrap_of_groups_draws_whole_groups():
-    groups = np.repeat(["a", "b", "c", "d", "e", "f", "g", "h"], 50)
-    values = np.repeat(np.arange(8.0), 50)
-
-    def one_size(x):
-        assert (np.unique(x, return_counts=True)[1] % 50 == 0).all()
-        return x.mean()
-
-    shuffle = np.random.default_rng(0).permutation(400)
-    clustered = metrics.bootstrap(one_size, values[shuffle], groups=groups[shuffle])
-    of_rows = metrics.bootstrap(np.mean, values)
-    assert clustered.high - clustered.low > 4 * (of_rows.high - of_rows.low)  # root of 50 is 7
-
-
-def test_bootstrap_edge_cases():
-    one = metrics.bootstrap(np.mean, [3.0])
-    assert one.estimate == 3
-    assert math.isnan(one.low)
-    assert math.isnan(one.high)
-    assert math.isnan(metrics.bootstrap(np.mean, [3.0, 4.0], groups=["x", "x"]).low)
-    undefined = metrics.bootstrap(metrics.auroc, [0.5, 0.6, 0.7], [1, 1, 1])
-    assert math.isnan(undefined.estimate)
-    few = metrics.bootstrap(metrics.auroc, [0.5, 0.6, 0.7], [1, 0, 1])  # many one-sided resamples
-    assert 0 <= few.low <= few.high <= 1
-    same = metrics.bootstrap(np.mean, np.sqrt(np.arange(90.0)), seed=3)
-    assert same == metrics.bootstrap(np.mean, np.sqrt(np.arange(90.0)), seed=3)
-    assert same != metrics.bootstrap(np.mean, np.sqrt(np.arange(90.0)), seed=4)
-    narrow = metrics.bootstrap(np.mean, np.sqrt(np.arange(90.0)), seed=3, level=0.5)
-    assert same.low < narrow.low < narrow.high < same.high
-
-
-@pytest.mark.parametrize(
-    ("arrays", "options", "message"),
-    [
-        ([], {}, "at least one array"),
-        ([[]], {}, "at least one row"),
-        ([[1, 2], [1]], {}, "length 2"),
-        ([[1, 2]], {"level": 1.0}, "level"),
-        ([[1, 2]], {"n_resamples": 0}, "n_resamples"),
-        ([[1, 2]], {"groups": [1]}, "groups"),
-    ],
-)
-def test_bootstrap_refuses(arrays, options, message):
-    with pytest.raises(ValueError, match=message):
-        metrics.bootstrap(np.mean, *arrays, **options)
 
 
 def test_arguments_are_not_changed():

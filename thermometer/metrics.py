@@ -6,21 +6,17 @@ what a task or a model is, or draws. An empty input, NaN, or a value out of rang
 names the row; a quantity that its data leave undefined is NaN, and its docstring says when.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.fft import dct, idct
-from scipy.optimize import brentq
 from scipy.stats import rankdata
 
 from thermometer import _checks
+from thermometer.smooth_calibration import smooth_ece as smooth_ece
 
 Vector = NDArray[np.float64]
 _SMALLEST = float(np.finfo(np.float64).tiny)
-_GRID = 1 << 14  # cells of [0, 1] on which smooth_ece convolves
 _DRAWS = 1 << 21  # random numbers held at a time by calibration_floor
 
 
@@ -29,15 +25,6 @@ class TopLabel(NamedTuple):
 
     confidence: Vector
     correct: Vector
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A statistic of the data and the bounds that its resamples give."""
-
-    estimate: float
-    low: float
-    high: float
 
 
 def top_label(probs: ArrayLike, labels: ArrayLike) -> TopLabel:
@@ -163,56 +150,6 @@ def expected_calibration_error(
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def smooth_ece(confidence: ArrayLike, correct: ArrayLike, bandwidth: float | None = None) -> float:
-    """Smooth calibration error, which needs no bins; in [0, 1].
-
-    With r_s(t) = 1/N sum_i K_s(t, c_i) (c_i - y_i), where K_s is the Gaussian of standard deviation
-    s reflected at 0 and 1, the error at bandwidth s is the integral of |r_s| over [0, 1]. It falls
-    as s grows, so exactly one s equals its own error, and that s is the result (Blasiok and
-    Nakkiran 2024, arXiv 2309.12236).
-
-    Residuals are shared linearly among the points of a grid of 16,384 cells. On it a reflected
-    Gaussian is a product in cosine space, which makes every bandwidth one fast cosine transform.
-    More exact than relplot, the authors' code: there the bandwidth comes from ten bisections (a
-    resolution of 1e-3) and the error at their *upper* end is returned, which is low by up to 1e-3;
-    the kernel is cut at a distance of 1/2 instead of reflected without end; and the integral runs
-    over some 200 points. Here the equation is solved by Brent's method to 1e-9. The grid matters
-    only for errors near its cell, 6e-5: below, opposite residuals within one cell cancel.
-
-    Args:
-        confidence: (N,) probabilities of the chosen options, in [0, 1].
-        correct: (N,) booleans, or zeros and ones.
-        bandwidth: Standard deviation s > 0 to use instead of the fixed point.
-
-    Raises:
-        ValueError: If N is 0 or the lengths differ, or a value is NaN or out of range.
-
-    Example:
-        >>> round(smooth_ece([0.9, 0.9, 0.9, 0.9], [1, 1, 0, 0]), 4)  # one confidence: the gap
-        0.4
-    """
-    confidence, correct = _outcomes(confidence, correct)
-    residual = (confidence - correct) / len(confidence)
-    position = confidence * _GRID
-    left = np.minimum(position.astype(np.int64), _GRID - 1)
-    on_right = residual * (position - left)
-    density = np.bincount(left, residual - on_right, _GRID + 1)
-    density += np.bincount(left + 1, on_right, _GRID + 1)
-    density *= _GRID
-    density[[0, -1]] *= 2  # half cells at the ends
-    spectrum = dct(density, type=1)
-    frequency = np.pi * np.arange(_GRID + 1)
-
-    def error_at(s: float) -> float:
-        smoothed = np.abs(idct(spectrum * np.exp(-0.5 * (frequency * s) ** 2), type=1))
-        return float(smoothed.sum() - (smoothed[0] + smoothed[-1]) / 2) / _GRID
-
-    if bandwidth is not None:
-        return error_at(_checks.number("bandwidth", bandwidth, strict=True))
-    # Positive or zero at 0; negative at 2, since no error exceeds 1.
-    return min(float(brentq(lambda s: error_at(s) - s, 0.0, 2.0, xtol=1e-9)), 1.0)
-
-
 def auroc(confidence: ArrayLike, correct: ArrayLike) -> float:
     """Probability that a right answer has more confidence than a wrong one, ties counting half.
 
@@ -298,80 +235,6 @@ def oracle_gap_closed(nll_method: float, nll_baseline: float, nll_topline: float
     if baseline <= topline:
         return float("nan")
     return (baseline - method) / (baseline - topline)
-
-
-def bootstrap(
-    statistic: Callable[..., float],
-    *arrays: ArrayLike,
-    n_resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-    groups: ArrayLike | None = None,
-) -> Interval:
-    """Percentile interval of a statistic, from resampled rows (Efron 1979).
-
-    Rows of all `arrays` are drawn together, so that a difference of two methods is paired:
-    ``bootstrap(lambda p, q, y: nll(p, y) - nll(q, y), probs_a, probs_b, labels)``. For a mean of
-    per-task numbers pass those numbers, one row per task; for a pooled statistic whose rows belong
-    to tasks pass `groups`, and whole tasks are drawn.
-
-    The interval describes what resampling gives. An ECE is larger on resamples than on the data,
-    its bias being positive, so its interval sits high and may miss the estimate.
-
-    Args:
-        statistic: Called with one array per item of `arrays`, returns a number.
-        *arrays: At least one array, all with N rows.
-        n_resamples: Number of resamples. Those on which the statistic is NaN are left out.
-        seed: Equal seeds give equal intervals.
-        level: Coverage aimed at, in (0, 1).
-        groups: (N,) group of every row, of any type that sorts.
-
-    Returns:
-        The statistic on the data, and the bounds. These are NaN if the estimate is, or if there is
-        only one row or group, which says nothing about the spread.
-
-    Raises:
-        ValueError: If N is 0 or the lengths differ, or a number is out of range.
-
-    Example:
-        >>> interval = bootstrap(signed_gap, [0.9, 0.8, 0.7, 0.6], [1, 1, 0, 1], seed=1)
-        >>> interval.low <= interval.estimate <= interval.high
-        True
-    """
-    columns = [np.asarray(array) for array in arrays]
-    if not columns or any(column.ndim == 0 for column in columns) or not len(columns[0]):
-        raise _checks.fail("arrays", "at least one array of at least one row", "none")
-    n = len(columns[0])
-    if any(len(column) != n for column in columns):
-        raise _checks.fail("arrays", f"all of length {n}", f"{[len(c) for c in columns]}")
-    n_resamples = _checks.integer("n_resamples", n_resamples)
-    tail = (1 - _checks.number("level", level, maximum=1 - 1e-9, strict=True)) / 2
-    rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
-    members = None if groups is None else _rows_of_groups(groups, n)
-    n_units = n if members is None else len(members)
-    estimate = float(statistic(*columns))
-    if np.isnan(estimate) or n_units == 1:
-        return Interval(estimate, float("nan"), float("nan"))
-    values = np.empty(n_resamples)
-    for i in range(n_resamples):
-        rows = rng.integers(n_units, size=n_units)
-        if members is not None:
-            rows = np.concatenate([members[unit] for unit in rows])
-        values[i] = statistic(*(column[rows] for column in columns))
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return Interval(estimate, float("nan"), float("nan"))
-    low, high = np.quantile(values, [tail, 1 - tail])
-    return Interval(estimate, float(low), float(high))
-
-
-def _rows_of_groups(groups: ArrayLike, n: int) -> list[NDArray[np.int64]]:
-    """Row numbers of every group."""
-    array = np.asarray(groups)
-    if array.shape != (n,):
-        raise _checks.fail("groups", f"a vector of length {n}", f"shape {array.shape}")
-    _, inverse, counts = np.unique(array, return_inverse=True, return_counts=True)
-    return np.split(np.argsort(inverse, kind="stable"), np.cumsum(counts)[:-1])
 
 
 def _outcomes(confidence: ArrayLike, correct: ArrayLike) -> tuple[Vector, Vector]:

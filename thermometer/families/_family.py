@@ -97,11 +97,10 @@ def grid(rng: Random, first: Sequence[T], second: Sequence[U]) -> Iterator[tuple
         yield first[index // len(second)], second[index % len(second)]
 
 
-def balanced(rng: Random, *groups: Sequence[T]) -> Iterator[T]:
-    """Items of several groups in random order, each group as likely, until one is used up."""
-    stacks = [shuffled(rng, group) for group in groups]
-    while all(stacks):
-        yield rng.choice(stacks).pop()
+def balanced(rng: Random, *groups: Sequence[T]) -> list[T]:
+    """Equally many items of each group, all of the smallest one, in random order."""
+    count = min(map(len, groups))
+    return shuffled(rng, [item for group in groups for item in rng.sample(group, count)])
 
 
 def near(rng: Random, right: int, steps: Sequence[int], floor: int = 0) -> Iterator[str]:
@@ -125,6 +124,11 @@ def table(text: str) -> tuple[tuple[str, ...], ...]:
     """
     rows = text.replace("\n", ";").split(";")
     return tuple(tuple(cell.strip() for cell in row.split(",")) for row in rows if row.strip())
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text."""
+    return tuple(text.split())
 
 
 def a(noun: str) -> str:

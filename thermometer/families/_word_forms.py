@@ -1,6 +1,6 @@
 """Word forms that go by no single rule. Knows nothing about questions."""
 
-from thermometer.families._family import table
+from thermometer.families._family import table, words
 
 PLURALS = table("""
 child, children; man, men; woman, women; foot, feet; tooth, teeth; goose, geese; mouse, mice
@@ -32,8 +32,8 @@ bring, brought, brought; buy, bought, bought; catch, caught, caught; teach, taug
 fight, fought, fought; seek, sought, sought; find, found, found; feel, felt, felt
 keep, kept, kept; sleep, slept, slept; sweep, swept, swept; weep, wept, wept; leave, left, left
 meet, met, met; lead, led, led; feed, fed, fed; bleed, bled, bled; breed, bred, bred
-lose, lost, lost; win, won, won; sit, sat, sat; stand, stood, stood; understand, understood,\
- understood; hold, held, held; hear, heard, heard; sell, sold, sold; send, sent, sent
+lose, lost, lost; win, won, won; sit, sat, sat; stand, stood, stood; hold, held, held
+hear, heard, heard; sell, sold, sold; send, sent, sent
 spend, spent, spent; lend, lent, lent; bend, bent, bent; build, built, built; write, wrote, written
 drive, drove, driven; ride, rode, ridden; rise, rose, risen; freeze, froze, frozen
 speak, spoke, spoken; break, broke, broken; steal, stole, stolen; choose, chose, chosen
@@ -48,7 +48,7 @@ shoot, shot, shot; slide, slid, slid; mean, meant, meant; deal, dealt, dealt; cr
 flee, fled, fled; pay, paid, paid; lay, laid, laid; bind, bound, bound; grind, ground, ground
 wind, wound, wound; cut, cut, cut; put, put, put; hit, hit, hit; hurt, hurt, hurt
 shut, shut, shut; set, set, set; let, let, let; cost, cost, cost; cast, cast, cast
-""".replace("\\\n", ""))
+""")
 
 # adjective, stem of its comparative
 ADJECTIVES = table("""
@@ -65,6 +65,7 @@ slow, slow; strong, strong; weak, weak; high, high; low, low; deep, deep; hard, 
 loud, loud; clean, clean; cheap, cheap; rich, rich; poor, poor; smart, smart; kind, kind
 dark, dark; light, light; bright, bright; sweet, sweet; sharp, sharp; thick, thick; new, new
 small, small; great, great; near, near; full, full; quick, quick; smooth, smooth; tough, tough
+clear, clear; dull, dull; rough, rough; steep, steep; wild, wild; bold, bold; weird, weird
 """)
 
 NEGATIONS = table("""
@@ -75,26 +76,26 @@ welcome, un; expected, un; limited, un; broken, un; married, un; employed, un; f
 important, un; necessary, un; realistic, un; successful, un; conscious, un; willing, un; even, un
 acceptable, un; forgettable, un; believable, un; predictable, un; thinkable, un; harmed, un
 possible, im; polite, im; patient, im; perfect, im; mature, im; moral, im; mortal, im; mobile, im
-pure, im; probable, im; practical, im; precise, im; personal, im; movable, im; partial, im
-modest, im; penetrable, im; balanced, im; proper, im; legal, il; logical, il; legible, il
+pure, im; probable, im; precise, im; personal, im; partial, im
+modest, im; penetrable, im; proper, im; legal, il; logical, il; legible, il
 literate, il; legitimate, il; licit, il; regular, ir; relevant, ir; responsible, ir; rational, ir
-replaceable, ir; resistible, ir; reversible, ir; reparable, ir; retrievable, ir; redeemable, ir
+resistible, ir; reversible, ir; reparable, ir
 correct, in; complete, in; visible, in; formal, in; dependent, in; direct, in; accurate, in
 active, in; adequate, in; capable, in; competent, in; consistent, in; convenient, in; credible, in
 decent, in; definite, in; edible, in; effective, in; efficient, in; expensive, in; flexible, in
-secure, in; sane, in; sensitive, in; significant, in; sufficient, in; tolerant, in; valid, in
+sane, in; sensitive, in; significant, in; sufficient, in; tolerant, in; valid, in
 honest, dis; loyal, dis; obedient, dis; respectful, dis; agreeable, dis; courteous, dis
 """)
 
-A_NOUNS = """
-university uniform unicorn unit union user European useful eucalyptus utensil one-way ukulele
-unique united universal usual euro eulogy uranium one-time urinal ewe usher union-made
-dog house table garden horse window bottle hammer hotel hill history teacher river market house-key
-doctor yacht yard youth year wheel hat helmet hospital planet lemon pencil wallet camera giant
-""".split()
-AN_NOUNS = """
-hour honor heir honest hourly heirloom honorable umbrella uncle umpire urn usherette ugly
-apple orange egg island engine owl idea office answer insect artist elephant eagle onion
-argument animal author arrow oven ocean ice-cream engineer actor angel anchor ant elbow eel
-ounce object opera umbrella-stand ulcer ultimate upper undertaker unknown untidy uproar
-""".split()
+A_NOUNS = words("""
+university uniform unicorn unit union user European useful eucalyptus utensil ukulele unique united
+universal usual euro eulogy uranium ewe usable unicycle uniformed Ugandan Ukrainian dog house table
+garden horse window bottle hammer hotel hill history teacher river market doctor yacht yard youth
+year wheel hat helmet hospital planet lemon pencil wallet camera giant
+""")
+AN_NOUNS = words("""
+hour honor heir honest hourly heirloom honorable umbrella uncle umpire urn usher ugly unhappy apple
+orange egg island engine owl idea office answer insect artist elephant eagle onion argument animal
+author arrow oven ocean engineer actor angel anchor ant elbow eel ounce object opera ulcer upper
+unknown untidy uproar evening army enemy avenue
+""")

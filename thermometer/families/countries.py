@@ -14,6 +14,7 @@ family = Family("countries")
 _CONTINENTS = sorted({row[3] for row in COUNTRIES if row[3]})
 # the city of one country is also the name of a city elsewhere
 _AMBIGUOUS = {"Tripoli", "Cordoba", "Granada", "Antigua", "Santiago de Cuba", "Brest", "Split"}
+_WITH_ARTICLE = {"United States", "Philippines", "Gambia", "Dominican Republic"}
 
 
 @family.task(options=4)
@@ -22,14 +23,14 @@ def capital(rng: Random) -> Iterator[Item]:
     for row in shuffled(rng, COUNTRIES):
         others = [other for other in shuffled(rng, COUNTRIES) if other[0] != row[0]]
         others.sort(key=lambda other: other[3] != row[3])
-        yield f"What is the capital of {row[0]}?", row[1], [other[1] for other in others]
+        yield f"What is the capital of {_the(row[0])}?", row[1], [other[1] for other in others]
 
 
 @family.task(options=2)
 def capital_or_city(rng: Random) -> Iterator[Item]:
     """The capital, against another large city of the same country."""
     for row in shuffled(rng, COUNTRIES):
-        yield f"Which city is the capital of {row[0]}?", row[1], [row[2]]
+        yield f"Which city is the capital of {_the(row[0])}?", row[1], [row[2]]
 
 
 @family.task(options=3)
@@ -46,7 +47,7 @@ def continent(rng: Random) -> Iterator[Item]:
     """The continent of a country; countries on two continents are left out."""
     for row in shuffled(rng, COUNTRIES):
         if row[3]:
-            yield f"Which continent is {row[0]} in?", row[3], shuffled(rng, _CONTINENTS)
+            yield f"Which continent is {_the(row[0])} in?", row[3], shuffled(rng, _CONTINENTS)
 
 
 @family.task(options=4)
@@ -55,7 +56,7 @@ def currency(rng: Random) -> Iterator[Item]:
     for row in shuffled(rng, COUNTRIES):
         wrong = [other[4] for other in shuffled(rng, COUNTRIES) if other[4]]
         if row[4]:
-            yield f"What is the currency of {row[0]}?", row[4], wrong
+            yield f"What is the currency of {_the(row[0])}?", row[4], wrong
 
 
 @family.task(options=4)
@@ -65,4 +66,9 @@ def language(rng: Random) -> Iterator[Item]:
         others = [other[5] for other in shuffled(rng, COUNTRIES) if other[5]]
         if row[5]:
             wrong = [word for word in others if word not in row[5:]]
-            yield f"What is a main language of {row[0]}?", row[5], wrong
+            yield f"What is a main language of {_the(row[0])}?", row[5], wrong
+
+
+def _the(country: str) -> str:
+    """The name as it stands in a sentence."""
+    return f"the {country}" if country in _WITH_ARTICLE else country

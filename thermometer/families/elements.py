@@ -6,17 +6,17 @@ Knows nothing about scoring.
 from collections.abc import Iterator
 from random import Random
 
-from thermometer.families._family import Family, Item, grid, near, shuffled
+from thermometer.families._family import Family, Item, grid, near, shuffled, words
 
 family = Family("elements")
 
 # in the order of their atomic numbers
-_SYMBOLS = """
-H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
-Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb
-Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm
-""".split()
-_NAMES = """
+_SYMBOLS = words("""
+H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb
+Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu
+Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm
+""")
+_NAMES = words("""
 hydrogen helium lithium beryllium boron carbon nitrogen oxygen fluorine neon sodium magnesium
 aluminum silicon phosphorus sulfur chlorine argon potassium calcium scandium titanium vanadium
 chromium manganese iron cobalt nickel copper zinc gallium germanium arsenic selenium bromine krypton
@@ -26,7 +26,7 @@ praseodymium neodymium promethium samarium europium gadolinium terbium dysprosiu
 thulium ytterbium lutetium hafnium tantalum tungsten rhenium osmium iridium platinum gold mercury
 thallium lead bismuth polonium astatine radon francium radium actinium thorium protactinium uranium
 neptunium plutonium americium curium berkelium californium einsteinium fermium
-""".split()
+""")
 
 
 @family.task(options=4)

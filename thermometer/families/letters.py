@@ -6,28 +6,28 @@ Hard for models that read tokens instead of letters. Knows nothing about scoring
 from collections.abc import Iterator
 from random import Random
 
-from thermometer.families._family import Family, Item, balanced, grid, near, shuffled
+from thermometer.families._family import Family, Item, balanced, grid, near, shuffled, words
 
 family = Family("letters")
 
-_WORDS = """
+_WORDS = words("""
 anchor apple arrow autumn banana basket beach blanket bottle bread bridge brother bucket butter
 button candle carpet castle chair cherry circle cloud coffee cotton cousin dinner doctor dragon
 eagle engine evening family farmer feather finger flower forest friend garden giraffe glass guitar
-hammer harbor honey horse hotel hunter island jacket jungle kettle kitchen ladder lemon letter
-lion market meadow mirror monkey morning mother mountain needle number ocean office onion orange
-painter paper parrot pencil pepper picture pillow planet pocket potato prince rabbit river rocket
-saddle sailor school season shadow silver sister soldier spider spring square station stone
-summer sunset table teacher temple thunder tiger tomato tower train turtle umbrella uncle valley
-village violin wagon water weather window winter wizard yellow zebra
-""".split()
-_SHORT = """
-arm bag bat bear bed bell bird boat bone book box bus cake car cat city coat corn cow cup deer desk
-dog door drum duck ear egg farm fire fish flag fork fox frog game gate goat gold hair hand hat hill
-home jam key king kite lake lamp leaf leg milk moon nail nest nose owl park pear pen pig plum pond
-rain ring road rope rose salt sand seed ship shoe shop sky snow soap sock song star sun tent tree
-wall wind wing wolf wood
-""".split()
+hammer harbor honey horse hotel hunter island jacket jungle kettle kitchen ladder lemon letter lion
+market meadow mirror monkey morning mother mountain needle number ocean office onion orange painter
+paper parrot pencil pepper picture pillow planet pocket potato prince rabbit river rocket saddle
+sailor school season shadow silver sister soldier spider spring square station stone summer sunset
+table teacher temple thunder tiger tomato tower train turtle umbrella uncle valley village violin
+wagon water weather window winter wizard yellow zebra
+""")
+_SHORT = words("""
+arm axe bag bat belt bike bear bed bell bird boat bone book box bus cake car cat city coat corn
+cow crab crow cup deer desk dog door drum duck ear farm fire fish flag fork fox frog game gate
+goat gold hair hand hat hen hill home jam key king kite lake lamp leaf leg milk moon nail nest
+nose owl park pear pen pig plum pond rain ring road rope rose salt sand seed ship shoe shop sky
+snow soap sock song star sun tent tree wall wasp wind wing wolf wood
+""")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 

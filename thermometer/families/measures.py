@@ -6,14 +6,14 @@ Weekdays, months, times of day, leap years and metric prefixes. Knows nothing ab
 from collections.abc import Iterator
 from random import Random
 
-from thermometer.families._family import Family, Item, balanced, grid, near, shuffled
+from thermometer.families._family import Family, Item, balanced, grid, near, shuffled, words
 
 family = Family("measures")
 
-_DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-_MONTHS = (
-    "January February March April May June July August September October November December".split()
-)
+_DAYS = words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+_MONTHS = words("""
+January February March April May June July August September October November December
+""")
 # larger unit, smaller unit, power of ten between them
 _METRIC = (
     ("kilometers", "meters", 3),
@@ -30,7 +30,6 @@ _TIMES = (
     ("weeks", "days", 7),
     ("years", "months", 12),
 )
-_LENGTHS = (("kilometers", 100_000), ("meters", 100), ("centimeters", 1))
 
 
 @family.task(options=4)
@@ -74,7 +73,7 @@ def century(rng: Random) -> Iterator[Item]:
     for year in shuffled(rng, [year for year in range(901, 2000) if year % 100]):
         right = year // 100 + 1
         wrong = map(int, near(rng, right, (1, 1, 2, 3), floor=4))
-        yield f"The year {year} was in which century?", f"{right}th", (f"{n}th" for n in wrong)
+        yield f"The year {year} was in which century?", _ordinal(right), map(_ordinal, wrong)
 
 
 @family.task(options=3)
@@ -96,18 +95,14 @@ def time_units(rng: Random) -> Iterator[Item]:
 
 
 @family.task(options=2)
-def longer(rng: Random) -> Iterator[Item]:
-    """The longer of two lengths in different units, some with misleading numbers."""
-    for first, second in grid(rng, range(2, 100), range(2, 100)):
-        big, small = sorted(rng.sample(range(3), 2))
-        lengths = [
-            (first * _LENGTHS[big][1], f"{first} {_LENGTHS[big][0]}"),
-            (second * 10 * _LENGTHS[small][1], f"{second * 10} {_LENGTHS[small][0]}"),
-        ]
-        if lengths[0][0] != lengths[1][0]:
-            one, other = shuffled(rng, lengths)
-            text = f"Which is longer, {one[1]} or {other[1]}?"
-            yield text, max(one, other)[1], [min(one, other)[1]]
+def larger_amount(rng: Random) -> Iterator[Item]:
+    """The larger of two amounts in different units; the larger number misleads."""
+    for (big, small, power), count in grid(rng, _METRIC, range(2, 26)):
+        tenths = rng.choice((1, 2, 5, 8, 12, 20, 50, 100))
+        one, other = f"{count} {big}", f"{count * tenths * 10**power // 10} {small}"
+        right, wrong = (one, other) if tenths < 10 else (other, one)
+        first, second = shuffled(rng, [one, other])
+        yield f"Which is more, {first} or {second}?", right, [wrong]
 
 
 def _is_leap(year: int) -> bool:
@@ -116,3 +111,8 @@ def _is_leap(year: int) -> bool:
 
 def _time(minutes: int) -> str:
     return f"{(minutes // 60 - 1) % 12 + 1}:{minutes % 60:02d}"
+
+
+def _ordinal(number: int) -> str:
+    ending = {21: "st", 22: "nd", 23: "rd"}.get(number, "th")
+    return f"{number}{ending}"

@@ -9,9 +9,9 @@ from random import Random
 
 from thermometer.families._family import Family, Item, balanced, shuffled
 from thermometer.families._word_forms import (
+    A_NOUNS,
     ADJECTIVES,
     AN_NOUNS,
-    A_NOUNS,
     NEGATIONS,
     PAST_TENSES,
     PLURALS,
@@ -36,18 +36,19 @@ def past_tense(rng: Random) -> Iterator[Item]:
     """Irregular verbs, against the regular form, the participle and the bare verb."""
     for verb, past, participle in shuffled(rng, PAST_TENSES):
         regular = f"{verb}d" if verb[-1] == "e" else f"{verb}ed"
-        wrong = shuffled(rng, [regular, participle, verb]) + [f"{past}ed", f"{verb}en"]
+        wrong = shuffled(rng, [regular, participle, verb])
+        wrong += [f"{past}ed", f"{verb}en", f"{verb}{verb[-1]}ed"]
         yield f"What is the past tense of {verb}?", past, wrong
 
 
 @family.task(options=3)
 def comparative(rng: Random) -> Iterator[Item]:
-    """Comparatives in -er, against superlatives and wrong spellings."""
+    """Comparatives in -er, against other degrees and wrong spellings."""
     for adjective, stem in shuffled(rng, ADJECTIVES):
         misspelled = f"{adjective}r" if adjective[-1] == "e" else f"{adjective}er"
         if misspelled == f"{stem}er":
             misspelled = f"{adjective}{adjective[-1]}er"
-        wrong = shuffled(rng, [f"{stem}est", misspelled, f"more {stem}er"])
+        wrong = shuffled(rng, [f"{stem}est", misspelled, adjective])
         yield f"What is the comparative form of {adjective}?", f"{stem}er", wrong
 
 

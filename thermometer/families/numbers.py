@@ -6,13 +6,13 @@ The size of a number, its Roman form, whether it is prime. Knows nothing about s
 from collections.abc import Iterator
 from random import Random
 
-from thermometer.families._family import Family, Item, balanced, grid, near, shuffled
+from thermometer.families._family import Family, Item, balanced, grid, near, shuffled, words
 
 family = Family("numbers")
 
 _ROMAN = ((100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4, "IV"))
-_UNITS = "zero one two three four five six seven eight nine".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_UNITS = words("zero one two three four five six seven eight nine")
+_TENS = words("twenty thirty forty fifty sixty seventy eighty ninety")
 
 
 @family.task(options=2)

@@ -4,16 +4,17 @@ No knowledge of the world is needed. Knows nothing about scoring.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from random import Random
 
-from thermometer.families._family import Family, Item, balanced, grid, near, shuffled
+from thermometer.families._family import Family, Item, balanced, grid, near, shuffled, words
 
 family = Family("reasoning")
 
-_NAMES = "Anna Ben Carl Dora Emma Frank Grace Henry Jack Kate Lucy Mark Nina Paul Rose Tom".split()
-_THINGS = "cat dog sun red blue car tree one two up down fish bird cup hat star".split()
+_NAMES = words("Anna Ben Carl Dora Emma Frank Grace Henry Jack Kate Lucy Mark Nina Paul Rose Tom")
+_THINGS = words("cat dog sun red blue car tree one two up down fish bird cup hat star")
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_DIRECTIONS = "north east south west".split()
+_DIRECTIONS = words("north east south west")
 _TURNS = (("right", 1), ("left", -1), ("around", 2))
 _TRUTH = ("false", "true")
 # comparative, superlative of the same side, superlative of the other side
@@ -31,7 +32,7 @@ def ranking(rng: Random) -> Iterator[Item]:
     for _ in range(1000):
         people = rng.sample(_NAMES, 3)
         more, most, least = rng.choice(_SCALES)
-        facts = shuffled(rng, list(zip(people, people[1:], strict=False)))
+        facts = shuffled(rng, list(pairwise(people)))
         story = " ".join(f"{one} is {more} than {other}." for one, other in facts)
         last = rng.random() < 0.5
         text = f"{story} Who is the {least if last else most}?"
@@ -99,7 +100,7 @@ def next_letter(rng: Random) -> Iterator[Item]:
     """Letters in equal steps, forwards or backwards."""
     for start, step in grid(rng, range(26), [-4, -3, -2, -1, 1, 2, 3, 4]):
         row = [start + step * place for place in range(4)]
-        if 0 <= min(row) and max(row) < 26:
+        if min(row) >= 0 and max(row) < 26:
             shown = ", ".join(_ALPHABET[place] for place in row[:3])
             shifts = shuffled(rng, [-3, -2, -1, 1, 2, 3])
             wrong = [_ALPHABET[(row[3] + shift) % 26] for shift in shifts]

@@ -142,7 +142,7 @@ def from_german(rng: Random) -> Iterator[Item]:
 @family.task(options=4)
 def from_italian(rng: Random) -> Iterator[Item]:
     """From Italian to English."""
-    return _items(rng, "What is {} in English, from Italian?", 4, 0)
+    return _items(rng, "The Italian word {} means what?", 4, 0)
 
 
 def _items(rng: Random, template: str, source: int, target: int) -> Iterator[Item]:

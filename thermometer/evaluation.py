@@ -1,0 +1,228 @@
+"""Measure thermometers on labelled tasks that they were not trained on.
+
+`cross_validate` trains and tests by a protocol; `evaluate` tests a finished calibrator. Both give
+every row its temperatures and leave the numbers to `comparison`. Nothing here trains or draws.
+"""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from thermometer import _checks
+from thermometer.calibrator import Calibrator, harmonic_mean
+from thermometer.comparison import compare
+from thermometer.protocols import Protocol
+from thermometer.report import Report, TaskResult
+from thermometer.tables import OutputTable
+
+_PAIRS = [
+    (method, baseline)
+    for method in ("thermometer", "thermometer_task")
+    for baseline in ("vanilla", "pooled")
+]
+_PACKAGES = ("thermometer", "torch", "transformers", "lightning", "numpy")
+
+
+def cross_validate(
+    table: OutputTable,
+    fit: Callable[[OutputTable], Calibrator],
+    protocol: Protocol | None = None,
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    progress: bool = True,
+) -> Report:
+    """Train on some tasks, test on the others, and compare with the alternatives.
+
+    Every tested task is unseen by the thermometer that is tested on it, and by the pooled
+    temperature. Predictions are made from rows whose labels were taken away.
+
+    Args:
+        table: Features, scores and labels.
+        fit: Trains on the rows of the seen tasks, for example ``train``. Called once per split.
+        protocol: How tasks are left out; by default 5 folds.
+        n_resamples: Number of resamples of tasks behind the intervals.
+        seed: Of the resamples. That of the splits is in `protocol`.
+        progress: Show a progress bar over the splits.
+
+    Returns:
+        The report. Its methods, as temperatures of each row: `vanilla` (1), `pooled` (one, fitted
+        on the seen tasks), `thermometer` (of each sample), `thermometer_task` (their mean over the
+        task), `topline` (the best of each task on its own labels: no method, a bound).
+
+    Raises:
+        ValueError: If a row has no label, the table lacks features or scores, the protocol does not
+            fit the tasks, or `fit` returns a calibrator that was trained on tasks to be tested.
+
+    Example:
+        >>> import thermometer as th  # doctest: +SKIP
+        >>> report = th.evaluation.cross_validate(table, th.train)  # doctest: +SKIP
+    """
+    protocol = protocol or Protocol()
+    _check_table(table)
+    splits = protocol.splits(table.task_names)
+    parts = []
+    description = f"{len(splits)} {'split' if len(splits) == 1 else 'folds'}"
+    for number, split in track(
+        list(enumerate(splits)), description, disable=not progress, transient=True
+    ):
+        calibrator = fit(table.of_tasks(split.train))
+        if leaked := sorted(set(calibrator.train_tasks) & set(split.test)):
+            raise ValueError(
+                "Expected `fit` to train on the tasks that it was given, but it trained on "
+                f"{', '.join(leaked[:3])}"
+            )
+        parts.append(_predict(calibrator, table, split.test, fold=number))
+    described = {**protocol.to_dict(), "description": str(protocol)}
+    return _report(table, parts, described, n_resamples, seed)
+
+
+def evaluate(
+    table: OutputTable,
+    calibrator: Calibrator,
+    *,
+    allow_seen: bool = False,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> Report:
+    """Test a finished calibrator on tasks that it was not trained on.
+
+    Args:
+        table: Features, scores and labels.
+        calibrator: From `train` or a checkpoint.
+        allow_seen: Also test on tasks of the training; the report flags them and says so.
+        n_resamples: Number of resamples of tasks behind the intervals.
+        seed: Of the resamples.
+
+    Returns:
+        The report, as from `cross_validate`.
+
+    Raises:
+        ValueError: If a row has no label, the table lacks features or scores, the features are not
+            those that the calibrator reads, or tasks were trained on and `allow_seen` is false.
+    """
+    _check_table(table)
+    seen = sorted(set(calibrator.train_tasks) & set(table.task_names))
+    if seen and not allow_seen:
+        raise ValueError(
+            f"Expected unseen tasks, but the calibrator was trained on {len(seen)} of "
+            f"{len(table.task_names)}: {', '.join(seen[:5])}{', ...' if len(seen) > 5 else ''}. "
+            "Leave them out, or allow them with allow_seen=True"
+        )
+    described = {
+        "allow_seen": allow_seen,
+        "n_train_tasks": len(calibrator.train_tasks),
+        "description": "a finished thermometer, tested on "
+        + ("tasks of which it was trained on some" if seen else "tasks it was not trained on"),
+    }
+    parts = [_predict(calibrator, table, table.task_names, fold=0)]
+    return _report(table, parts, described, n_resamples, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Predictions:
+    """Temperatures of the rows of some tasks, by one calibrator."""
+
+    table: OutputTable
+    sample: NDArray[np.float64]
+    task: NDArray[np.float64]
+    pooled: float
+    fold: int
+    train_tasks: frozenset[str]
+
+
+def _predict(
+    calibrator: Calibrator, table: OutputTable, tasks: tuple[str, ...], fold: int
+) -> _Predictions:
+    rows = table.of_tasks(tasks)
+    unlabelled = replace(rows, labels=np.full(len(rows), -1), digest="")
+    sample = calibrator.temperature(unlabelled)
+    task = np.empty(len(rows))
+    for name in rows.task_names:
+        of_task = rows.tasks == name
+        task[of_task] = harmonic_mean(sample[of_task])
+    seen = frozenset(calibrator.train_tasks)
+    return _Predictions(rows, sample, task, calibrator.pooled_temperature, fold, seen)
+
+
+def _report(
+    table: OutputTable,
+    parts: list[_Predictions],
+    protocol: dict[str, Any],
+    n_resamples: int,
+    seed: int,
+) -> Report:
+    """Compare the predictions and put the results together."""
+    fold = np.concatenate([np.full(len(part.table), part.fold) for part in parts])
+    pooled = np.concatenate([np.full(len(part.table), part.pooled) for part in parts])
+    tasks = np.concatenate([part.table.tasks for part in parts])
+    scores = np.concatenate([part.table.require("scores") for part in parts])
+    temperatures = {
+        "vanilla": np.ones(len(tasks)),
+        "pooled": pooled,
+        "thermometer": np.concatenate([part.sample for part in parts]),
+        "thermometer_task": np.concatenate([part.task for part in parts]),
+    }
+    result = compare(
+        scores,
+        np.concatenate([part.table.labels for part in parts]),
+        tasks,
+        temperatures,
+        baseline="pooled",
+        pairs=_PAIRS,
+        n_resamples=n_resamples,
+        seed=seed,
+    )
+    rows = []
+    for i, name in enumerate(result.task_names):
+        of_task = tasks == name
+        first = int(np.argmax(of_task))
+        metrics = {
+            method: {key: float(values[i]) for key, values in columns.items()}
+            for method, columns in result.per_task.items()
+        }
+        rows.append(
+            TaskResult(
+                task=name,
+                n=int(of_task.sum()),
+                n_options=float(np.isfinite(scores[of_task]).sum(axis=1).mean()),
+                accuracy=metrics["vanilla"]["accuracy"],
+                fold=int(fold[first]),
+                seen=name in parts[fold[first]].train_tasks,
+                temperature=float(result.temperature["thermometer"][i]),
+                best_temperature=result.best[i].temperature,
+                at_bound=result.best[i].at_bound,
+                pooled_temperature=float(pooled[first]),
+                metrics=metrics,
+            )
+        )
+    return Report(
+        methods=result.methods,
+        differences=result.differences,
+        tasks=tuple(rows),
+        protocol=protocol,
+        settings={"seed": seed, "n_resamples": n_resamples, "level": 0.95},
+        provenance={**table.provenance, "digest": table.digest},
+        versions={"python": platform.python_version(), **{n: version(n) for n in _PACKAGES}},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _check_table(table: OutputTable) -> None:
+    """Raise unless the table can be measured on."""
+    table.require("features")
+    table.require("scores")
+    if not table.labelled:
+        row = int(np.flatnonzero(table.labels < 0)[0])
+        raise _checks.fail(
+            "table",
+            "labelled in every row",
+            f"{int((table.labels < 0).sum())} of {len(table)} rows without, first {table.ids[row]}",
+        )

@@ -1,0 +1,75 @@
+"""The model card of a checkpoint: what it was made from, how it was measured, how to use it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from thermometer import __version__
+from thermometer.checkpoint import Checkpoint
+
+
+def model_card(checkpoint: Checkpoint) -> str:
+    """The card as Markdown, with the metadata block that hubs read."""
+    features, target = checkpoint.features, checkpoint.target
+    pictures = "".join(f"\n![{name}]({name})\n" for name in sorted(checkpoint.pictures))
+    return f"""---
+library_name: thermometer
+tags: [calibration, temperature-scaling, uncertainty]
+---
+
+# Thermometer for {target.get("model", "recorded scores")}
+
+Predicts the temperature by which the option scores of a language model are divided, so that its
+confidence is true on tasks without labels. The answer never changes, only the confidence.
+
+```python
+import thermometer as th
+
+calibrator = th.Calibrator.from_pretrained("this folder")
+result = calibrator.calibrate(task, scores)  # scores: (N, K) of the answering model
+result.probs, result.temperature, result.task_temperature
+```
+
+| | |
+| --- | --- |
+| reads hidden states of | {_model(features)} |
+| trained for scores of | {_model(target)} |
+| template | `{json.dumps(features.get("template"))}` |
+| network | `{json.dumps(dict(checkpoint.network))}` |
+| trained on | {len(checkpoint.train_tasks)} tasks |
+| one temperature for all of them | {checkpoint.pooled_temperature:.4g} |
+| made with | thermometer {__version__} |
+
+## How good it is
+
+{_metrics(checkpoint.metrics)}
+{pictures}
+## Limits
+
+It was trained on the tasks below. On tasks unlike them its temperatures can be wrong: measure on a
+few labelled questions of your own before you rely on it. Temperatures change how sure a model is,
+never what it answers, and cannot make a model right more often.
+
+## Training tasks
+
+{", ".join(checkpoint.train_tasks)}
+"""
+
+
+def _model(provenance: Mapping[str, Any]) -> str:
+    if not provenance:
+        return "arrays of unknown origin"
+    facts = [f"`{provenance.get('model')}`"]
+    if provenance.get("num_layers"):
+        facts.append(f"first {provenance['num_layers']} blocks")
+    if provenance.get("layer", -1) != -1:
+        facts.append(f"output of block {provenance['layer']}")
+    facts += [f"{key} {provenance[key]}" for key in ("dtype", "revision") if provenance.get(key)]
+    return ", ".join(facts)
+
+
+def _metrics(metrics: Mapping[str, Any]) -> str:
+    summary = metrics.get("summary")
+    if not summary:
+        return "Not measured on unseen tasks."
+    return str(summary)

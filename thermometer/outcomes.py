@@ -1,0 +1,149 @@
+"""What temperatures make of scores, row by row, and its sums over tasks and resamples of tasks.
+
+One `Outcomes` is one method. Nothing here knows where temperatures come from or compares methods.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thermometer import metrics
+from thermometer.intervals import Resampled
+from thermometer.scaling import scale_scores
+from thermometer.smooth_calibration import residual_density, smooth_ece_of
+
+Vector = NDArray[np.float64]
+
+METRICS = ("accuracy", "nll", "brier", "ece_10", "ece_15", "smooth_ece", "gap")
+_BINS = {"ece_10": 10, "ece_15": 15}
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """Confidence, correctness and losses of N rows that are sorted by task.
+
+    The answer of a row is its highest score, whatever the temperature, so that `correct` is the
+    same for every method. NLL = -log p_max + (s_max - s_y) / temperature, exact even where p_y is
+    below the smallest float64.
+
+    Args:
+        confidence: (N,) probability of the answer.
+        correct: (N,) zeros and ones.
+        nll: (N,) negative log-likelihood in nats.
+        brier: (N,) squared error summed over options.
+        starts: (T,) first row of each task.
+    """
+
+    confidence: Vector
+    correct: Vector
+    nll: Vector
+    brier: Vector
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def measure(
+        cls,
+        scores: Vector,
+        labels: NDArray[np.int64],
+        temperature: Vector,
+        starts: NDArray[np.int64],
+    ) -> "Outcomes":
+        """Outcomes of (N, K) scores and (N,) labels at (N,) temperatures.
+
+        Example:
+            >>> scores, labels = np.array([[2.0, 0.0]]), np.array([1])
+            >>> outcomes = Outcomes.measure(scores, labels, np.array([2.0]), np.array([0]))
+            >>> outcomes.confidence.round(3).tolist(), outcomes.nll.round(3).tolist()
+            ([0.731], [1.313])
+        """
+        probs = scale_scores(scores, temperature)
+        each = np.arange(len(labels))
+        answer = scores.argmax(axis=1)
+        confidence = probs.max(axis=1)
+        if not (probs[each, answer] == confidence).all():
+            raise RuntimeError("Expected temperatures to keep every answer, but one changed")
+        lead = scores[each, answer] - scores[each, labels]
+        return cls(
+            confidence,
+            (answer == labels).astype(np.float64),
+            lead / temperature - np.log(confidence),
+            np.einsum("nk,nk->n", probs, probs) - 2 * probs[each, labels] + 1,
+            starts,
+        )
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """(T,) number of rows of each task."""
+        return np.diff(self.starts, append=len(self.confidence))
+
+    def per_task(self) -> dict[str, Vector]:
+        """(T,) values of every metric in `METRICS`."""
+        rows = [slice(s, s + n) for s, n in zip(self.starts, self.sizes, strict=True)]
+
+        def mean(values: Vector) -> Vector:
+            return np.array([values[r].mean() for r in rows])
+
+        def error(measure: Callable[..., float], *arguments: int) -> Vector:
+            return np.array(
+                [measure(self.confidence[r], self.correct[r], *arguments) for r in rows]
+            )
+
+        return {
+            "accuracy": mean(self.correct),
+            "nll": mean(self.nll),
+            "brier": mean(self.brier),
+            "ece_10": error(metrics.expected_calibration_error, 10),
+            "ece_15": error(metrics.expected_calibration_error, 15),
+            "smooth_ece": error(metrics.smooth_ece),
+            "gap": mean(self.confidence - self.correct),
+        }
+
+    def all_rows(self, counts: Vector) -> dict[str, Resampled]:
+        """Every metric of all rows together, also on resamples of tasks.
+
+        Args:
+            counts: (R, T) as `intervals.task_counts` gives. Each metric is a function of sums over
+                tasks, so that a resample costs one row of a matrix product.
+        """
+        drawn = counts @ self.sizes
+        gap = self.confidence - self.correct
+        result = {}
+        for name, values in (
+            ("accuracy", self.correct),
+            ("nll", self.nll),
+            ("brier", self.brier),
+            ("gap", gap),
+        ):
+            sums = np.add.reduceat(values, self.starts)
+            result[name] = Resampled(float(values.mean()), counts @ sums / drawn)
+        task = np.repeat(np.arange(len(self.starts)), self.sizes)
+        for name, n_bins in _BINS.items():
+            cell = task * n_bins + metrics.bin_index(self.confidence, n_bins)
+            gaps = np.bincount(cell, gap, n_bins * len(self.starts)).reshape(-1, n_bins)
+            ece = metrics.expected_calibration_error(self.confidence, self.correct, n_bins)
+            result[name] = Resampled(ece, np.abs(counts @ gaps).sum(axis=1) / drawn)
+        densities = np.array(
+            [
+                residual_density(self.confidence[s : s + n], self.correct[s : s + n])
+                for s, n in zip(self.starts, self.sizes, strict=True)
+            ]
+        )
+        smooth = smooth_ece_of(counts @ densities / drawn[:, None])
+        result["smooth_ece"] = Resampled(metrics.smooth_ece(self.confidence, self.correct), smooth)
+        return {name: result[name] for name in METRICS}
+
+    def floor(self, seed: int = 0) -> dict[str, dict[str, float]]:
+        """The ECE that these confidences would score on so few rows if they were calibrated."""
+        parts = np.split(self.confidence, self.starts[1:])
+        floor, seeds = metrics.calibration_floor, range(seed, seed + len(parts))
+        return {
+            "mean_over_tasks": {
+                name: float(
+                    np.mean([floor(p, n, seed=s) for p, s in zip(parts, seeds, strict=True)])
+                )
+                for name, n in _BINS.items()
+            },
+            "all_rows": {name: floor(self.confidence, n, seed=seed) for name, n in _BINS.items()},
+        }

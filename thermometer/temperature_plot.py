@@ -1,0 +1,161 @@
+"""The picture of predicted against best temperatures, one point per task.
+
+It draws numbers that others computed; nothing here knows models, tables or files.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thermometer import _checks, drawing
+from thermometer.drawing import ACCENTS, FAINT, INK, QUIET, SINGLE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_FEW = 15  # tasks that are labelled by name
+
+
+def draw_temperatures(
+    predicted: Mapping[str, float],
+    best: Mapping[str, float],
+    *,
+    at_bound: Collection[str] = (),
+    pooled: float | None = None,
+    title: str | None = None,
+) -> "Figure":
+    """Predicted task temperature against the best one (fitted on the task's labels), log-log.
+
+    On the diagonal the prediction equals the best; the band is within 10 % of it. Up to 15 tasks
+    are labelled by name.
+
+    Args:
+        predicted: Temperature by task.
+        best: Temperature by task, of the same tasks.
+        at_bound: Tasks whose best temperature is only the end of the search. They are drawn as
+            open triangles at the edge of the plot and do not count in the mean error.
+        pooled: The one temperature for all tasks, as a horizontal line.
+        title: Above the plot.
+
+    Returns:
+        A `matplotlib.figure.Figure`; save it with ``savefig``.
+
+    Raises:
+        ValueError: If there is no task, the tasks differ, a temperature is not positive, or
+            `at_bound` names another task.
+
+    Example:
+        >>> figure = draw_temperatures({"law": 2.1, "maths": 1.4}, {"law": 2.0, "maths": 1.5})
+        >>> figure.axes[0].get_xscale()
+        'log'
+    """
+    if not best or predicted.keys() != best.keys():
+        differing = sorted(predicted.keys() ^ best.keys()) or "none at all"
+        raise _checks.fail("predicted", "temperatures of the tasks in `best`", differing)
+    for name in best:
+        _checks.number(f"best[{name!r}]", best[name], maximum=1e300, strict=True)
+        _checks.number(f"predicted[{name!r}]", predicted[name], maximum=1e300, strict=True)
+    if unknown := sorted(set(at_bound) - set(best)):
+        raise _checks.fail("at_bound", "tasks in `best`", unknown)
+    inside = {n: (float(best[n]), float(predicted[n])) for n in best if n not in set(at_bound)}
+    outside = {n: (float(best[n]), float(predicted[n])) for n in best if n in set(at_bound)}
+    x, y = np.array(list(inside.values())).reshape(-1, 2).T
+    seen = np.concatenate([x, y, [p for _, p in outside.values()], [pooled] if pooled else []])
+    low, high = seen.min() / 1.25, seen.max() * 1.25
+    ends = np.array([low, high])
+    figure = drawing.figure(5.0, 5.0, title)
+    axis = figure.add_subplot()
+    axis.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
+    drawing.style(axis)
+    axis.fill_between(ends, ends / 1.1, ends * 1.1, color=FAINT, linewidth=0, zorder=0)
+    axis.plot(ends, ends, color=QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    if pooled:
+        _draw_pooled(axis, pooled, high)
+    if outside:
+        _draw_outside(axis, np.array(list(outside.values())), low, high)
+    axis.scatter(x, y, s=42, color=SINGLE, alpha=0.85, edgecolor="white", linewidth=0.8, zorder=3)
+    _log_ticks(axis, low, high)
+    axis.set_xlabel("best temperature (with labels)", fontsize=11, color=INK)
+    axis.set_ylabel("predicted temperature", fontsize=11, color=INK)
+    text = f"{len(x)} {'task' if len(x) == 1 else 'tasks'}"
+    if len(x):
+        text += f"\nmean |log ratio| {np.abs(np.log(y / x)).mean():.3f}"
+    text += "\ngrey: within 10 %"
+    if outside:
+        text += f"\ntriangles: {len(outside)} without a best"
+    drawing.note(axis, text, above=not len(x) or bool(np.log(y / x).mean() <= 0))
+    if len(best) <= _FEW:
+        _name_points(figure, axis, inside)
+    return figure
+
+
+def _draw_pooled(axis: "Axes", pooled: float, high: float) -> None:
+    """The level of a prediction that is the same for all tasks."""
+    axis.axhline(pooled, color=ACCENTS[0], linewidth=1, alpha=0.8, zorder=1)
+    axis.annotate(
+        f"one for all: {pooled:.3g}",
+        (high, pooled),
+        (-3, 3),
+        textcoords="offset points",
+        ha="right",
+        fontsize=9,
+        color=ACCENTS[0],
+    )
+
+
+def _draw_outside(axis: "Axes", points: NDArray[np.float64], low: float, high: float) -> None:
+    """Triangles at the left or right edge, which point to where the best temperature would be."""
+    right = points[:, 0] > 1
+    for chosen, edge, marker in ((right, high, ">"), (~right, low, "<")):
+        axis.scatter(
+            np.full(chosen.sum(), edge),
+            points[chosen, 1],
+            s=46,
+            marker=marker,
+            facecolor="white",
+            edgecolor=SINGLE,
+            linewidth=1.2,
+            clip_on=False,
+            zorder=3,
+        )
+
+
+def _log_ticks(axis: "Axes", low: float, high: float) -> None:
+    """Plain numbers on both logarithmic axes, as many as fit."""
+    steps = [1.0] if high / low > 1e3 else [1.0, 2.0, 5.0]
+    if high / low < 5:
+        steps = [1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0]
+    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    ticks = [s * 10**d for d in decades for s in steps if low <= s * 10**d <= high]
+    for set_ticks in (axis.set_xticks, axis.set_yticks):
+        set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        set_ticks([], minor=True)
+
+
+def _name_points(figure: "Figure", axis: "Axes", points: Mapping[str, tuple[float, float]]) -> None:
+    """Write each name beside its point, where it covers least of points and earlier names."""
+    figure.draw_without_rendering()  # fixes the layout, hence where the points are
+    unit = figure.dpi / 72
+    pixels = axis.transData.transform(list(points.values()))
+    taken = [np.r_[pixel - 4 * unit, pixel + 4 * unit] for pixel in pixels]
+    taken += [np.asarray(text.get_window_extent().extents) for text in axis.texts]
+    frame = axis.get_window_extent()
+    spots = [(side, rise) for rise in (0, 5, -5, 11, -11, 17, -17, 23, -23) for side in (7, -7)]
+    for (name, point), (px, py) in zip(points.items(), pixels, strict=True):
+        label = axis.annotate(
+            name, point, (0, 0), textcoords="offset points", fontsize=9, color=INK, in_layout=False
+        )
+        extent = label.get_window_extent()
+        left = np.array([px + side * unit - (side < 0) * extent.width for side, _ in spots])
+        bottom = np.array([py + rise * unit - extent.height / 2 for _, rise in spots])
+        boxes = np.c_[left, bottom, left + extent.width, bottom + extent.height]
+        others = np.array(taken)
+        shared = np.minimum(boxes[:, None, 2:], others[:, 2:])
+        shared = (shared - np.maximum(boxes[:, None, :2], others[:, :2])).clip(0)
+        outside = (left < frame.x0) | (left + extent.width > frame.x1)
+        best = int(np.argmin(shared.prod(axis=2).sum(axis=1) + 1e9 * outside))
+        label.set(position=spots[best], ha="left" if spots[best][0] > 0 else "right", va="center")
+        taken.append(boxes[best])

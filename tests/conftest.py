@@ -1,19 +1,22 @@
-"""Tiny random but real models and a real tokenizer, built offline in a fraction of a second each.
+"""Offline and with caches of its own: no test needs a network or leaves a file behind."""
 
-Weights are drawn wider than usual, so that scores differ between options and a wrong mask, position
-or layer shows.
-"""
-
+import atexit
 import os
+import shutil
+import tempfile
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+_cache = tempfile.mkdtemp(prefix="thermometer-tests-")
+atexit.register(shutil.rmtree, _cache, ignore_errors=True)
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_CACHE"] = _cache
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-import pytest
-import tiny
+import pytest  # noqa: E402
+import tiny  # noqa: E402
 
-from thermometer.language_model import LanguageModel
+from thermometer.language_model import LanguageModel  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -23,13 +26,13 @@ def tokenizer():
 
 @pytest.fixture(scope="session")
 def lm():
-    """A Llama that shares rows and has a plain output head."""
+    """A Llama that shares rows and has a plain output head; not to be changed."""
     return LanguageModel(tiny.model("llama"), tiny.tokenizer(), name="tiny-llama")
 
 
 @pytest.fixture(scope="session")
 def llama_folder(tmp_path_factory):
-    """The same Llama, saved."""
+    """The same Llama, saved as a user's folder would be."""
     folder = tmp_path_factory.mktemp("models") / "llama"
     tiny.save("llama", folder)
-    return folder
+    return str(folder)

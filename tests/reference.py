@@ -97,3 +97,43 @@ def nll_at(scores, labels, temperature, weights=None):
             norm = math.log(math.fsum(math.exp((s - largest) / temperature) for s in finite))
             total += weight * (norm - (row[label] - largest) / temperature)
     return total / sum(weights)
+
+
+def _shared(own, whole):
+    length = 0
+    while length < min(len(own), len(whole)) and own[length] == whole[length]:
+        length += 1
+    return length
+
+
+def _logprobs(model, ids):
+    """Log-probability of every token after every position, float64, from the model's own logits."""
+    import torch
+
+    with torch.no_grad():
+        return model(torch.tensor([ids])).logits[0].double().log_softmax(dim=-1)
+
+
+def continuation(model, ids, start):
+    """Log-likelihood of ids[start:] after ids[:start]: one forward pass, no padding, no tricks."""
+    table = _logprobs(model, ids)
+    return math.fsum(
+        table[position - 1, ids[position]].item() for position in range(start, len(ids))
+    )
+
+
+def option_scores(model, tokenizer, text, options):
+    """Log-likelihood of each option after what the encodings of the joined texts share."""
+    own = tokenizer(text)["input_ids"]
+    wholes = [tokenizer(text + option)["input_ids"] for option in options]
+    start = min(_shared(own, whole) for whole in wholes)
+    return [continuation(model, whole, start) for whole in wholes]
+
+
+def hidden_states(model, ids):
+    """(layers + 1, D) hidden states at the last of some tokens, as transformers gives them."""
+    import torch
+
+    with torch.no_grad():
+        states = model(torch.tensor([ids]), output_hidden_states=True).hidden_states
+    return torch.stack([state[0, -1] for state in states])

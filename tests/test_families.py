@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,13 +19,8 @@ from thermometer.types import Question
 
 NAMES = [name for names in FAMILIES.values() for name in names]
 
-# here the alphabetical order of the options is what is asked for, or tells their size
-ORDER_IS_THE_ANSWER = {
-    "letters/alphabetical",
-    "numbers/larger",
-    "numbers/larger_decimal",
-    "numbers/smallest",
-}
+# the alphabetical order of two numbers of equal length is their order
+ORDER_IS_THE_ANSWER = {"numbers/larger"}
 
 
 def test_number_of_families_and_tasks() -> None:
@@ -150,18 +146,17 @@ def test_arithmetic_is_right(name: str) -> None:
 
 
 def test_comparisons_are_right() -> None:
-    for name, pick in (("larger", max), ("smallest", min), ("larger_decimal", max)):
-        for question in generate_task(f"numbers/{name}").questions:
-            numbers = re.findall(r"\d+\.?\d*", question.text)
-            assert sorted(numbers) == sorted(question.options)
-            assert float(right(question)) == pick(map(float, numbers))
+    for question in generate_task("numbers/larger").questions:
+        numbers = re.findall(r"\d+", question.text)
+        assert sorted(numbers) == sorted(question.options)
+        assert int(right(question)) == max(map(int, numbers))
 
 
 def test_roman_numerals_are_right() -> None:
     values = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
     for question in generate_task("numbers/roman").questions:
         digits = [values[letter] for letter in right(question)]
-        signs = [-1 if one < other else 1 for one, other in zip(digits, digits[1:], strict=False)]
+        signs = [-1 if one < other else 1 for one, other in pairwise(digits)]
         total = sum(s * d for s, d in zip([*signs, 1], digits, strict=True))
         assert total == int(re.findall(r"\d+", question.text)[0])
 
@@ -179,26 +174,24 @@ def test_rows_of_numbers_go_on_in_equal_steps() -> None:
         assert len(set(np.diff(row))) == 1
 
 
-def test_truth_values_are_right() -> None:
-    for question in generate_task("reasoning/truth").questions:
-        formula = question.text.split(": ")[1].rstrip("?")
-        value = eval(formula.replace("true", "True").replace("false", "False"))
-        assert right(question) == str(bool(value)).lower()
-
-
 def test_amounts_are_right() -> None:
     sizes = {
-        "kilometers": 10**6, "meters": 10**3, "centimeters": 10, "millimeters": 1,
-        "kilograms": 1000, "grams": 1, "liters": 1000, "milliliters": 1,
-        "dollars": 100, "cents": 1,
+        "kilometers": 10**6,
+        "meters": 10**3,
+        "centimeters": 10,
+        "millimeters": 1,
+        "kilograms": 1000,
+        "grams": 1,
+        "liters": 1000,
+        "milliliters": 1,
+        "dollars": 100,
+        "cents": 1,
     }
 
     def size(text: str) -> int:
         number, unit = text.split()
         return int(number) * sizes[unit]
 
-    for question in generate_task("measures/larger_amount").questions:
-        assert right(question) == max(question.options, key=size)
     for question in generate_task("measures/metric").questions:
         words = question.text.rstrip("?").split()
         assert size(f"{right(question)} {words[2]}") == size(" ".join(words[-2:]))

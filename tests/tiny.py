@@ -4,7 +4,15 @@ from functools import cache
 
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 SENTENCES = [
     "Question: What is the capital of France?\nAnswer: Paris",
@@ -21,9 +29,11 @@ CHAT = (
 
 
 @cache
-def tokenizer(bos=True, eos=False, chat=True):
+def tokenizer(bos=True, eos=False, chat=True, lower=False):
     """Byte-level BPE: every text can be encoded, and " A" and "A" are different tokens."""
     core = Tokenizer(models.BPE())
+    if lower:
+        core.normalizer = normalizers.Lowercase()
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     special = ["<pad>", "<s>", "</s>", "<|user|>", "<|assistant|>"]
@@ -65,31 +75,60 @@ def _config(kind, vocab):
         return t.LlamaConfig(**common)
     if kind == "gpt2":
         return t.GPT2Config(
-            vocab_size=vocab, n_embd=32, n_layer=3, n_head=4, n_positions=512, initializer_range=0.25
+            vocab_size=vocab,
+            n_embd=32,
+            n_layer=3,
+            n_head=4,
+            n_positions=512,
+            initializer_range=0.25,
         )
     if kind == "gemma2":
         return t.Gemma2Config(
-            **common, head_dim=8, sliding_window=24, query_pre_attn_scalar=8, attn_logit_softcapping=5.0,
+            **common,
+            head_dim=8,
+            sliding_window=24,
+            query_pre_attn_scalar=8,
+            attn_logit_softcapping=5.0,
             final_logit_softcapping=3.0,
         )
     if kind == "mistral":
         return t.MistralConfig(**common, sliding_window=16)
     if kind == "qwen2":
-        return t.Qwen2Config(**common, use_sliding_window=True, sliding_window=16, max_window_layers=1)
+        return t.Qwen2Config(
+            **common, use_sliding_window=True, sliding_window=16, max_window_layers=1
+        )
     if kind == "cohere":
         return t.CohereConfig(**common, logit_scale=0.25)
     if kind == "granite":
         return t.GraniteConfig(**common, logits_scaling=3.0)
     if kind == "bloom":
-        return t.BloomConfig(vocab_size=vocab, hidden_size=32, n_layer=3, n_head=4, initializer_range=0.25)
+        return t.BloomConfig(
+            vocab_size=vocab, hidden_size=32, n_layer=3, n_head=4, initializer_range=0.25
+        )
+    if kind == "bert":
+        return t.BertConfig(
+            **{name: value for name, value in common.items() if name != "num_key_value_heads"},
+            is_decoder=True,
+        )
     if kind == "mamba":
         return t.MambaConfig(
-            vocab_size=vocab, hidden_size=32, state_size=8, num_hidden_layers=3, initializer_range=0.25
+            vocab_size=vocab,
+            hidden_size=32,
+            state_size=8,
+            num_hidden_layers=3,
+            initializer_range=0.25,
         )
     if kind == "t5":
         return t.T5Config(
-            vocab_size=vocab, d_model=32, d_kv=8, d_ff=48, num_layers=3, num_heads=4,
-            decoder_start_token_id=0, pad_token_id=0, initializer_factor=2.0,
+            vocab_size=vocab,
+            d_model=32,
+            d_kv=8,
+            d_ff=48,
+            num_layers=3,
+            num_heads=4,
+            decoder_start_token_id=0,
+            pad_token_id=0,
+            initializer_factor=2.0,
         )
     raise ValueError(kind)
 

@@ -1,4 +1,4 @@
-"""A language model that answers with a confidence one can believe: the large LM and a calibrator."""
+"""A language model that answers with a confidence one can believe: an LM and a calibrator."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from thermometer import _checks
 from thermometer.calibrator import Calibrator, Level
 from thermometer.language_model import LanguageModel
 from thermometer.templates import Template
-from thermometer.types import Question, Task
+from thermometer.types import Calibration, Question, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,32 @@ class CalibratedLM:
             calibrator: A calibrator, or where to load one from.
             **options: Of `LanguageModel.from_pretrained`.
         """
-        loaded = Calibrator.from_pretrained(calibrator) if isinstance(calibrator, str) else calibrator
+        loaded = (
+            Calibrator.from_pretrained(calibrator) if isinstance(calibrator, str) else calibrator
+        )
         return cls(LanguageModel.from_pretrained(model, **options), loaded)
 
     def __repr__(self) -> str:
         return f"CalibratedLM({self.lm}, {self.calibrator})"
+
+    def calibrate(
+        self, task: Task, *, level: Level = "sample", token_budget: int = 4096
+    ) -> Calibration:
+        """Calibrated probabilities of the options of a task's questions.
+
+        Args:
+            task: Labels are not needed.
+            level: See `Calibrator.calibrate`.
+            token_budget: Largest number of tokens, padding included, in one forward pass.
+        """
+        template = Template(**self.calibrator.target.get("template", {}))
+        outputs = self.lm.outputs(
+            template.render_task(task), template, features=False, token_budget=token_budget
+        )
+        assert outputs.scores is not None
+        return self.calibrator.calibrate(
+            task, outputs.scores, level=level, token_budget=token_budget
+        )
 
     def classify(
         self,
@@ -83,16 +104,9 @@ class CalibratedLM:
             ValueError: For an empty list, fewer than two options, or options that are alike.
         """
         questions = Task(task, _questions(prompts, options))
-        template = Template(**self.calibrator.target.get("template", {}))
-        outputs = self.lm.outputs(
-            template.render_task(questions), template, features=False, token_budget=token_budget
-        )
-        assert outputs.scores is not None
-        result = self.calibrator.calibrate(
-            questions, outputs.scores, level=level, token_budget=token_budget
-        )
+        result = self.calibrate(questions, level=level, token_budget=token_budget)
         assert result.probs is not None
-        divisors = result.temperature if level == "sample" else [result.task_temperature] * len(questions)
+        used = result.temperature if level == "sample" else [result.task_temperature] * len(prompts)
         return [
             Answer(
                 question.options[choice],
@@ -105,7 +119,7 @@ class CalibratedLM:
                 result.prediction,
                 result.confidence,
                 result.probs,
-                divisors,
+                used,
                 strict=True,
             )
         ]

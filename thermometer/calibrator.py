@@ -257,7 +257,7 @@ class Calibrator:
 
 
 def harmonic_mean(temperature: NDArray[np.float64]) -> float:
-    """A task's temperature from its samples': 1 / mean(1 / temperature), as the paper's code has it.
+    """A task's temperature from its samples': 1 / mean(1 / temperature), as in the paper's code.
 
     Example:
         >>> harmonic_mean(np.array([1.0, 3.0]))

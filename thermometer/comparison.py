@@ -36,7 +36,7 @@ class MethodResult:
         all_rows: The metrics of all rows thrown together, and `gap_closed`.
         floor: For `mean_over_tasks` and `all_rows`, the `ece_10` and `ece_15` that these
             confidences would score on so few rows if they were perfectly calibrated.
-        diagram: Reliability diagram of all rows thrown together.
+        diagram: Reliability diagram of all rows thrown together, 10 bins.
     """
 
     mean_over_tasks: Numbers
@@ -180,7 +180,7 @@ def compare(
             numbers(over_tasks[name]),
             numbers(all_rows[name]),
             outcome.floor(seed),
-            prepare_reliability(outcome.confidence, outcome.correct, n_bins=15),
+            prepare_reliability(outcome.confidence, outcome.correct, n_bins=10),
         )
         for name, outcome in outcomes.items()
     }

@@ -1,20 +1,17 @@
-"""Tables as training data: batches of one task, on the device where the network is.
+"""Tables as training data: batches drawn by task, on the device where the network is.
 
-The whole table lives on the device. A batch is only the number of a task; its rows are drawn there,
-so that no step copies anything from the host. Nothing here knows about networks.
+The whole table lives on the device. What a loader hands over is only the numbers of some tasks;
+their rows are drawn on the device, so that no step copies anything from the host.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from thermometer import _checks
 from thermometer.tables import OutputTable
 
 
@@ -23,7 +20,7 @@ class TaskData:
     """Rows of several tasks as tensors.
 
     Args:
-        inputs: (N, R) float32, what the network reads.
+        inputs: (N, R) float32, what the members read.
         scores: (N, K) float32, ``-inf`` in short rows.
         labels: (N,) int64.
         rows: For each task the (n,) int64 indices of its rows.
@@ -34,6 +31,13 @@ class TaskData:
     labels: Tensor
     rows: list[Tensor]
 
+    @classmethod
+    def from_table(cls, table: OutputTable, inputs: Tensor) -> "TaskData":
+        """The rows of a labelled table; tasks in the order of their names."""
+        rows = [torch.from_numpy((table.tasks == name).nonzero()[0]) for name in table.task_names]
+        scores = torch.from_numpy(table.require("scores")).float()
+        return cls(inputs, scores, torch.from_numpy(table.labels), rows)
+
     def to(self, device: torch.device) -> "TaskData":
         """The same data on another device."""
         return TaskData(
@@ -42,3 +46,82 @@ class TaskData:
             self.labels.to(device),
             [row.to(device) for row in self.rows],
         )
+
+    def draw(self, tasks: list[int], batch_size: int) -> tuple[Tensor, Tensor]:
+        """Up to `batch_size` random rows of each task.
+
+        Returns:
+            (n,) indices of rows, and (n,) which of `tasks`, from 0, each is of.
+        """
+        drawn = []
+        for task in tasks:
+            rows = self.rows[task]
+            if len(rows) > batch_size:
+                rows = rows[torch.randperm(len(rows), device=rows.device)[:batch_size]]
+            drawn.append(rows)
+        sizes = torch.tensor([len(rows) for rows in drawn], device=self.labels.device)
+        owners = torch.repeat_interleave(torch.arange(len(drawn), device=sizes.device), sizes)
+        return torch.cat(drawn), owners
+
+
+def set_aside(
+    data: TaskData, by: str, fraction: float, member: int, n_members: int
+) -> tuple[TaskData, TaskData]:
+    """Training and validation data of one member.
+
+    Args:
+        data: All rows.
+        by: `rows`: a random `fraction` of every task's rows is for validation; `tasks`: whole
+            tasks are, the member's part in `n_members`, or a `fraction` if there is one member.
+        fraction: In (0, 1).
+        member: From 0.
+        n_members: Of the thermometer.
+    """
+    n_tasks = len(data.rows)
+    if by == "rows" or n_tasks < 2:
+        shuffled = [rows[torch.randperm(len(rows))] for rows in data.rows]
+        cuts = [max(1, round(len(rows) * fraction)) if len(rows) > 1 else 0 for rows in shuffled]
+        seen = [rows[cut:] for rows, cut in zip(shuffled, cuts, strict=True)]
+        kept = [rows[:cut] for rows, cut in zip(shuffled, cuts, strict=True) if cut]
+        return _with_rows(data, seen), _with_rows(data, kept or seen)
+    order = torch.randperm(n_tasks, generator=torch.Generator().manual_seed(0)).tolist()
+    if n_members > 1:
+        tested = set(order[member % n_tasks :: n_members])
+    else:
+        tested = set(order[: max(1, round(n_tasks * fraction))])
+    tested = tested if len(tested) < n_tasks else set(order[:1])
+    seen = [rows for task, rows in enumerate(data.rows) if task not in tested]
+    return _with_rows(data, seen), _with_rows(data, [data.rows[task] for task in sorted(tested)])
+
+
+def _with_rows(data: TaskData, rows: list[Tensor]) -> TaskData:
+    return TaskData(data.inputs, data.scores, data.labels, rows)
+
+
+class TaskBatches(LightningDataModule):
+    """Endless training batches of `tasks_per_step` tasks; one validation batch of all tasks."""
+
+    def __init__(self, n_tasks: int, n_validation_tasks: int, tasks_per_step: int) -> None:
+        super().__init__()
+        self._n_tasks = n_tasks
+        self._n_validation_tasks = n_validation_tasks
+        self._tasks_per_step = min(tasks_per_step or n_tasks, n_tasks)
+
+    def train_dataloader(self) -> DataLoader[list[int]]:
+        """Numbers of the tasks of each step."""
+        return DataLoader(_RandomTasks(self._n_tasks, self._tasks_per_step), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[list[int]]:
+        """All validation tasks, once."""
+        tasks: list[list[int]] = [list(range(self._n_validation_tasks))]
+        return DataLoader(tasks, batch_size=None)  # type: ignore[arg-type]
+
+
+class _RandomTasks(IterableDataset[list[int]]):
+    def __init__(self, n_tasks: int, size: int) -> None:
+        self._n_tasks = n_tasks
+        self._size = size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        while True:
+            yield torch.randperm(self._n_tasks)[: self._size].tolist()

@@ -3,6 +3,7 @@
 `READY` maps the usual benchmarks. Any other data set needs a `Columns` in the config.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,11 @@ class Columns:
     configs: tuple[str, ...] = ()
     repository: str | None = None
     split: str = "test"
+
+    def __post_init__(self) -> None:
+        for name in ("options", "texts", "configs"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _checks.strings(name, getattr(self, name)))
 
 
 READY: Mapping[str, Columns] = {
@@ -83,6 +89,9 @@ def dataset_tasks(
 ) -> list[Task]:
     """Tasks of a data set.
 
+    Rows that are no question with two or more different options (MMLU has ten) are left out, with a
+    warning that says how many.
+
     Args:
         source: Hub id, local folder, or a name of `READY`.
         columns: How to read it; `None` only for `READY`.
@@ -93,6 +102,8 @@ def dataset_tasks(
         ValueError: If a column is missing or a row is malformed; the message names both.
     """
     mapping = READY[source] if columns is None else columns
+    if demonstrations is not None and demonstrations == (split or mapping.split):
+        raise _checks.fail("demonstrations", "another split than `split`", repr(demonstrations))
     repository = mapping.repository or source
     prefix = source if source in READY else Path(source).name
     tasks: list[Task] = []
@@ -127,39 +138,65 @@ def _by_task(
     rows: Iterable[dict[str, Any]], mapping: Columns, name: str, split: str
 ) -> dict[str, list[Question]]:
     tasks: dict[str, list[Question]] = {}
+    skipped = []
     for number, row in enumerate(rows):
         try:
             task = name if mapping.task is None else f"{name}/{_value(row, mapping.task)}"
             identifier = f"{split}/{number}" if mapping.id is None else _value(row, mapping.id)
-            question = _question(row, mapping, f"{name}/{identifier}")
+            options = _options(row, mapping)
+            text = _value(row, mapping.question)
+            if len({option for option in options if option.strip()}) < max(2, len(options)):
+                skipped.append(number)
+                continue
+            question = Question(
+                f"{name}/{identifier}",
+                text,
+                options,
+                _answer(row, mapping),
+                None if mapping.context is None else _value(row, mapping.context),
+            )
         except (ValueError, TypeError) as error:
             raise ValueError(f"{name}, split {split!r}, row {number}: {error}") from error
         tasks.setdefault(task, []).append(question)
+    if skipped:
+        warnings.warn(
+            f"{name}, split {split!r}: left out {len(skipped)} rows with equal, empty or fewer "
+            f"than two options, the first of them row {skipped[0]}",
+            stacklevel=4,
+        )
     return tasks
 
 
-def _question(row: Mapping[str, Any], mapping: Columns, identifier: str) -> Question:
+def _options(row: Mapping[str, Any], mapping: Columns) -> tuple[str, ...]:
     if mapping.texts is not None:
-        options = mapping.texts
-    else:
-        values = [_value(row, column) for column in mapping.options]
-        options = tuple(values[0]) if len(values) == 1 else tuple(map(str, values))
-    answer = None if mapping.answer is None else _value(row, mapping.answer)
-    if answer in (-1, ""):  # what data sets write where the answer is withheld
-        answer = None
-    if answer is not None and mapping.labels is not None:
+        return mapping.texts
+    values = [_value(row, column) for column in mapping.options]
+    if len(values) == 1:
+        return _checks.strings(mapping.options[0], values[0])
+    return tuple(map(str, values))
+
+
+def _answer(row: Mapping[str, Any], mapping: Columns) -> int | None:
+    if mapping.answer is None:
+        return None
+    answer = _value(row, mapping.answer)
+    if answer in (None, -1, ""):  # what data sets write where the answer is withheld
+        return None
+    if mapping.labels is not None:
         labels = list(_value(row, mapping.labels))
         if answer not in labels:
-            raise _checks.fail(mapping.answer or "answer", f"one of {labels}", repr(answer))
-        answer = labels.index(answer)
-    context = None if mapping.context is None else _value(row, mapping.context)
-    text = _value(row, mapping.question)
-    return Question(identifier, text, options, None if answer is None else int(answer), context)
+            raise _checks.fail(mapping.answer, f"one of {labels}", repr(answer))
+        return labels.index(answer)
+    if isinstance(answer, float):
+        raise _checks.fail(mapping.answer, "an index, a boolean or a label", repr(answer))
+    return int(answer)
 
 
 def _value(row: Mapping[str, Any], column: str) -> Any:
     value: Any = row
     for key in column.split("."):
+        if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+            value = {name: [item[name] for item in value] for name in (value or [{}])[0]}
         if not isinstance(value, Mapping) or key not in value:
             raise _checks.fail("columns", f"names among {sorted(row)}", repr(column))
         value = value[key]

@@ -7,7 +7,7 @@ same table. The only collective is one barrier at the end; then rank 0 writes th
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch.utils.data import DataLoader, Dataset
 
 from thermometer import _checks, planning, table_files
+from thermometer._lightning import quiet
 from thermometer.language_model import LanguageModel
 from thermometer.tables import OutputTable
 from thermometer.tasks import question_row
@@ -61,71 +62,86 @@ def extract(
         The table, questions in the order of the tasks.
 
     Raises:
-        ValueError: For repeated ids, prompts longer than the model's context, NaN scores, features
-            that overflow float16, or a folder that holds another extraction.
+        ValueError: For no or repeated questions, prompts longer than the model's context, NaN
+            scores, features that overflow float16, or a folder that holds another extraction.
     """
     if not (features or scores):
         raise _checks.fail("features", "True where `scores` is False", "False for both")
+    if scores:
+        lm.require_scores()
+    _checks.one_of("feature_dtype", feature_dtype, ("float16", "float32"))
+    if "precision" in (trainer or {}):
+        raise _checks.fail("trainer", "without `precision` (use the model's dtype)", trainer)
     chosen = template or Template()
     tasks = [tasks] if isinstance(tasks, Task) else list(tasks)
     questions = [question for task in tasks for question in task.questions]
+    if not questions:
+        raise _checks.fail("tasks", "at least one task", "none")
     unique_ids(questions, "the tasks")
     rows = [question_row(q, task.name) for task in tasks for q in task.questions]
     provenance = lm.provenance(chosen)
+    made_by = {
+        "features": provenance if features else None,
+        "scores": provenance if scores else None,
+    }
+    digest = table_files.questions_digest(rows)
     plan = {
-        "digest": table_files.questions_digest(rows),
-        "provenance": {
-            "features": provenance if features else None,
-            "scores": provenance if scores else None,
-        },
+        "digest": digest,
+        "provenance": made_by,
         "token_budget": token_budget,
         "feature_dtype": feature_dtype,
     }
     folder = Path(out_dir)
-    if not _begin(folder, plan):
-        return OutputTable.open(folder)
-    prompts = [prompt for task in tasks for prompt in chosen.render_task(task)]
-    trees = lm.encode(prompts, chosen)
-    units = planning.plan_units(
-        [tree.n_tokens if scores else tree.n_prompt_tokens for tree in trees], token_budget
-    )
-    parts = planning.plan_parts(units, planning.default_rows_per_part(len(trees)))
-    names = [f"part-{number:05d}.parquet" for number in range(len(parts))]
-    todo = [
-        (name, [row for unit in part for row in unit])
-        for name, part in zip(names, parts, strict=True)
-        if not (folder / name).is_file()
-    ]
-    module = _Extraction(lm, trees, rows, features, scores, token_budget, feature_dtype)
-    writer = _PartWriter(folder)
-    _predict(module, writer, todo, trainer or {})
-    sizes = {n: sum(map(len, part)) for n, part in zip(names, parts, strict=True)}
-    if module.is_first_rank:
-        table_files.write_questions(folder, rows)
-        table_files.write_manifest(folder, sizes, plan["provenance"], plan["digest"])  # type: ignore[arg-type]
-    module.wait_for_all()
+    if not _is_finished(folder, plan):
+        trees = lm.encode([p for task in tasks for p in chosen.render_task(task)], chosen)
+        units = lm.plan(trees, scores=scores, token_budget=token_budget)
+        parts = planning.plan_parts(units, planning.default_rows_per_part(len(trees)))
+        index = {
+            f"part-{number:05d}.parquet": [row for unit in part for row in unit]
+            for number, part in enumerate(parts)
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        table_files.write_text(folder / PLAN, json.dumps(plan, indent=2) + "\n")
+        todo = [(name, part) for name, part in index.items() if not (folder / name).is_file()]
+        module = _Extraction(lm, trees, rows, features, scores, token_budget, feature_dtype)
+        _predict(module, _PartWriter(folder), todo, trainer or {})
+        if module.is_first_rank:
+            sizes = {name: len(part) for name, part in index.items()}
+            table_files.write_questions(folder, rows)
+            table_files.finish(folder, sizes, made_by, digest)
+        module.wait_for_all()
     table = OutputTable.open(folder)
     _warn_if_low(table, chosen)
     return table
 
 
-def _begin(folder: Path, plan: Mapping[str, Any]) -> bool:
-    """Whether there is work to do; refuses a folder that belongs to another extraction."""
-    file = folder / PLAN
-    if file.is_file():
-        found = json.loads(file.read_text(encoding="utf-8"))
-        differing = sorted(key for key in plan if found.get(key) != plan[key])
-        if differing:
-            raise ValueError(
-                f"{folder} holds another extraction: its {', '.join(differing)} differ. "
-                "Choose another `out_dir` or delete the folder"
-            )
-        return not (folder / table_files.MANIFEST).is_file()
-    if (folder / table_files.MANIFEST).is_file():
-        raise ValueError(f"{folder} holds a table that another program made; choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    table_files.write_text(file, json.dumps(plan, indent=2) + "\n")
-    return True
+def _is_finished(folder: Path, plan: Mapping[str, Any]) -> bool:
+    """Whether the folder holds the whole table; refuses one that belongs to another extraction."""
+    finished = (folder / table_files.MANIFEST).is_file()
+    if not (folder / PLAN).is_file():
+        if finished:
+            raise ValueError(f"{folder} holds a table that another program made; choose another")
+        return False
+    try:
+        found = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{folder / PLAN}: not JSON ({error})") from error
+    if differing := sorted(_differences(plan, found)):
+        raise ValueError(
+            f"{folder} holds another extraction: {', '.join(differing)} differ. "
+            "Choose another `out_dir` or delete the folder"
+        )
+    return finished
+
+
+def _differences(wanted: Any, found: Any, name: str = "") -> Iterator[str]:
+    """Dotted names of the values that differ in two nested dicts."""
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        for key in sorted({*wanted, *found}):
+            inner = f"{name}.{key}" if name else key
+            yield from _differences(wanted.get(key), found.get(key), inner)
+    elif wanted != found:
+        yield name
 
 
 def _predict(
@@ -135,10 +151,11 @@ def _predict(
     keywords: Mapping[str, Any],
 ) -> None:
     defaults = {"devices": 1, "logger": False, "enable_checkpointing": False}
-    trainer = Trainer(**{**defaults, "enable_model_summary": False, **keywords}, callbacks=writer)
-    with warnings.catch_warnings():
-        # The work of a worker process would be to hand over a list of numbers.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    chosen: dict[str, Any] = {**defaults, "enable_model_summary": False, **keywords}
+    given = chosen.pop("callbacks", None) or []
+    callbacks = [*given] if isinstance(given, list | tuple) else [given]
+    with quiet():
+        trainer = Trainer(**chosen, callbacks=[*callbacks, writer])
         loader = DataLoader(_Parts(todo, trainer.world_size), batch_size=None, collate_fn=None)
         trainer.predict(module, loader, return_predictions=False)
 
@@ -205,7 +222,10 @@ class _Extraction(LightningModule):
             "n_prompt_tokens": [tree.n_prompt_tokens for tree in trees],
         }
         if outputs.scores is not None:
-            columns["scores"] = [row[np.isfinite(row)].tolist() for row in outputs.scores]
+            sizes = [len(tree.branches) for tree in trees]
+            columns["scores"] = [
+                row[:size].tolist() for row, size in zip(outputs.scores, sizes, strict=True)
+            ]
             columns["option_mass"] = outputs.option_mass
         if outputs.features is not None:
             columns["features"] = self._stored(outputs.features, columns["id"])

@@ -29,7 +29,8 @@ class Batch:
     Args:
         input_ids: (R, L) int64, right-padded.
         position_ids: (R, L) int64.
-        attention_mask: (R, L) int64 of real tokens, or, if branches share a row, (R, 1, L, L) bool.
+        attention_mask: (R, L) int64 of real tokens; or (R, 1, L, L) bool, query by key, if a row
+            forks, that is, has branches that must not see each other.
         features: (B, 2) int64: row and column of each tree's last prompt token.
         sources: (P, 2) int64: row and column of each position whose next token is wanted.
         targets: (M, 2) int64: index into `sources`, and the wanted token's id.
@@ -51,16 +52,14 @@ class Batch:
     def model_inputs(self, dtype: torch.dtype) -> dict[str, Any]:
         """Keyword arguments of a transformers model that computes in `dtype`."""
         mask = self.attention_mask
-        if mask.ndim == 4:  # as an addend, which every attention code takes
-            mask = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(
-                ~mask, torch.finfo(dtype).min
-            )
-        return {
-            "input_ids": self.input_ids,
-            "position_ids": self.position_ids,
-            "attention_mask": mask,
-            "use_cache": False,
-        }
+        inputs = {"input_ids": self.input_ids, "attention_mask": mask, "use_cache": False}
+        if mask.ndim == 4:
+            # As an addend, which every attention code takes. Without forks the positions are
+            # those that the model counts itself, and not every model takes any.
+            addend = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+            inputs["attention_mask"] = addend.masked_fill_(~mask, torch.finfo(dtype).min)
+            inputs["position_ids"] = self.position_ids
+        return inputs
 
 
 class _Row:
@@ -86,7 +85,7 @@ def collate(trees: Sequence[TokenTree], pad_id: int, *, shared: bool, scores: bo
     Args:
         trees: At least one.
         pad_id: Fills the rows on the right; its value never matters.
-        shared: One row per tree; otherwise one row per branch.
+        shared: One row per tree; otherwise a row for each branch that must be read.
         scores: Whether the branches are wanted at all.
     """
     rows: list[_Row] = []
@@ -99,12 +98,11 @@ def collate(trees: Sequence[TokenTree], pad_id: int, *, shared: bool, scores: bo
         rows.append(row)
         row.append(tree.prefix, 0, 0)
         end = len(tree.prefix) - 1
-        if tree.tail:
-            row.append(tree.tail, end + 1, 1)
+        row.append(tree.tail, end + 1, 1)
         features.append((len(rows) - 1, len(row.tokens) - 1))
         for option, branch in enumerate(tree.branches if scores else ()):
             read = branch[:-1]  # the last token is predicted, never read
-            if not shared and read:
+            if not shared and read and len(row.tokens) > len(tree.prefix):
                 row = _Row()
                 rows.append(row)
                 row.append(tree.prefix, 0, 0)
@@ -136,7 +134,7 @@ def _tensors(
 
     segments = padded("segments", -1)
     mask = (segments >= 0).long()
-    if (segments > 0).any():
+    if any(len({*row.segments} - {0}) > 1 for row in rows):
         own = segments[:, :, None] == segments[:, None, :]  # (R, L, L): query, key
         causal = torch.ones(length, length, dtype=torch.bool).tril()
         mask = (causal & (own | (segments == 0)[:, None, :]))[:, None]
@@ -146,11 +144,6 @@ def _tensors(
         mask,
         *map(pairs, (features, sources, targets, owners)),
     )
-
-
-def padded_tokens(trees: Sequence[TokenTree]) -> int:
-    """Number of tokens, padding included, that a batch of these trees computes."""
-    return len(trees) * max(tree.n_tokens for tree in trees)
 
 
 class Head:
@@ -168,7 +161,8 @@ class Head:
         self._embedding = model.get_output_embeddings()
         scale = float(getattr(config, "logit_scale", None) or 1.0)  # Cohere
         self._scale = scale / float(getattr(config, "logits_scaling", None) or 1.0)  # Granite
-        self._cap: float | None = getattr(config, "final_logit_softcapping", None)  # Gemma 2
+        cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
+        self._cap: float | None = cap or getattr(config, "logits_soft_cap", None)  # RecurrentGemma
 
     def _logits(self, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         logits = hidden @ weight.float().T

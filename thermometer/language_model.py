@@ -5,7 +5,6 @@ option. The model is any causal or encoder-decoder LM of transformers. Nothing h
 tasks, files or temperatures.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from thermometer import _checks, forward, loading, planning
+from thermometer.runners import CausalRunner, DecoderRunner
 from thermometer.templates import Prompt, Template
 from thermometer.tokenization import TokenTree, encode_for_decoder, encode_prompts
 
@@ -41,7 +40,8 @@ class LanguageModel:
     """A frozen transformers model with its tokenizer. Make one with `from_pretrained`.
 
     Args:
-        model: A transformers causal or encoder-decoder LM; it is put in eval mode and frozen.
+        model: A transformers causal or encoder-decoder LM, which then belongs to this object: it is
+            put in eval mode, frozen, and shortened if `num_layers` say so.
         tokenizer: Its tokenizer.
         name: Recorded as the provenance of what is made with it.
         revision: Likewise.
@@ -72,16 +72,19 @@ class LanguageModel:
         self.layer = layer
         self.is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self.fingerprint = loading.fingerprint(model)
-        config = self._config
-        self.max_length: int | None = getattr(config, "max_position_embeddings", None)
-        sliding = getattr(config, "use_sliding_window", None) is not False
-        self._window: int | None = getattr(config, "sliding_window", None) if sliding else None
-        self._tapped: list[Tensor] = []
-        self._prepare_layers()
-        self._head: forward.Head | None = None
-        self._shares_rows = False
-        if not self.is_encoder_decoder and num_layers is None:
-            self._choose_paths()
+        self.max_length: int | None = getattr(self._config, "max_position_embeddings", None)
+        self._runner = self._make_runner()
+
+    def _make_runner(self) -> CausalRunner | DecoderRunner:
+        pad_id = self.tokenizer.pad_token_id or 0
+        if not self.is_encoder_decoder:
+            tap = loading.cut(self.model, self.num_layers, self.layer)
+            scores = self.num_layers is None
+            return CausalRunner(self.model, pad_id, tap=tap, scores=scores, name=self.name)
+        if self.num_layers is not None or self.layer != -1:
+            got = f"{self.num_layers} and {self.layer} for {self.name}"
+            raise _checks.fail("num_layers", "None and `layer` -1 for an encoder-decoder", got)
+        return DecoderRunner(self.model, pad_id)
 
     @classmethod
     def from_pretrained(
@@ -167,7 +170,7 @@ class LanguageModel:
     def encode(self, prompts: Sequence[Prompt], template: Template) -> list[TokenTree]:
         """Token trees of prompts; see `tokenization.encode_prompts` for the errors."""
         if self.is_encoder_decoder:
-            return encode_for_decoder(self.tokenizer, prompts, self.max_length)
+            return encode_for_decoder(self.tokenizer, prompts, template.norm, self.max_length)
         return encode_prompts(self.tokenizer, prompts, template.norm, self.max_length)
 
     def outputs(
@@ -195,6 +198,22 @@ class LanguageModel:
         trees = self.encode(prompts, template)
         return self.compute(trees, features=features, scores=scores, token_budget=token_budget)
 
+    def plan(
+        self, trees: Sequence[TokenTree], *, scores: bool, token_budget: int
+    ) -> list[planning.Unit]:
+        """Which trees `compute` puts together in one forward pass."""
+        if not scores:
+            return planning.plan_units([tree.n_prompt_tokens for tree in trees], token_budget)
+        units = []
+        for forks in (False, True):  # apart, so that one long row does not split up short ones
+            rows = [i for i, tree in enumerate(trees) if self._runner.forks(tree) is forks]
+            chosen = [trees[i] for i in rows]
+            lengths = [tree.n_tokens if forks else tree.depth for tree in chosen]
+            heights = [1 if forks else tree.n_rows for tree in chosen]
+            plan = planning.plan_units(lengths, token_budget, heights)
+            units += [[rows[i] for i in unit] for unit in plan]
+        return units
+
     def compute(
         self,
         trees: Sequence[TokenTree],
@@ -204,8 +223,7 @@ class LanguageModel:
         token_budget: int = 4096,
     ) -> Outputs:
         """As `outputs`, of prompts that `encode` has turned into token trees."""
-        lengths = [tree.n_tokens if scores else tree.n_prompt_tokens for tree in trees]
-        units = planning.plan_units(lengths, token_budget)
+        units = self.plan(trees, scores=scores, token_budget=token_budget)
         pieces = [
             self.forward([trees[i] for i in unit], features=features, scores=scores)
             for unit in units
@@ -229,124 +247,33 @@ class LanguageModel:
         """One forward pass over a padded batch of token trees; raw log-likelihoods as scores.
 
         Raises:
-            ValueError: If scores are asked of a model cut to its first layers, or are NaN.
+            ValueError: If scores are asked of a model cut to its first layers or of trees without
+                branches, or are not finite.
         """
-        if scores and self.num_layers is not None:
-            raise _checks.fail(
-                "scores", "False for a model cut to its first layers", f"{scores} for {self}"
-            )
-        run = self._run_decoder if self.is_encoder_decoder else self._run_causal
-        hidden, logprobs, owners = run(trees, features, scores)
+        if scores:
+            self.require_scores()
+            for tree in trees:
+                if not tree.branches:
+                    raise _checks.fail("options", "given where scores are wanted", tree.id)
+        reading = self._runner.run(trees, features=features, scores=scores)
+        hidden, logprobs = reading.hidden, reading.logprobs
         states = hidden.float().cpu().numpy() if hidden is not None else None
         if logprobs is None:
             return Outputs(states, None, None)
+        if (bad := ~logprobs.isfinite()).any():
+            row = int(reading.owners.to(bad.device)[bad][0, 0])
+            raise _checks.fail("scores", "finite", f"NaN or infinity for question {trees[row].id}")
         n_options = max(len(tree.branches) for tree in trees)
-        table = forward.sum_by_option(logprobs, owners, len(trees), n_options)
-        if (bad := table.isnan().any(dim=1)).any():
-            row = int(bad.nonzero()[0, 0])
-            raise _checks.fail("scores", "finite", f"NaN for question {trees[row].id}")
+        table = forward.sum_by_option(logprobs, reading.owners, len(trees), n_options)
         mass = table.logsumexp(dim=1).exp()
         return Outputs(states, table.cpu().numpy(), mass.cpu().numpy())
 
-    def _run_causal(
-        self, trees: Sequence[TokenTree], features: bool, scores: bool
-    ) -> tuple[Tensor | None, Tensor | None, Tensor]:
-        length = max(tree.n_tokens for tree in trees)
-        shared = self._shares_rows and (self._window is None or length <= self._window)
-        pad_id = self.tokenizer.pad_token_id or 0
-        batch = forward.collate(trees, pad_id, shared=shared, scores=scores).to(self.device)
-        inputs = batch.model_inputs(self.model.dtype)
-        self._tapped.clear()
-        logprobs = None
-        if scores and self._head is None:
-            output = self.model(**inputs, output_hidden_states=True)
-            states = output.hidden_states[-1]
-            logits = output.logits[batch.sources[:, 0], batch.sources[:, 1]].float()
-            logprobs = logits.log_softmax(dim=1)[batch.targets[:, 0], batch.targets[:, 1]]
-        else:
-            states = self.model.base_model(**inputs).last_hidden_state
-            if scores and self._head is not None:
-                final = states[batch.sources[:, 0], batch.sources[:, 1]]
-                logprobs = self._head.token_logprobs(final, batch.targets)
-        if self._tapped:
-            states = self._tapped.pop()
-        hidden = states[batch.features[:, 0], batch.features[:, 1]] if features else None
-        return hidden, logprobs, batch.owners
-
-    def _run_decoder(
-        self, trees: Sequence[TokenTree], features: bool, scores: bool
-    ) -> tuple[Tensor | None, Tensor | None, Tensor]:
-        batch = forward.collate(trees, self.tokenizer.pad_token_id, shared=True, scores=False)
-        start = torch.full((len(trees), 1), self.model.config.decoder_start_token_id)
-        output = self.model(
-            input_ids=batch.input_ids.to(self.device),
-            attention_mask=batch.attention_mask.to(self.device),
-            decoder_input_ids=start.to(self.device),
-            output_hidden_states=True,
-            use_cache=False,
-        )
-        hidden = output.decoder_hidden_states[-1][:, 0] if features else None
-        owners = [(i, k) for i, tree in enumerate(trees) for k in range(len(tree.branches))]
-        index = torch.tensor(owners, dtype=torch.int64, device=self.device).reshape(-1, 2)
-        if not scores:
-            return hidden, None, index
-        tokens = torch.tensor([trees[i].branches[k][0] for i, k in owners], device=self.device)
-        logprobs = output.logits[:, 0].float().log_softmax(dim=1)[index[:, 0], tokens]
-        return hidden, logprobs, index
-
-    def _prepare_layers(self) -> None:
-        """Cut the stack to `num_layers`, and tap the block whose output is the feature."""
-        if self.num_layers is None and self.layer == -1:
-            return
-        if self.is_encoder_decoder:
-            raise _checks.fail("layer", "-1 (and `num_layers` None) for encoder-decoders", self)
-        depth = int(self._config.num_hidden_layers)
-        kept = depth if self.num_layers is None else self.num_layers
-        if not 1 <= kept <= depth:
-            raise _checks.fail("num_layers", f"in [1, {depth}]", kept)
-        if self.layer != -1 and not 1 <= self.layer <= kept:
-            raise _checks.fail("layer", f"-1 or in [1, {kept}]", self.layer)
-        parent, attribute, blocks = loading.find_blocks(self.model, depth)
-        setattr(parent, attribute, blocks[:kept])
-        self._config.num_hidden_layers = kept
-        if self.layer != -1:
-
-            def keep(_module: Any, _inputs: Any, output: Any) -> None:
-                self._tapped.append(output[0] if isinstance(output, tuple) else output)
-
-            blocks[self.layer - 1].register_forward_hook(keep)
-
-    def _choose_paths(self) -> None:
-        """Prove on a few tokens that the fast paths are right for this very model.
-
-        The reference is a plain forward pass for each option and the model's own logits; where a
-        fast path differs from it, it is not used.
-        """
-        tokens = [int(t) for t in np.linspace(3, self._config.vocab_size - 1, 9)]
-        branches = tuple(tuple(tokens[i : i + n]) for i, n in ((4, 1), (5, 3), (4, 2)))
-        probe = [TokenTree("probe", tuple(tokens[:4]), branches, (), (1, 1, 1))]
-        exact = self.model.dtype == torch.float32  # else logits come rounded to a coarse grid
-        reference = self.forward(probe, features=False).scores
-        self._head = forward.Head(self.model)
-        plain = self.forward(probe, features=False).scores
-        if not _close(plain, reference, 1e-3 if exact else 0.5):
-            self._head = None
-            plain = reference
-            warnings.warn(
-                f"The output head of {self.name} is of an unknown kind; all its logits are "
-                "computed, which needs more memory",
-                stacklevel=3,
+    def require_scores(self) -> None:
+        """Raise `ValueError` if this model is cut to its first layers, and so has no scores."""
+        if self.num_layers is not None:
+            raise _checks.fail(
+                "scores", "False for a model cut to its first layers", f"True for {self}"
             )
-        self._shares_rows = True
-        try:
-            together = self.forward(probe, features=False).scores
-        except (ValueError, RuntimeError, TypeError):  # attention code that takes no 4-D mask
-            together = None
-        self._shares_rows = _close(together, plain, 1e-3 if exact else 0.25)
-
-
-def _close(a: NDArray[np.float32] | None, b: NDArray[np.float32] | None, margin: float) -> bool:
-    return a is not None and b is not None and bool(np.abs(a - b).max() <= margin)
 
 
 def _in_order(pieces: Sequence[Outputs], units: Sequence[planning.Unit]) -> Outputs:

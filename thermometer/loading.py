@@ -54,6 +54,33 @@ def fingerprint(model: Any) -> str:
     return digest.hexdigest()[:16]
 
 
+def cut(model: Any, num_layers: int | None, layer: int) -> Any | None:
+    """Shorten a model to its first blocks, in place; returns block number `layer`, from 1.
+
+    Args:
+        model: A causal LM.
+        num_layers: Number of blocks to keep; `None` for all.
+        layer: Number of the block to return; -1 for none.
+
+    Raises:
+        ValueError: For numbers of blocks that the model does not have.
+    """
+    if num_layers is None and layer == -1:
+        return None
+    config = model.config.get_text_config()
+    depth = int(config.num_hidden_layers)
+    kept = depth if num_layers is None else _checks.integer("num_layers", num_layers)
+    if kept > depth:
+        raise _checks.fail("num_layers", f"in [1, {depth}]", kept)
+    if layer != -1 and not 1 <= layer <= kept:
+        raise _checks.fail("layer", f"-1 or in [1, {kept}]", layer)
+    parent, attribute, blocks = find_blocks(model, depth)
+    if kept < depth:
+        setattr(parent, attribute, blocks[:kept])
+        config.num_hidden_layers = kept
+    return None if layer == -1 else blocks[layer - 1]
+
+
 def find_blocks(model: Any, depth: int) -> tuple[Any, str, Any]:
     """The stack of `depth` transformer blocks: its parent, its name there, and the `ModuleList`."""
     for module in model.modules():

@@ -69,7 +69,20 @@ def _model(provenance: Mapping[str, Any]) -> str:
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:
-    summary = metrics.get("summary")
-    if not summary:
+    if "verdict" not in metrics:
         return "Not measured on unseen tasks."
-    return str(summary)
+    lines = [
+        f"{metrics['verdict']} Protocol: {metrics['protocol']['description']}. "
+        "Means over tasks, each tested by a network that had not seen it; the network in this "
+        "folder was trained on all of them.",
+        "",
+        "| method | NLL | ECE (10 bins) | smooth ECE | accuracy |",
+        "| --- | --: | --: | --: | --: |",
+    ]
+    for name, method in metrics["methods"].items():
+        values = method["mean_over_tasks"]
+        cells = [
+            f"{values[key]['estimate']:.4f}" for key in ("nll", "ece_10", "smooth_ece", "accuracy")
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)

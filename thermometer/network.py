@@ -24,11 +24,12 @@ class ThermometerConfig:
     Args:
         n_components: Project standardised features on so many principal components, scaled to unit
             variance; 0 hands the raw features to the network, as the paper does.
-        n_branches: Number of parallel two-layer branches; their outputs are combined linearly.
+        n_members: Number of networks, trained apart, whose b is averaged.
+        n_branches: Parallel two-layer branches of a member; their outputs are combined linearly.
         hidden_size: Width of each branch.
         activation: `relu` or `silu`.
-        dropout: Of the input components and of hidden units, in training only.
-        output: What the network's last number is: `log`, b itself, or `softplus`, the inverse
+        dropout: Of hidden units, and half as much of the input components; in training only.
+        output: What a member's last number is: `log`, b itself, or `softplus`, the inverse
             temperature before a softplus, as in the paper.
 
     Raises:
@@ -36,14 +37,16 @@ class ThermometerConfig:
     """
 
     n_components: int = 32
+    n_members: int = 5
     n_branches: int = 1
     hidden_size: int = 64
     activation: Literal["relu", "silu"] = "silu"
-    dropout: float = 0.3
+    dropout: float = 0.5
     output: Literal["log", "softplus"] = "log"
 
     def __post_init__(self) -> None:
         _checks.integer("n_components", self.n_components, minimum=0)
+        _checks.integer("n_members", self.n_members)
         _checks.integer("n_branches", self.n_branches)
         _checks.integer("hidden_size", self.hidden_size)
         _checks.one_of("activation", self.activation, ("relu", "silu"))
@@ -58,12 +61,55 @@ class ThermometerConfig:
         """
         return cls(
             n_components=0,
+            n_members=1,
             n_branches=3,
             hidden_size=hidden_size,
             activation="relu",
             dropout=0.0,
             output="softplus",
         )
+
+
+class Member(nn.Module):
+    """One network from components to b = -log temperature."""
+
+    def __init__(self, config: ThermometerConfig, width: int) -> None:
+        super().__init__()
+        self._output = config.output
+        activation = nn.ReLU if config.activation == "relu" else nn.SiLU
+        self.branches = nn.ModuleList(
+            nn.Sequential(
+                nn.Dropout(config.dropout / 2),
+                nn.Linear(width, config.hidden_size),
+                activation(),
+                nn.Dropout(config.dropout),
+                nn.Linear(config.hidden_size, 1),
+            )
+            for _ in range(config.n_branches)
+        )
+        self.combine = nn.Linear(config.n_branches, 1)
+
+    @torch.no_grad()
+    def start_at(self, temperature: float) -> None:
+        """Make the untrained network predict one temperature for everything.
+
+        The paper's network starts at random, and so does any with a `softplus` output.
+        """
+        if self._output == "log":
+            for branch in self.branches:
+                branch[-1].weight.zero_()  # type: ignore[index]
+                branch[-1].bias.zero_()  # type: ignore[index]
+            self.combine.bias.fill_(LIMIT * math.atanh(-math.log(temperature) / LIMIT))
+
+    def forward(self, components: Tensor) -> Tensor:
+        """(N, R) to (N,) b, within [-LIMIT, LIMIT]."""
+        outputs = torch.cat([branch(components) for branch in self.branches], dim=1)
+        value: Tensor = self.combine(outputs).squeeze(1)
+        if self._output == "log":
+            return LIMIT * torch.tanh(value / LIMIT)
+        # log softplus(z) is z for very negative z, where softplus itself would underflow.
+        log_softplus = nn.functional.softplus(value.clamp(min=-20)).log()
+        return torch.where(value < -20, value, log_softplus).clamp(-LIMIT, LIMIT)
 
 
 class Thermometer(nn.Module):
@@ -95,22 +141,10 @@ class Thermometer(nn.Module):
         if config.n_components:
             self.register_buffer("shift", torch.zeros(n_features))
             self.register_buffer("projection", torch.eye(width, n_features))
-        activation = nn.ReLU if config.activation == "relu" else nn.SiLU
-        self.branches = nn.ModuleList(
-            nn.Sequential(
-                nn.Dropout(config.dropout),
-                nn.Linear(width, config.hidden_size),
-                activation(),
-                nn.Dropout(config.dropout),
-                nn.Linear(config.hidden_size, 1),
-            )
-            for _ in range(config.n_branches)
-        )
-        self.combine = nn.Linear(config.n_branches, 1)
+        self.members = nn.ModuleList(Member(config, width) for _ in range(config.n_members))
 
-    def extra_repr(self) -> str:
-        """The arguments that made it."""
-        return f"{self.config}, n_features={self.n_features}"
+    def __repr__(self) -> str:
+        return f"Thermometer({self.config}, n_features={self.n_features})"
 
     def architecture(self) -> dict[str, Any]:
         """What `from_architecture` needs to build the same network, as JSON values."""
@@ -127,24 +161,14 @@ class Thermometer(nn.Module):
         return cls(ThermometerConfig(**fields), n_features)
 
     def components(self, features: Tensor) -> Tensor:
-        """(N, D) features as the (N, R) float32 inputs of the branches; constant in training."""
+        """(N, D) features as the (N, R) float32 inputs of the members; constant in training."""
         features = features.float()
         if not self.config.n_components:
             return features
         return (features - self.shift) @ self.projection.T
 
-    def log_inverse(self, components: Tensor) -> Tensor:
-        """(N,) b = -log temperature from the output of `components`."""
-        outputs = torch.cat([branch(components) for branch in self.branches], dim=1)
-        value: Tensor = self.combine(outputs).squeeze(1)
-        if self.config.output == "softplus":
-            # log softplus(z) is z for very negative z, where softplus itself would underflow.
-            safe = nn.functional.softplus(value.clamp(min=-20)).log()
-            value = torch.where(value < -20, value, safe)
-        return LIMIT * torch.tanh(value / LIMIT) if self.config.output == "log" else value.clamp(-LIMIT, LIMIT)
-
     def forward(self, features: Tensor) -> Tensor:
-        """Temperatures.
+        """Temperatures: exp of minus the mean b of the members.
 
         Args:
             features: (N, D), any float dtype.
@@ -159,27 +183,29 @@ class Thermometer(nn.Module):
             raise _checks.fail(
                 "features", f"of shape (N, {self.n_features})", f"shape {tuple(features.shape)}"
             )
-        return torch.exp(-self.log_inverse(self.components(features)))
+        components = self.components(features)
+        return torch.stack([member(components) for member in self.members]).mean(dim=0).neg().exp()
 
     @torch.no_grad()
     def fit_components(self, features: Tensor) -> None:
         """Set the projection from the training features: standardise, rotate, scale, cut.
 
+        By randomised PCA, whose random start comes from torch's global generator: a full
+        eigendecomposition of 4,096 features would take longer than the training.
+
         Args:
-            features: (N, D); at least as many rows as components.
+            features: (N, D); more rows than components.
         """
-        if not self.config.n_components:
+        size = self.config.n_components
+        if not size:
             return
-        if len(features) <= self.config.n_components:
-            raise _checks.fail(
-                "features", f"more than {self.config.n_components} rows", f"{len(features)}"
-            )
-        data = features.double()
-        shift, scale = data.mean(dim=0), data.std(dim=0).clamp(min=1e-8)
-        covariance = ((data - shift) / scale).T.cov()
-        values, vectors = torch.linalg.eigh(covariance)
-        kept = vectors[:, -self.config.n_components :] / values[-self.config.n_components :].clamp(min=1e-12).sqrt()
-        signs = kept.abs().argmax(dim=0)  # eigenvectors have no sign: fix one
-        kept = kept * kept[signs, torch.arange(kept.shape[1])].sign()
+        if len(features) <= size:
+            raise _checks.fail("features", f"more than {size} rows (n_components)", len(features))
+        data = features.float()
+        shift, scale = data.mean(dim=0), data.std(dim=0).clamp(min=1e-6)
+        data = (data - shift) / scale
+        oversampled = min(size + 16, *data.shape)
+        _, values, vectors = torch.pca_lowrank(data, q=oversampled, center=False, niter=4)
+        spread = (values[:size] / math.sqrt(len(data))).clamp(min=1e-6)
         self.shift.copy_(shift)
-        self.projection.copy_((kept / scale[:, None]).T.flip(0))
+        self.projection.copy_((vectors[:, :size] / spread / scale[:, None]).T)

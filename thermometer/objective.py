@@ -61,17 +61,20 @@ def gamma_prior_nll(log_inverse: Tensor, shape: float = 1.25, scale: float = 4.0
     return constant + (shape - 1) * log_inverse + (-log_inverse).exp() / scale
 
 
-def mean_inverse(log_inverse: Tensor) -> Tensor:
-    """Log of the mean inverse temperature: the temperature of a task from those of its samples.
+def mean_inverse(log_inverse: Tensor, owners: Tensor) -> Tensor:
+    """Log of the mean inverse temperature of each task, from those of its samples.
 
     Args:
         log_inverse: (N,) b = -log temperature of each sample.
+        owners: (N,) int64, which of M tasks each sample is of; every task has one at least.
 
     Returns:
-        Scalar log(mean(exp(b))); the task's temperature is the harmonic mean of the samples'.
+        (M,) log(mean(exp(b))): the task's temperature is the harmonic mean of the samples'.
 
     Example:
-        >>> mean_inverse(torch.tensor([0.0, 0.0]))
-        tensor(0.)
+        >>> mean_inverse(torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0, 0, 1]))
+        tensor([0., 1.])
     """
-    return log_inverse.logsumexp(dim=0) - math.log(len(log_inverse))
+    n_tasks = int(owners.max()) + 1
+    total = log_inverse.new_zeros(n_tasks).index_add(0, owners, log_inverse.exp())
+    return (total / torch.bincount(owners)).log()

@@ -14,13 +14,16 @@ from thermometer import _checks
 Unit = list[int]
 
 
-def plan_units(lengths: Sequence[int], token_budget: int) -> list[Unit]:
+def plan_units(
+    lengths: Sequence[int], token_budget: int, rows: Sequence[int] | None = None
+) -> list[Unit]:
     """Group indices so that rows times the longest length stays within a budget.
 
     Args:
         lengths: Tokens of each prompt.
         token_budget: Largest number of tokens, padding included, in one unit. A single prompt
             longer than that is a unit of its own.
+        rows: Rows of that length that each prompt needs; by default one.
 
     Returns:
         Lists of indices into `lengths`; every index stands in exactly one.
@@ -31,11 +34,15 @@ def plan_units(lengths: Sequence[int], token_budget: int) -> list[Unit]:
     """
     _checks.integer("token_budget", token_budget)
     units: list[Unit] = []
+    height = 0
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if units and (len(units[-1]) + 1) * lengths[units[-1][0]] <= token_budget:
+        own = 1 if rows is None else rows[index]
+        if units and (height + own) * lengths[units[-1][0]] <= token_budget:
             units[-1].append(index)
+            height += own
         else:
             units.append([index])
+            height = own
     return units
 
 

@@ -190,10 +190,10 @@ def _groups(names: Sequence[str], together: Sequence[str]) -> dict[str, str]:
 
 
 def _matching(what: str, names: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:
-    """The names that match a pattern; a pattern that matches none raises."""
+    """The names that are given or match; what is neither name nor matching pattern raises."""
     found: set[str] = set()
     for pattern in patterns:
-        matched = {name for name in names if name == pattern or fnmatchcase(name, pattern)}
+        matched = {pattern} & set(names) or {name for name in names if fnmatchcase(name, pattern)}
         if not matched:
             raise _checks.fail(what, "names or patterns of tasks", f"{pattern!r}, which is none")
         found |= matched

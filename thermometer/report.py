@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from thermometer import report_html, report_text
+from thermometer import report_html, report_text, report_words
 from thermometer.comparison import Difference, MethodResult, Numbers
 from thermometer.intervals import Interval
 from thermometer.reliability import ReliabilityDiagram, draw_reliability
@@ -94,8 +94,8 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """The result in plain words, one to five sentences."""
-        return report_text.verdict(self)
+        """The result in plain words."""
+        return " ".join(report_words.verdict(self))
 
     def difference(self, method: str, baseline: str) -> Difference:
         """The paired difference of two methods.
@@ -209,7 +209,7 @@ def _numbers(fields: Mapping[str, Mapping[str, float | None]]) -> Numbers:
 
 
 def _method(fields: Mapping[str, Any]) -> MethodResult:
-    diagram = {
+    diagram: dict[str, Any] = {
         name: np.array(value, dtype=np.int64 if name == "count" else np.float64)
         if isinstance(value, list)
         else value

@@ -62,17 +62,27 @@ def write_questions(folder: Path, rows: Sequence[Mapping[str, Any]]) -> str:
     return questions_digest(rows)
 
 
-def write_manifest(
+def finish(
     folder: Path, parts: Mapping[str, int], provenance: Mapping[str, Any], digest: str
 ) -> None:
-    """Declare a table finished.
+    """Declare a table finished: write its manifest, and take away what killed runs left behind.
 
     Args:
         folder: Of the table.
         parts: Rows of each part, by file name.
         provenance: Of its `features` and `scores`.
         digest: As `write_questions` returned it.
+
+    Raises:
+        RuntimeError: If a part is missing.
     """
+    if missing := [name for name in parts if not (folder / name).is_file()]:
+        raise RuntimeError(
+            f"{folder} is not finished: {len(missing)} of {len(parts)} parts were not written, "
+            f"the first of them {missing[0]}"
+        )
+    for left in folder.glob(".*.tmp"):
+        left.unlink(missing_ok=True)
     manifest = {
         "format_version": FORMAT_VERSION,
         "n_questions": sum(parts.values()),
@@ -93,33 +103,78 @@ def read_table(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     rows = _read_questions(folder / QUESTIONS)
     if questions_digest(rows) != manifest["digest"]:
         raise ValueError(f"{folder / QUESTIONS}: not the questions that the manifest was made for")
-    data = pa.concat_tables(read_part(folder / name, n) for name, n in manifest["parts"].items())
-    place = {identifier: row for row, identifier in enumerate(data["id"].to_pylist())}
-    wanted = [row["id"] for row in rows]
-    if missing := sorted(set(wanted) ^ set(place)) or len(wanted) != data.num_rows:
-        raise ValueError(f"{folder}: parts and {QUESTIONS} hold different questions: {missing}")
-    data = data.take(pa.array([place[identifier] for identifier in wanted]))
+    parts = [read_part(folder / name, n) for name, n in manifest["parts"].items()]
+    try:
+        data = pa.concat_tables(parts)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{folder}: the parts have different columns ({error})") from error
+    data = data.take(pa.array(_places(folder, data["id"].to_pylist(), [r["id"] for r in rows])))
     columns: dict[str, Any] = {
-        "id": wanted,
+        "id": data["id"].to_pylist(),
         "task": data["task"].to_pylist(),
         "label": data["label"].fill_null(-1).to_numpy().astype(np.int64),
     }
     if "scores" in data.column_names:
         columns["scores"] = _ragged(data["scores"])
+    if "option_mass" in data.column_names:
         columns["option_mass"] = data["option_mass"].to_numpy()
     if "features" in data.column_names:
         columns["features"] = _fixed(data["features"])
+    _check_rows(folder, rows, columns)
     return manifest, columns
+
+
+def _places(folder: Path, found: list[str], wanted: list[str]) -> list[int]:
+    """Row of each wanted id; both lists must hold the same ids, each once."""
+    place = {identifier: row for row, identifier in enumerate(found)}
+    if len(place) < len(found):
+        repeated = next(i for row, i in enumerate(found) if place[i] != row)
+        raise ValueError(f"{folder}: the parts hold question {repeated!r} twice")
+    if differing := sorted(set(wanted) ^ set(place)):
+        raise ValueError(
+            f"{folder}: {len(differing)} questions are only in the parts or only in {QUESTIONS}: "
+            f"{', '.join(differing[:3])}"
+        )
+    if len(wanted) > len(place):
+        raise ValueError(f"{folder / QUESTIONS}: a question stands twice")
+    return [place[identifier] for identifier in wanted]
+
+
+def _check_rows(
+    folder: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Any]
+) -> None:
+    """The parts must say of each question what the list of questions says of it."""
+    scores = columns.get("scores")
+    sizes = None if scores is None else (~np.isneginf(scores)).sum(axis=1)
+    for row, question in enumerate(rows):
+        pairs = [
+            ("task", columns["task"][row], question.get("task")),
+            ("label", int(columns["label"][row]), question.get("answer", -1)),
+        ]
+        if sizes is not None and "choices" in question:
+            pairs.append(("number of scores", int(sizes[row]), len(question["choices"])))
+        for name, got, expected in pairs:
+            if got != expected:
+                raise ValueError(
+                    f"{folder}: expected the {name} of question {question['id']} to be "
+                    f"{expected!r}, as in {QUESTIONS}, but got {got!r}"
+                )
 
 
 def _read_questions(file: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         raise ValueError(f"{file}: missing")
+    rows = []
     with file.open(encoding="utf-8") as lines:
-        try:
-            return [json.loads(line) for line in lines]
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{file}: not JSON lines ({error})") from error
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{file}, line {number}: not JSON ({error})") from error
+            if not isinstance(row, dict) or not isinstance(row.get("id"), str):
+                raise ValueError(f"{file}, line {number}: not an object with an `id`")
+            rows.append(row)
+    return rows
 
 
 def write_text(path: Path, text: str) -> None:
@@ -150,6 +205,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     for key in ("parts", "provenance", "digest"):
         if key not in manifest:
             raise ValueError(f"{file}: the key {key!r} is missing")
+    if not manifest["parts"]:
+        raise ValueError(f"{file}: no parts")
     for name in manifest["parts"]:
         if Path(name).name != name:
             raise ValueError(f"{file}: a part outside the folder: {name!r}")
@@ -170,6 +227,11 @@ def read_part(file: Path, rows: int) -> pa.Table:
         raise ValueError(f"{file}: damaged or truncated Parquet part ({error})") from error
     if part.num_rows != rows:
         raise ValueError(f"{file}: expected {rows} rows, but got {part.num_rows}")
+    if missing := [name for name in ("id", "task", "label") if name not in part.column_names]:
+        raise ValueError(f"{file}: the columns {missing} are missing")
+    for name in ("id", "task", "scores", "features", "option_mass"):
+        if name in part.column_names and part[name].null_count:
+            raise ValueError(f"{file}: the column {name!r} has empty cells")
     return part
 
 
@@ -177,7 +239,11 @@ def _ragged(column: pa.ChunkedArray) -> NDArray[np.float64]:
     lists = column.combine_chunks()
     lengths = lists.value_lengths().to_numpy()
     scores = np.full((len(lists), int(lengths.max())), -np.inf)
-    scores[np.arange(scores.shape[1]) < lengths[:, None]] = lists.flatten().to_numpy()
+    values = lists.flatten().to_numpy(zero_copy_only=False)  # an empty cell becomes NaN
+    # Only short rows are filled with -inf; a value must not look like the filling.
+    scores[np.arange(scores.shape[1]) < lengths[:, None]] = np.where(
+        values == -np.inf, np.nan, values
+    )
     return scores
 
 

@@ -67,11 +67,27 @@ class OutputTable:
             if values is not None and len(values) != size:
                 raise _checks.fail(name, f"of length {size} (as `ids`)", f"length {len(values)}")
         if self.features is not None:
-            _check_finite("features", self.features, self.ids)
+            if self.features.ndim != 2:
+                shape = f"shape {self.features.shape}"
+                raise _checks.fail("features", "a matrix of shape (N, D)", shape)
+            bad = ~np.isfinite(self.features).all(axis=1)
+            self._refuse("features", bad, "finite", self.features)
+        self._refuse("labels", self.labels < -1, "-1 or an index of an option", self.labels)
         if self.scores is not None:
-            object.__setattr__(self, "scores", _checks.score_matrix("scores", self.scores))
-            known = self.labels >= 0
-            _checks.label_vector("labels", self.labels[known], self.n_options[known])
+            scores = np.asarray(self.scores, dtype=np.float64)
+            bad = np.isnan(scores) | np.isposinf(scores)
+            self._refuse("scores", bad.any(axis=-1), "finite", np.where(bad, scores, 0))
+            object.__setattr__(self, "scores", _checks.score_matrix("scores", scores))
+            n_options = self.n_options
+            self._refuse("labels", self.labels >= n_options, "an index of an option", self.labels)
+
+    def _refuse(self, name: str, bad: ArrayLike, expected: str, values: NDArray[Any]) -> None:
+        """Raise `ValueError` naming the question of the first bad row, if there is one."""
+        if np.any(bad):
+            row = int(np.flatnonzero(bad)[0])
+            cells = np.atleast_1d(values[row])
+            cell = cells[0] if np.isfinite(cells).all() else cells[~np.isfinite(cells)][0]
+            raise _checks.fail(name, expected, f"{cell} for question {self.ids[row]}")
 
     @classmethod
     def from_arrays(
@@ -88,7 +104,7 @@ class OutputTable:
         return cls(
             identifiers,
             np.array(_checks.strings("tasks", tasks)),
-            np.full(len(identifiers), -1) if labels is None else np.asarray(labels, dtype=np.int64),
+            np.full(len(identifiers), -1) if labels is None else _integers("labels", labels),
             None if scores is None else np.asarray(scores, dtype=np.float64),
             None if features is None else np.asarray(features, dtype=np.float32),
             provenance=dict(provenance or {}),
@@ -128,7 +144,8 @@ class OutputTable:
     @property
     def n_options(self) -> NDArray[np.int64]:
         """(N,) number of options of each question."""
-        return np.isfinite(self.require("scores")).sum(axis=1)
+        counts: NDArray[np.int64] = np.isfinite(self.require("scores")).sum(axis=1)
+        return counts
 
     @property
     def labelled(self) -> bool:
@@ -146,6 +163,51 @@ class OutputTable:
         if values is None:
             raise ValueError(f"Expected a table with {name}, but got {self}")
         return values
+
+    @classmethod
+    def concatenate(cls, tables: "Sequence[OutputTable]") -> "OutputTable":
+        """One table of the rows of several, in order.
+
+        Raises:
+            ValueError: If there are none, ids are repeated, their provenance differs, or some have
+                features or scores that others lack.
+        """
+        if not tables:
+            raise _checks.fail("tables", "at least one table", "none")
+        first = tables[0]
+        if len(tables) == 1:
+            return first
+        for other in tables[1:]:
+            if other.provenance != first.provenance:
+                raise _checks.fail("tables", "of one provenance", f"{first} and {other}")
+            if (other.features is None, other.scores is None) != (
+                first.features is None,
+                first.scores is None,
+            ):
+                raise _checks.fail("tables", "with the same columns", f"{first} and {other}")
+        width = max(0 if t.scores is None else t.scores.shape[1] for t in tables)
+
+        def stacked(name: str) -> Any:
+            values = [getattr(table, name) for table in tables]
+            if any(value is None for value in values):
+                return None
+            if name == "scores":
+                values = [
+                    np.pad(v, ((0, 0), (0, width - v.shape[1])), constant_values=-np.inf)
+                    for v in values
+                ]
+            return np.concatenate(values)
+
+        return replace(
+            first,
+            ids=tuple(identifier for table in tables for identifier in table.ids),
+            tasks=stacked("tasks"),
+            labels=stacked("labels"),
+            scores=stacked("scores"),
+            features=stacked("features"),
+            option_mass=stacked("option_mass"),
+            digest="",
+        )
 
     def select(self, rows: ArrayLike) -> "OutputTable":
         """The table of some rows, given as a mask or as indices."""
@@ -201,6 +263,13 @@ class OutputTable:
         )
 
 
+def _integers(name: str, values: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(values)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"Expected `{name}` to hold integers, but got {array.dtype}")
+    return array.astype(np.int64)
+
+
 def check_same_features(expected: Mapping[str, Any], got: Mapping[str, Any] | None) -> None:
     """Raise `ValueError` if features of one provenance cannot stand in for those of another.
 
@@ -219,13 +288,3 @@ def check_same_features(expected: Mapping[str, Any], got: Mapping[str, Any] | No
             raise ValueError(
                 f"Expected features with {name}={expected[name]!r}, but got {name}={got[name]!r}"
             )
-
-
-def _check_finite(name: str, values: NDArray[Any], ids: Sequence[str]) -> None:
-    if values.ndim != 2:
-        raise _checks.fail(name, "a matrix of shape (N, D)", f"shape {values.shape}")
-    bad = ~np.isfinite(values).all(axis=1)
-    if bad.any():
-        raise _checks.fail(
-            name, "finite", f"NaN or infinity for {ids[int(np.flatnonzero(bad)[0])]}"
-        )

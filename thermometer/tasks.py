@@ -7,6 +7,7 @@ import glob
 import gzip
 import json
 import random
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -45,6 +46,17 @@ class TaskSource:
     demonstrations: str | None = None
     columns: Columns | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("names", "exclude"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _checks.strings(name, getattr(self, name)))
+        if self.limit is not None:
+            _checks.integer("limit", self.limit)
+        if self.demonstrations is not None and self.demonstrations == self.split:
+            raise _checks.fail(
+                "demonstrations", "another split than `split`", repr(self.demonstrations)
+            )
+
 
 def load_tasks(source: str | Path | TaskSource, **options: Any) -> list[Task]:
     """Load tasks, sorted by name.
@@ -72,8 +84,7 @@ def load_tasks(source: str | Path | TaskSource, **options: Any) -> list[Task]:
         raise _checks.fail("source", "a source with at least one wanted task", repr(chosen))
     unique_ids([question for task in tasks for question in task.questions], chosen.source)
     if chosen.limit is not None:
-        limit = _checks.integer("limit", chosen.limit)
-        tasks = [_sample(task, limit, chosen.seed) for task in tasks]
+        tasks = [_sample(task, chosen.limit, chosen.seed) for task in tasks]
     return sorted(tasks, key=lambda task: task.name)
 
 
@@ -131,7 +142,7 @@ def _files(source: str) -> list[Path]:
     elif path.is_file():
         found = [path]
     else:
-        found = [Path(p) for p in glob.glob(source)]
+        found = [Path(p) for p in glob.glob(source, recursive=True) if Path(p).is_file()]
     if not found:
         ready = ", ".join(sorted(READY))
         raise FileNotFoundError(
@@ -159,18 +170,20 @@ def _read_files(files: Sequence[Path], chosen: TaskSource) -> list[Task]:
 def _rows(file: Path) -> Iterator[tuple[str, str | None, Question]]:
     default = file.name.removesuffix(".gz").removesuffix(".jsonl")
     open_text = gzip.open if file.suffix == ".gz" else open
-    with open_text(file, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            where = f"{file}, line {number}"
-            try:
-                row = json.loads(line)
-                yield _parse(row, default, number)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{where}: not JSON ({error})") from error
-            except (ValueError, TypeError) as error:
-                raise ValueError(f"{where}: {error}") from error
+    number = 0
+    try:
+        with open_text(file, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield _parse(json.loads(line), default, number)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file}, line {number}: not JSON ({error})") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}, after line {number}: not UTF-8 ({error})") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{file}, after line {number}: damaged gzip file ({error})") from error
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file}, line {number}: {error}") from error
 
 
 def _parse(row: Any, default_task: str, number: int) -> tuple[str, str | None, Question]:
@@ -186,8 +199,9 @@ def _parse(row: Any, default_task: str, number: int) -> tuple[str, str | None, Q
     if answer is not None:
         answer = _checks.integer("answer", answer, minimum=0)
     task = str(row.get("task") or default_task)
+    identifier = row.get("id")
     question = Question(
-        str(row.get("id") or f"{task}/{number}"),
+        f"{task}/{number}" if identifier is None else str(identifier),
         text,
         _checks.strings("choices", row["choices"]),
         answer,

@@ -109,7 +109,8 @@ def _draw_pooled(axis: "Axes", pooled: float, high: float) -> None:
 def _draw_outside(axis: "Axes", points: NDArray[np.float64], low: float, high: float) -> None:
     """Triangles at the left or right edge, which point to where the best temperature would be."""
     right = points[:, 0] > 1
-    for chosen, edge, marker in ((right, high, ">"), (~right, low, "<")):
+    inset = (high / low) ** 0.015
+    for chosen, edge, marker in ((right, high / inset, ">"), (~right, low * inset, "<")):
         axis.scatter(
             np.full(chosen.sum(), edge),
             points[chosen, 1],

@@ -41,14 +41,14 @@ class Prompt:
     chat: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Template:
     r"""Renders questions, and says how option scores are made comparable.
 
     Args:
         style: `letter` or `cloze`, see the module.
         norm: What an option's log-likelihood is divided by (`char`acters, UTF-8 `byte`s, `token`s)
-            or compared with (`unconditional`: its log-likelihood after the bare word "Answer:"
+            or compared with (`unconditional`: its log-likelihood after the bare prompt "Answer:"
             is subtracted). Only for `cloze`: letters are all alike.
         shots: Number of the task's demonstrations to show before each question.
         chat: Wrap the prompt as a user's message by the tokenizer's chat template.

@@ -46,6 +46,11 @@ class TokenTree:
         return len(self.prefix) + max(longest, len(self.tail))
 
     @property
+    def n_rows(self) -> int:
+        """Rows that a forward pass needs where branches cannot share one."""
+        return max(1, bool(self.tail) + sum(len(branch) > 1 for branch in self.branches))
+
+    @property
     def n_tokens(self) -> int:
         """Number of tokens that a forward pass over the whole tree computes."""
         return self.n_prompt_tokens + sum(len(branch) - 1 for branch in self.branches)
@@ -73,9 +78,8 @@ def encode_prompts(
     joined = iter(_ids(tokenizer, flat))
     priors: list[TokenTree | None] = [None] * len(prompts)
     if norm == "unconditional":
-        priors[:] = encode_prompts(
-            tokenizer, [replace(p, text="Answer:", chat=False) for p in prompts]
-        )
+        # In a chat "Answer:" is the user's message, so that the options have the same tokens.
+        priors[:] = encode_prompts(tokenizer, [replace(p, text="Answer:") for p in prompts])
     trees = []
     for prompt, own, prior in zip(prompts, encoded, priors, strict=True):
         wholes = [next(joined) for _ in prompt.options]
@@ -93,7 +97,8 @@ def encode_prompts(
             prior,
         )
         if not tree.prefix:
-            raise _checks.fail("prompt", "at least one token long", f"{prompt.text!r}")
+            got = f"{prompt.text!r} for question {prompt.id}"
+            raise _checks.fail("prompt", "at least one token long", got)
         if max_length is not None and tree.depth > max_length:
             raise _too_long(prompt, tree.depth, max_length)
         trees.append(tree)
@@ -101,7 +106,7 @@ def encode_prompts(
 
 
 def encode_for_decoder(
-    tokenizer: Any, prompts: Sequence[Prompt], max_length: int | None = None
+    tokenizer: Any, prompts: Sequence[Prompt], norm: Norm = "none", max_length: int | None = None
 ) -> list[TokenTree]:
     """Token trees for an encoder-decoder: the encoder reads prompts, the decoder says branches.
 
@@ -110,10 +115,17 @@ def encode_for_decoder(
     Raises:
         ValueError: As `encode_prompts`, and if an option has more than one token.
     """
+    if any(prompt.chat for prompt in prompts):
+        raise _checks.fail("chat", "False for an encoder-decoder model", True)
+    options = [option.strip() for prompt in prompts for option in prompt.options]
+    said = iter(_ids(tokenizer, options))
+    read = _ids(tokenizer, [prompt.text for prompt in prompts], add_special_tokens=True)
+    priors: list[TokenTree | None] = [None] * len(prompts)
+    if norm == "unconditional":
+        priors[:] = encode_for_decoder(tokenizer, [replace(p, text="Answer:") for p in prompts])
     trees = []
-    for prompt in prompts:
-        prefix = tuple(tokenizer(prompt.text, verbose=False)["input_ids"])
-        branches = tuple(tuple(ids) for ids in _ids(tokenizer, [o.strip() for o in prompt.options]))
+    for prompt, prefix, prior in zip(prompts, read, priors, strict=True):
+        branches = tuple(tuple(next(said)) for _ in prompt.options)
         _check_branches(prompt, branches)
         if any(len(branch) > 1 for branch in branches):
             raise _checks.fail(
@@ -123,7 +135,8 @@ def encode_for_decoder(
             )
         if max_length is not None and len(prefix) > max_length:
             raise _too_long(prompt, len(prefix), max_length)
-        trees.append(TokenTree(prompt.id, prefix, branches, (), (1,) * len(branches)))
+        divisors = _divisors(prompt, branches, norm)
+        trees.append(TokenTree(prompt.id, tuple(prefix), branches, (), divisors, prior))
     return trees
 
 
@@ -135,10 +148,11 @@ def _too_long(prompt: Prompt, length: int, max_length: int) -> ValueError:
     )
 
 
-def _ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+def _ids(tokenizer: Any, texts: list[str], add_special_tokens: bool = False) -> list[list[int]]:
     if not texts:
         return []
-    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    encoded = tokenizer(texts, add_special_tokens=add_special_tokens, verbose=False)
+    ids: list[list[int]] = encoded["input_ids"]
     return ids
 
 

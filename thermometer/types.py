@@ -6,6 +6,7 @@ Nothing here knows about tokenizers, models or files.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import index
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ class Question:
     Raises:
         ValueError: For an empty id or text, fewer than two options, equal options, or an `answer`
             that is not an index of `options`. The message names the question.
+        TypeError: For an `answer` that is not an integer or a `context` that is not a string.
 
     Example:
         >>> Question("q1", "Capital of France?", ("Paris", "Rome"), answer=0).options[0]
@@ -53,11 +55,21 @@ class Question:
             raise _checks.fail("options", "non-empty texts", f"{self.options} in {self.id}")
         if len(set(self.options)) < len(self.options):
             raise _checks.fail("options", "different texts", f"{self.options} in {self.id}")
-        if self.answer is not None and not 0 <= self.answer < len(self.options):
-            raise _checks.fail(
-                "answer",
-                f"an index in [0, {len(self.options)})",
-                f"{self.answer} in question {self.id}",
+        if self.answer is not None:
+            try:
+                answer = int(index(self.answer))
+            except TypeError as error:
+                raise TypeError(f"{error} as `answer` of question {self.id}") from error
+            if not 0 <= answer < len(self.options):
+                raise _checks.fail(
+                    "answer",
+                    f"an index in [0, {len(self.options)})",
+                    f"{answer} in question {self.id}",
+                )
+            object.__setattr__(self, "answer", answer)
+        if self.context is not None and not isinstance(self.context, str):
+            raise TypeError(
+                f"Expected `context` to be a string, but got {self.context!r} in {self.id}"
             )
 
 
@@ -146,12 +158,14 @@ class Calibration:
     @property
     def prediction(self) -> NDArray[np.int64]:
         """(N,) index of the most probable option."""
-        return np.argmax(self._require_probs(), axis=1)
+        best: NDArray[np.int64] = np.argmax(self._require_probs(), axis=1)
+        return best
 
     @property
     def confidence(self) -> NDArray[np.float64]:
         """(N,) probability of the most probable option."""
-        return np.max(self._require_probs(), axis=1)
+        largest: NDArray[np.float64] = np.max(self._require_probs(), axis=1)
+        return largest
 
     def _require_probs(self) -> NDArray[np.float64]:
         if self.probs is None:

@@ -27,20 +27,20 @@ from thermometer.types import Task
 __all__ = ["FAMILIES", "generate_task", "generate_tasks"]
 
 _FAMILIES = {
-    module.family.name: module.family
-    for module in (
-        arithmetic,
-        numbers,
-        measures,
-        reasoning,
-        letters,
-        morphology,
-        meaning,
-        translation,
-        categories,
-        animals,
-        countries,
-        elements,
+    family.name: family
+    for family in (
+        arithmetic.family,
+        numbers.family,
+        measures.family,
+        reasoning.family,
+        letters.family,
+        morphology.family,
+        meaning.family,
+        translation.family,
+        categories.family,
+        animals.family,
+        countries.family,
+        elements.family,
     )
 }
 

@@ -104,16 +104,24 @@ def balanced(rng: Random, *groups: Sequence[T]) -> list[T]:
 
 
 def near(rng: Random, right: int, steps: Sequence[int], floor: int = 0) -> Iterator[str]:
-    """Endless wrong numbers that lie a step off, none below `floor`.
+    """Different wrong numbers, each a step off, none below `floor`; see `around`."""
+    sizes = sorted(set(steps) - {0})
+    below = [str(right - size) for size in sizes if right - size >= floor]
+    return around(rng, below, [str(right + size) for size in sizes])
 
-    The share that lies below the right one is drawn anew for each question, so that the rank of
-    the right number among the options is uniform: the middle one is no better a guess.
+
+def around(rng: Random, below: Sequence[str], above: Sequence[str]) -> Iterator[str]:
+    """Wrong options from both sides of the right one, so that its rank is uniform.
+
+    The more lie on one side already, the likelier the next one lies there too (Pólya's urn);
+    with independent draws the right option would mostly be the middle one.
     """
-    share_below = rng.random()
-    while True:
-        step = rng.choice(steps)
-        below = rng.random() < share_below and right - step >= floor
-        yield str(right - step if below else right + step)
+    sides = [shuffled(rng, below), shuffled(rng, above)]
+    weights = [1, 1]
+    while any(sides):
+        side = rng.choices((0, 1), weights)[0]
+        weights[side] += 1
+        yield (sides[side] or sides[1 - side]).pop()
 
 
 def table(text: str) -> tuple[tuple[str, ...], ...]:

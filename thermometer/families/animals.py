@@ -35,7 +35,7 @@ _LEGS = (
     (4, "zebra mouse rat camel hippo lizard crocodile turtle tortoise frog toad newt donkey"),
     (
         4,
-        "hedgehog otter squirrel rhino leopard cheetah buffalo moose llama hamster hyena jaguar panda",
+        "hedgehog otter squirrel rhino leopard cheetah buffalo moose llama hamster hyena panda gnu",
     ),
     (6, "ant bee wasp beetle butterfly moth mosquito fly cricket grasshopper cockroach flea"),
     (6, "ladybug dragonfly termite bumblebee hornet firefly"),
@@ -49,8 +49,8 @@ flea ant bee mouse sparrow rat squirrel rabbit cat fox goat wolf lion horse rhin
 _NAMES = table("""
 young, cat, kitten; young, dog, puppy, pup; young, cow, calf; young, horse, foal, colt, filly
 young, sheep, lamb; young, goat, kid; young, pig, piglet; young, duck, duckling, chick
-young, goose, gosling, chick; young, swan, cygnet, chick; young, chicken, chick; young, rat, pup, kitten
-young, eagle, eaglet, chick; young, walrus, calf, pup
+young, goose, gosling, chick; young, swan, cygnet, chick; young, chicken, chick
+young, rat, pup, kitten; young, eagle, eaglet, chick; young, walrus, calf, pup
 young, owl, owlet, chick; young, frog, tadpole; young, kangaroo, joey; young, bear, cub
 young, lion, cub; young, tiger, cub; young, leopard, cub; young, panda, cub; young, wolf, pup, cub
 young, seal, pup; young, deer, fawn, calf; young, elephant, calf; young, whale, calf
@@ -73,8 +73,9 @@ female, seal, cow
 male, horse, stallion; male, sheep, ram; male, pig, boar, hog; male, chicken, rooster, cock
 male, deer, stag, buck, bull; male, duck, drake; male, goose, gander; male, cat, tom
 male, goat, billy, buck, ram; male, swan, cob; male, turkey, tom, cock, rooster
-male, elephant, bull; male, whale, bull; male, rabbit, buck; male, hare, jack, buck; male, donkey, jack
-male, bee, drone; male, bear, boar; male, buffalo, bull; male, moose, bull; male, seal, bull
+male, elephant, bull; male, whale, bull; male, rabbit, buck; male, hare, jack, buck
+male, donkey, jack; male, bee, drone; male, bear, boar; male, buffalo, bull; male, moose, bull
+male, seal, bull
 male, zebra, stallion; male, kangaroo, boomer, buck, jack; male, pheasant, cock, rooster
 """)
 

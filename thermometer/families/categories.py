@@ -17,7 +17,7 @@ _MEMBERS = {
     "tree": "oak pine maple willow birch elm fir spruce redwood cedar poplar beech",
     "flower": "rose tulip daisy lily daffodil violet orchid sunflower carnation poppy marigold",
     "fruit": "apple banana pear grape peach strawberry mango lemon cherry pineapple plum melon",
-    "vegetable": "carrot onion cabbage spinach broccoli potato turnip celery lettuce leek radish",
+    "vegetable": "carrot onion cabbage beet parsnip potato turnip artichoke lettuce leek radish",
     "tool": "hammer saw screwdriver wrench drill chisel pliers trowel shovel rake mallet crowbar",
     "vehicle": "car truck bus bicycle motorcycle van tractor tram taxi ambulance train scooter",
     "instrument": "violin piano guitar flute trumpet drum harp clarinet cello trombone oboe banjo",

@@ -1,4 +1,4 @@
-"""Capitals, cities, continents, currencies and languages of countries.
+"""Capitals, continents, currencies and languages of countries.
 
 Knows nothing about scoring; the facts stand in `_country_facts`.
 """
@@ -12,8 +12,6 @@ from thermometer.families._family import Family, Item, shuffled
 family = Family("countries")
 
 _CONTINENTS = sorted({row[3] for row in COUNTRIES if row[3]})
-# the city of one country is also the name of a city elsewhere
-_AMBIGUOUS = {"Tripoli", "Cordoba", "Granada", "Antigua", "Santiago de Cuba", "Brest", "Split"}
 _WITH_ARTICLE = {"United States", "Philippines", "Gambia", "Dominican Republic"}
 
 
@@ -31,15 +29,6 @@ def capital_or_city(rng: Random) -> Iterator[Item]:
     """The capital, against another large city of the same country."""
     for row in shuffled(rng, COUNTRIES):
         yield f"Which city is the capital of {_the(row[0])}?", row[1], [row[2]]
-
-
-@family.task(options=3)
-def country_of_city(rng: Random) -> Iterator[Item]:
-    """The country in which a large city lies."""
-    for row in shuffled(rng, COUNTRIES):
-        if row[2] not in _AMBIGUOUS:
-            names = shuffled(rng, [other[0] for other in COUNTRIES if row[2] not in other[1:3]])
-            yield f"In which country is {row[2]}?", row[0], names
 
 
 @family.task(options=5)

@@ -6,7 +6,7 @@ Hard for models that read tokens instead of letters. Knows nothing about scoring
 from collections.abc import Iterator
 from random import Random
 
-from thermometer.families._family import Family, Item, balanced, grid, near, shuffled, words
+from thermometer.families._family import Family, Item, balanced, near, shuffled, words
 
 family = Family("letters")
 
@@ -22,11 +22,12 @@ table teacher temple thunder tiger tomato tower train turtle umbrella uncle vall
 wagon water weather window winter wizard yellow zebra
 """)
 _SHORT = words("""
-arm axe bag bat belt bike bear bed bell bird boat bone book box bus cake car cat city coat corn
-cow crab crow cup deer desk dog door drum duck ear farm fire fish flag fork fox frog game gate
-goat gold hair hand hat hen hill home jam key king kite lake lamp leaf leg milk moon nail nest
-nose owl park pear pen pig plum pond rain ring road rope rose salt sand seed ship shoe shop sky
-snow soap sock song star sun tent tree wall wasp wind wing wolf wood
+arm axe bag bat bear bed bell belt bike bird boat bone book boot bowl box bus cake car cat city
+clay coat corn cow crab crow cup deer desk dog door drop drum duck ear farm fire fish flag fork
+fox frog game gate goat gold hair hand hat hen hill home hook jam key king kite lake lamp leaf leg
+milk mint moon nail nest nose oven owl park pear pen pig plum pond rain ring road rope rose salt
+sand seat seed ship shoe shop sky snow soap sock song star sun tail tent tree wall wasp wind wing
+wolf wood
 """)
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
@@ -73,15 +74,6 @@ def backwards(rng: Random) -> Iterator[Item]:
         mixed |= {right[:-2] + right[-1] + right[-2]}
         wrong = shuffled(rng, sorted(mixed - {word}))
         yield f"What is {word} spelled backwards?", right, wrong
-
-
-@family.task(options=2)
-def alphabetical(rng: Random) -> Iterator[Item]:
-    """Which of two words comes first in a dictionary."""
-    for one, other in grid(rng, _WORDS, _WORDS):
-        if one != other:
-            text = f"Which comes first in the dictionary, {one} or {other}?"
-            yield text, min(one, other), [max(one, other)]
 
 
 def _letters(rng: Random, word: str) -> list[str]:

@@ -16,17 +16,17 @@ Entry = tuple[str, str, list[str], list[str]]  # word, its opposite, words alike
 
 @family.task(options=4)
 def antonym(rng: Random) -> Iterator[Item]:
-    """The opposite; a synonym of the word may be among the wrong options."""
-    for word, opposite, alike, others in _entries(rng):
-        yield f"What is the opposite of {word}?", opposite, alike[:1] + others
+    """The opposite, among unrelated words."""
+    for word, opposite, _, others in _entries(rng):
+        yield f"What is the opposite of {word}?", opposite, others
 
 
 @family.task(options=4)
 def synonym(rng: Random) -> Iterator[Item]:
-    """A word of the same meaning; the opposite is among the wrong options."""
-    for word, opposite, alike, others in _entries(rng):
+    """A word of the same meaning, among unrelated words."""
+    for word, _, alike, others in _entries(rng):
         if alike:
-            yield f"Which word means the same as {word}?", alike[0], [opposite, *others]
+            yield f"Which word means the same as {word}?", alike[0], others
 
 
 @family.task(options=2)

@@ -4,10 +4,11 @@ Wrong options apply another rule than the right one. Words with two accepted for
 Knows nothing about scoring; the words stand in `_word_forms`.
 """
 
+import re
 from collections.abc import Iterator
 from random import Random
 
-from thermometer.families._family import Family, Item, balanced, shuffled
+from thermometer.families._family import Family, Item, around, balanced, shuffled
 from thermometer.families._word_forms import (
     A_NOUNS,
     ADJECTIVES,
@@ -19,6 +20,7 @@ from thermometer.families._word_forms import (
 
 family = Family("morphology")
 
+_LAST_VOWEL = re.compile("[aeiou]+(?=[^aeiou]+e?$)")
 _PREFIXES = ("un", "in", "im", "il", "ir", "dis", "mis")
 
 
@@ -33,11 +35,11 @@ def plural(rng: Random) -> Iterator[Item]:
 
 @family.task(options=4)
 def past_tense(rng: Random) -> Iterator[Item]:
-    """Irregular verbs, against the regular form, the participle and the bare verb."""
+    """Irregular verbs, against the regular form, the participle and other vowels."""
     for verb, past, participle in shuffled(rng, PAST_TENSES):
         regular = f"{verb}d" if verb[-1] == "e" else f"{verb}ed"
-        wrong = shuffled(rng, [regular, participle, verb])
-        wrong += [f"{past}ed", f"{verb}en", f"{verb}{verb[-1]}ed"]
+        vowels = [_LAST_VOWEL.sub(vowel, past) for vowel in "aeiou"]
+        wrong = shuffled(rng, [regular, participle, *rng.sample(vowels, 2)]) + vowels
         yield f"What is the past tense of {verb}?", past, wrong
 
 
@@ -45,11 +47,11 @@ def past_tense(rng: Random) -> Iterator[Item]:
 def comparative(rng: Random) -> Iterator[Item]:
     """Comparatives in -er, against other degrees and wrong spellings."""
     for adjective, stem in shuffled(rng, ADJECTIVES):
-        misspelled = f"{adjective}r" if adjective[-1] == "e" else f"{adjective}er"
-        if misspelled == f"{stem}er":
-            misspelled = f"{adjective}{adjective[-1]}er"
-        wrong = shuffled(rng, [f"{stem}est", misspelled, adjective])
-        yield f"What is the comparative form of {adjective}?", f"{stem}er", wrong
+        right = f"{stem}er"
+        forms = [f"{adjective}er", f"{adjective}{adjective[-1]}er", f"{adjective}r"]
+        forms += [f"{stem}est", f"{stem}eer", f"{stem}ar", f"{stem}ur", f"{stem}ir"]
+        wrong = around(rng, [x for x in forms if x < right], [x for x in forms if x > right])
+        yield f"What is the comparative form of {adjective}?", right, wrong
 
 
 @family.task(options=4)
@@ -64,5 +66,6 @@ def negation(rng: Random) -> Iterator[Item]:
 def article(rng: Random) -> Iterator[Item]:
     """A or an; in half of the words spelling misleads about the sound."""
     for noun in balanced(rng, A_NOUNS, AN_NOUNS):
-        right = "a" if noun in A_NOUNS else "an"
-        yield f'Which article goes before "{noun}", a or an?', right, ["a", "an"]
+        pair = shuffled(rng, [f"a {noun}", f"an {noun}"])
+        right = f"a {noun}" if noun in A_NOUNS else f"an {noun}"
+        yield f"Which is correct, {pair[0]} or {pair[1]}?", right, pair

@@ -23,26 +23,6 @@ def larger(rng: Random) -> Iterator[Item]:
             yield f"Which is larger, {x} or {y}?", str(max(x, y)), [str(min(x, y))]
 
 
-@family.task(options=3)
-def smallest(rng: Random) -> Iterator[Item]:
-    """The smallest of three numbers of equal length."""
-    for _ in range(1000):
-        x, y, z = triple = rng.sample(range(100, 1000), 3)
-        wrong = [str(number) for number in triple]
-        yield f"Which number is the smallest: {x}, {y} or {z}?", str(min(triple)), wrong
-
-
-@family.task(options=2)
-def larger_decimal(rng: Random) -> Iterator[Item]:
-    """One decimal against two: more digits do not mean more."""
-    hundredths = [number for number in range(11, 100) if number % 10]
-    for tenth, hundredth in grid(rng, range(1, 10), hundredths):
-        whole = rng.randrange(10)
-        pair = shuffled(rng, [f"{whole}.{tenth}", f"{whole}.{hundredth}"])
-        right = max(pair, key=float)
-        yield f"Which number is bigger, {pair[0]} or {pair[1]}?", right, pair
-
-
 @family.task(options=4)
 def digits(rng: Random) -> Iterator[Item]:
     """A number in words, to be written in digits; wrong options swap or change them."""

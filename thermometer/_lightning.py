@@ -1,0 +1,46 @@
+"""Lightning without its advertisements.
+
+What is silenced is noise only: tips, the list of accelerators that a machine does not have, advice
+on worker processes that this package has no use for, and a deprecation inside Lightning itself.
+Everything else, progress bars and real warnings included, comes through.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_MESSAGES = (
+    "GPU available",
+    "TPU available",
+    "HPU available",
+    "💡 Tip",
+    "You are using a CUDA device",
+)
+_WARNINGS = (
+    r".*does not have many workers.*",  # a worker would only hand over a list of numbers
+    r".*Couldn't infer the batch indices.*",  # a part carries its own
+    r".*LeafSpec.*is deprecated.*",  # Lightning's use of torch's pytree
+    r".*isinstance\(treespec, LeafSpec\).*",
+)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_MESSAGES)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back Lightning's noise, to be used around a `Trainer` and its calls."""
+    names = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero")
+    loggers = [logging.getLogger(name) for name in names]
+    for logger in loggers:
+        logger.addFilter(_is_news)
+    try:
+        with warnings.catch_warnings():
+            for message in _WARNINGS:
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(_is_news)

@@ -1,0 +1,125 @@
+"""The command line: each command is a stage of an `Experiment`, or applies a checkpoint."""
+
+import json
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+
+from thermometer import __version__, table_files
+from thermometer.calibrated_lm import CalibratedLM
+from thermometer.calibrator import Calibrator, Level
+from thermometer.experiment import Experiment, ModelSpec
+from thermometer.tasks import TaskSource, load_tasks
+from thermometer.types import Calibration, Task
+
+_STAGES = {
+    "run": "extract, measure on unseen tasks, train, write report and checkpoint",
+    "extract": "write the tables of features and scores (resumes)",
+    "train": "train on all tasks and write the checkpoint",
+    "evaluate": "measure on unseen tasks and write the report",
+}
+
+
+def calibrate(
+    checkpoint: str,
+    tasks: TaskSource,
+    out: str,
+    scores: ModelSpec | None = None,
+    level: Level = "sample",
+) -> None:
+    """Predict temperatures for new tasks and, if a model is given, calibrated probabilities.
+
+    Args:
+        checkpoint: Folder or hub id of a trained thermometer.
+        tasks: Questions; labels are not needed.
+        out: JSON lines to write, one per question.
+        scores: The answering model.
+        level: Divide each question's scores by its own temperature or by its task's.
+    """
+    calibrator = Calibrator.from_pretrained(checkpoint)
+    large = None if scores is None else CalibratedLM(scores.load(), calibrator)
+    rows = []
+    for task in load_tasks(tasks):
+        result = calibrator.calibrate(task) if large is None else large.calibrate(task, level=level)
+        rows += _rows(task, result)
+    table_files.write_text(Path(out), "\n".join(json.dumps(row) for row in rows) + "\n")
+    print(f"{len(rows)} questions calibrated: {out}")  # noqa: T201
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the `thermometer` command."""
+    parser = ArgumentParser(prog="thermometer", description=__doc__)
+    parser.add_argument("--version", action="version", version=_versions())
+    commands = parser.add_subcommands(metavar="command")
+    for name, text in _STAGES.items():
+        commands.add_subcommand(name, _stage_parser(text), help=text)
+    text = "apply a checkpoint to new questions"
+    calibrate_parser = ArgumentParser(description=text)
+    calibrate_parser.add_argument("--config", action=ActionConfigFile)
+    calibrate_parser.add_function_arguments(calibrate, as_positional=False)
+    commands.add_subcommand("calibrate", calibrate_parser, help=text)
+    given = parser.instantiate_classes(parser.parse_args(arguments))
+    chosen = given[given.subcommand]
+    with _plain_errors():
+        if given.subcommand == "calibrate":
+            calibrate(**_fields(chosen))
+        else:
+            getattr(Experiment(**_fields(chosen)), given.subcommand)()
+
+
+def train_main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of ``train.py``: the `train` command."""
+    main(["train", *(sys.argv[1:] if arguments is None else arguments)])
+
+
+def _stage_parser(description: str) -> ArgumentParser:
+    parser = ArgumentParser(description=description)
+    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file; see configs/")
+    parser.add_class_arguments(Experiment, as_positional=False)
+    return parser
+
+
+def _fields(chosen: Namespace) -> dict[str, Any]:
+    return {name: value for name, value in vars(chosen).items() if name != "config"}
+
+
+def _rows(task: Task, result: Calibration) -> list[dict[str, Any]]:
+    rows = []
+    for number, question in enumerate(task.questions):
+        row: dict[str, Any] = {
+            "id": question.id,
+            "task": task.name,
+            "temperature": float(result.temperature[number]),
+            "task_temperature": result.task_temperature,
+        }
+        if result.probs is not None:
+            row["answer"] = int(result.prediction[number])
+            row["confidence"] = float(result.confidence[number])
+            row["probs"] = result.probs[number, : len(question.options)].tolist()
+        rows.append(row)
+    return rows
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Show what the user can mend as one line; anything else keeps its traceback."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"thermometer: error: {error}")
+
+
+def _versions() -> str:
+    lines = [f"thermometer {__version__}", f"python {platform.python_version()}"]
+    for package in ("torch", "lightning", "transformers", "datasets", "numpy"):
+        try:
+            lines.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            lines.append(f"{package} missing")
+    return "\n".join(lines)

@@ -1,0 +1,223 @@
+"""One YAML is one experiment: which tasks, which models, which network, what is measured.
+
+Each stage leaves its product on disk and finds those of the stages before it, so that `run` can be
+stopped and repeated. The same class is the Python API, the command line and the file's schema.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from rich.console import Console
+
+from thermometer import _checks
+from thermometer.calibrator import Calibrator
+from thermometer.evaluation import cross_validate
+from thermometer.extraction import extract
+from thermometer.language_model import LanguageModel
+from thermometer.network import ThermometerConfig
+from thermometer.protocols import Protocol
+from thermometer.report import Report, pictures, print_report, write_report
+from thermometer.table_files import MANIFEST, questions_digest
+from thermometer.tables import OutputTable
+from thermometer.tasks import TaskSource, load_tasks, question_row
+from thermometer.templates import Template
+from thermometer.training import TrainingConfig, train
+from thermometer.types import Task
+
+Config = TypeVar("Config", ThermometerConfig, TrainingConfig)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A language model and how it reads the questions.
+
+    Args:
+        model: Hub id, local folder, GGUF file, or ``bundled:smollm2``.
+        revision: Branch, tag or commit of a hub id.
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        num_layers: Run only the first so many blocks (features only).
+        layer: Hidden state that is the feature: -1 is the last, after the final norm.
+        device_map: For a model larger than one device, as transformers has it.
+        gguf_file: A GGUF file inside the repository or folder.
+        template: How questions are rendered for this model, if not as the experiment says.
+        token_budget: Largest number of tokens, padding included, in one forward pass.
+    """
+
+    model: str
+    revision: str | None = None
+    dtype: str = "auto"
+    num_layers: int | None = None
+    layer: int = -1
+    device_map: str | None = None
+    gguf_file: str | None = None
+    template: Template | None = None
+    token_budget: int = 4096
+
+    def load(self) -> LanguageModel:
+        """Load the model."""
+        return LanguageModel.from_pretrained(
+            self.model,
+            revision=self.revision,
+            dtype=self.dtype,
+            num_layers=self.num_layers,
+            layer=self.layer,
+            device_map=self.device_map,
+            gguf_file=self.gguf_file,
+        )
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that decides a result.
+
+    Args:
+        tasks: Where the questions come from.
+        features: The small model, whose hidden states are read.
+        scores: The large model, whose confidence is calibrated.
+        out_dir: Folder for tables, report and logs.
+        checkpoint_dir: Folder of the checkpoint; ``checkpoint`` in `out_dir` by default.
+        template: How questions become prompts.
+        preset: `default`, or `paper`: the network and training of Shen et al. (ICML 2024).
+        network: Fields of `ThermometerConfig` that differ from the preset.
+        training: Fields of `TrainingConfig` that differ from the preset.
+        protocol: How tasks are left out to measure.
+        trainer: Keywords of `lightning.Trainer` for extraction (devices, num_nodes, strategy, …)
+            and, if one device is meant, for training.
+        n_resamples: Bootstrap resamples behind the intervals.
+
+    Raises:
+        ValueError: For an unknown preset or field.
+    """
+
+    tasks: TaskSource
+    features: ModelSpec
+    scores: ModelSpec
+    out_dir: str
+    checkpoint_dir: str | None = None
+    template: Template = field(default_factory=Template)
+    preset: Literal["default", "paper"] = "default"
+    network: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    protocol: Protocol = field(default_factory=Protocol)
+    trainer: dict[str, Any] = field(default_factory=dict)
+    n_resamples: int = 1000
+
+    def __post_init__(self) -> None:
+        _checks.one_of("preset", self.preset, ("default", "paper"))
+        self.resolved()
+
+    def resolved(self) -> tuple[ThermometerConfig, TrainingConfig]:
+        """Network and training: the preset with the fields that differ."""
+        paper = self.preset == "paper"
+        network = ThermometerConfig.paper() if paper else ThermometerConfig()
+        training = TrainingConfig.paper() if paper else TrainingConfig()
+        return (
+            _override(network, "network", self.network),
+            _override(training, "training", self.training),
+        )
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the checkpoint."""
+        return Path(self.checkpoint_dir or Path(self.out_dir) / "checkpoint")
+
+    def extract(self) -> OutputTable:
+        """Write the tables of features and scores, or resume writing them; returns their join."""
+        tasks = load_tasks(self.tasks)
+        if self.features == self.scores:
+            return self._extract(self.features, tasks, "outputs", features=True, scores=True)
+        features = self._extract(self.features, tasks, "features", features=True, scores=False)
+        return features.join(
+            self._extract(self.scores, tasks, "scores", features=False, scores=True)
+        )
+
+    def _extract(
+        self, spec: ModelSpec, tasks: Sequence[Task], folder: str, **wanted: Any
+    ) -> OutputTable:
+        path, template = Path(self.out_dir) / folder, spec.template or self.template
+        if (path / MANIFEST).is_file():  # no need to load the model
+            table = OutputTable.open(path)
+            self._check_same(path, table, spec, template, tasks)
+            return table
+        return extract(
+            spec.load(),
+            tasks,
+            path,
+            template=template,
+            token_budget=spec.token_budget,
+            trainer=self.trainer,
+            **wanted,
+        )
+
+    @staticmethod
+    def _check_same(
+        path: Path, table: OutputTable, spec: ModelSpec, template: Template, tasks: Sequence[Task]
+    ) -> None:
+        """Raise unless a finished table is what the experiment asks for."""
+        made = table.provenance.get("features") or table.provenance.get("scores") or {}
+        rows = [question_row(q, task.name) for task in tasks for q in task.questions]
+        differing = [
+            name
+            for name, found, wanted in (
+                ("model", made.get("model"), spec.model),
+                ("num_layers", made.get("num_layers"), spec.num_layers),
+                ("layer", made.get("layer"), spec.layer),
+                ("dtype", made.get("dtype"), spec.dtype if spec.dtype != "auto" else made["dtype"]),
+                ("template", made.get("template_digest"), template.digest),
+                ("questions", table.digest, questions_digest(rows)),
+            )
+            if found != wanted
+        ]
+        if differing:
+            raise ValueError(
+                f"{path} holds a table with other {', '.join(differing)} than the experiment asks "
+                "for. Choose another `out_dir` or delete the folder"
+            )
+
+    def train(self) -> Calibrator:
+        """Train on all tasks of the tables and write the checkpoint."""
+        calibrator = self._fit(self.extract(), log_dir=Path(self.out_dir) / "logs")
+        calibrator.save_pretrained(self.checkpoint)
+        return calibrator
+
+    def evaluate(self) -> Report:
+        """Measure on unseen tasks by the protocol, and write the report."""
+        report = cross_validate(
+            self.extract(), self._fit, self.protocol, n_resamples=self.n_resamples
+        )
+        write_report(report, Path(self.out_dir) / "report")
+        return report
+
+    def run(self) -> Report:
+        """Extract, measure on unseen tasks, train on all of them, and write everything."""
+        report = self.evaluate()
+        calibrator = self.train()
+        calibrator.metrics = json.loads(report.to_json())
+        calibrator.pictures = pictures(report)
+        calibrator.save_pretrained(self.checkpoint)
+        console = Console()
+        print_report(report, console)
+        console.print(f"report      {Path(self.out_dir) / 'report' / 'report.html'}")
+        console.print(f"checkpoint  {self.checkpoint}")
+        return report
+
+    def _fit(self, table: OutputTable, log_dir: Path | None = None) -> Calibrator:
+        network, training = self.resolved()
+        one_device = {k: v for k, v in self.trainer.items() if k in ("accelerator", "precision")}
+        return train(
+            table,
+            network,
+            training,
+            trainer={"enable_progress_bar": log_dir is not None, **one_device},
+            log_dir=log_dir,
+        )
+
+
+def _override(config: Config, name: str, fields: Mapping[str, Any]) -> Config:
+    if unknown := sorted(set(fields) - set(config.__dataclass_fields__)):
+        known = ", ".join(config.__dataclass_fields__)
+        raise _checks.fail(name, f"fields among {known}", repr(unknown))
+    return replace(config, **fields)

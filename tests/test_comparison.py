@@ -80,14 +80,15 @@ def test_tasks_means_and_all_rows_equal_the_loops(table, temperatures, result):
 
 def test_resamples_equal_drawing_the_rows_of_whole_tasks():
     table = make_table(n=20, temperatures={"a": 0.5, "b": 2.0, "c": 5.0})
-    outcomes = Outcomes.measure(table.scores, table.labels, np.full(60, 1.3), np.array([0, 20, 40]))
+    starts = [0, 20, 40, 45]  # tasks of different sizes
+    table = table.select(np.arange(45))
+    outcomes = Outcomes.measure(table.scores, table.labels, np.full(45, 1.3), np.array(starts[:3]))
     counts = task_counts(3, n_resamples=6, seed=5)
     draws = outcomes.all_rows(counts)
     assert tuple(draws) == METRICS
     for i, count in enumerate(counts):
-        rows = np.concatenate(
-            [np.arange(20) + 20 * t for t in range(3) for _ in range(int(count[t]))]
-        )
+        tasks = np.repeat(np.arange(3), count.astype(int))
+        rows = np.concatenate([np.arange(starts[task], starts[task + 1]) for task in tasks])
         drawn = outcomes.confidence[rows], outcomes.correct[rows]
         assert draws["nll"].draws[i] == pytest.approx(outcomes.nll[rows].mean())
         assert draws["accuracy"].draws[i] == pytest.approx(drawn[1].mean())

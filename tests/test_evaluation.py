@@ -43,6 +43,9 @@ def test_every_task_is_tested_by_a_fit_that_never_saw_it(table):
         assert not task.seen
         pooled = fit_temperature(seen.scores, seen.labels).temperature
         assert task.pooled_temperature == pooled
+        odds = np.exp(table.scores[table.tasks == task.task] / pooled)
+        chosen = odds[np.arange(60), table.labels[table.tasks == task.task]] / odds.sum(axis=1)
+        assert task.metrics["pooled"]["nll"] == pytest.approx(-np.log(chosen).mean())
     assert {task.fold for task in result.tasks} == {0, 1, 2, 3}
 
 

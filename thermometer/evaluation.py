@@ -62,8 +62,18 @@ def cross_validate(
             fit the tasks, or `fit` returns a calibrator that was trained on tasks to be tested.
 
     Example:
-        >>> import thermometer as th  # doctest: +SKIP
-        >>> report = th.evaluation.cross_validate(table, th.train)  # doctest: +SKIP
+        >>> from thermometer.network import Thermometer, ThermometerConfig
+        >>> scores, labels = [[2.0, 0.0], [0.0, 1.0]] * 2, [0, 1, 1, 1]
+        >>> table = OutputTable.from_arrays(
+        ...     ["q1", "q2", "q3", "q4"], ["law", "law", "art", "art"], labels, scores, scores
+        ... )
+        >>> def fit(seen):  # in earnest: train
+        ...     network = Thermometer(ThermometerConfig(n_components=0), n_features=2)
+        ...     made = {"features": {}, "target": {}, "train_tasks": seen.task_names}
+        ...     return Calibrator(network, **made, pooled_temperature=1.0)
+        >>> report = cross_validate(table, fit, Protocol(leave_one_out=True), progress=False)
+        >>> [(task.task, task.n, task.accuracy) for task in report.tasks]
+        [('art', 2, 0.5), ('law', 2, 1.0)]
     """
     protocol = protocol or Protocol()
     _check_table(table)

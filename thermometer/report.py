@@ -1,7 +1,7 @@
 """The result of an evaluation: plain data, in and out of JSON, and its files.
 
 `Report` holds numbers and words only. How it looks is the business of `report_text` and
-`report_html`; the numbers come from `evaluation`. docs/formats describes report.json key by key.
+`report_html`; the numbers come from `evaluation`. report.json has the fields of `Report` as its keys.
 """
 
 import json

@@ -146,7 +146,7 @@ def _change(what: str, old: Numbers, new: Numbers, difference: Difference, key: 
     change = difference.mean_over_tasks[key]
     verb = "falls" if change.estimate < 0 else "rises"
     before, after = f"{old[key].estimate:.3f}", f"{new[key].estimate:.3f}"
-    if False:
+    if change.low <= 0 <= change.high:
         verb = "barely moves" if before == after else f"{verb} within chance"
     return f"{what} {verb} from {before} to {after} ({signed(change.estimate)}{_between(change)})"
 

@@ -20,6 +20,13 @@ from numpy.typing import NDArray
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 QUESTIONS = "questions.jsonl"
+_TYPES = {
+    "id": pa.string(),
+    "task": pa.string(),
+    "label": pa.int64(),
+    "scores": pa.list_(pa.float64()),
+    "option_mass": pa.float32(),
+}
 
 
 def questions_digest(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -196,6 +203,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{file}: not JSON ({error})") from error
+    if not isinstance(manifest, dict):
+        raise ValueError(f"{file}: not a JSON object")
     version = manifest.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ValueError(
@@ -208,7 +217,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not manifest["parts"]:
         raise ValueError(f"{file}: no parts")
     for name in manifest["parts"]:
-        if Path(name).name != name:
+        if Path(name).name != name or name.startswith("."):
             raise ValueError(f"{file}: a part outside the folder: {name!r}")
     return manifest
 
@@ -232,7 +241,23 @@ def read_part(file: Path, rows: int) -> pa.Table:
     for name in ("id", "task", "scores", "features", "option_mass"):
         if name in part.column_names and part[name].null_count:
             raise ValueError(f"{file}: the column {name!r} has empty cells")
+    if "features" in part.column_names and not _holds_vectors(part["features"].type):
+        found = part["features"].type
+        raise ValueError(
+            f"{file}: expected features of type fixed_size_list<float>, but got {found}"
+        )
+    for name, kind in _TYPES.items():
+        if name in part.column_names:
+            try:
+                column = part[name].cast(kind)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                raise ValueError(f"{file}: expected {name} of type {kind} ({error})") from error
+            part = part.set_column(part.column_names.index(name), name, column)
     return part
+
+
+def _holds_vectors(kind: pa.DataType) -> bool:
+    return pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)
 
 
 def _ragged(column: pa.ChunkedArray) -> NDArray[np.float64]:

@@ -211,7 +211,8 @@ class OutputTable:
 
     def select(self, rows: ArrayLike) -> "OutputTable":
         """The table of some rows, given as a mask or as indices."""
-        index = np.arange(len(self))[np.asarray(rows)]
+        chosen = np.asarray(rows)
+        index = np.arange(len(self))[chosen if chosen.size else chosen.astype(np.int64)]
         return replace(
             self,
             ids=tuple(self.ids[i] for i in index),

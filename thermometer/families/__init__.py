@@ -1,7 +1,9 @@
 """Built-in tasks, written from facts and rules: families of siblings, no files, no network.
 
-The families serve for demonstrations and tests, so that an unseen task has relatives among the
-seen ones. They are no benchmark of what a model knows. Nothing here knows prompts or models.
+A family is one skill; its tasks differ in content, wording, size of numbers or number of options,
+like the sub-tasks of a benchmark, so that an unseen task has relatives among the seen ones. They
+serve for demonstrations and tests and are no benchmark of what a model knows. Nothing here knows
+prompts or models.
 """
 
 import difflib
@@ -9,18 +11,20 @@ from collections.abc import Sequence
 
 from thermometer import _checks
 from thermometer.families import (
-    animals,
-    arithmetic,
+    addition,
+    antonyms,
+    capitals,
     categories,
-    countries,
+    comparison,
+    dates,
     elements,
     letters,
-    meaning,
-    measures,
-    morphology,
-    numbers,
-    reasoning,
+    multiplication,
+    plurals,
+    ranking,
     translation,
+    verbs,
+    yes_no,
 )
 from thermometer.types import Task
 
@@ -29,18 +33,20 @@ __all__ = ["FAMILIES", "generate_task", "generate_tasks"]
 _FAMILIES = {
     family.name: family
     for family in (
-        arithmetic.family,
-        numbers.family,
-        measures.family,
-        reasoning.family,
-        letters.family,
-        morphology.family,
-        meaning.family,
+        addition.family,
+        multiplication.family,
+        comparison.family,
+        dates.family,
+        plurals.family,
+        verbs.family,
+        antonyms.family,
         translation.family,
         categories.family,
-        animals.family,
-        countries.family,
+        capitals.family,
         elements.family,
+        letters.family,
+        ranking.family,
+        yes_no.family,
     )
 }
 
@@ -54,17 +60,18 @@ def generate_task(name: str, n_questions: int = 100, seed: int = 0) -> Task:
     """One built-in task; the same arguments give the same questions everywhere.
 
     Args:
-        name: A task of `FAMILIES`, such as ``"arithmetic/add_two_digits"``.
-        n_questions: How many different questions. Fewer give the first ones of more.
+        name: A task of `FAMILIES`, such as ``"addition/two_digits"``.
+        n_questions: How many different questions at most; more than the task has (each has 80)
+            gives all of them. Fewer are the first ones of more.
         seed: Another seed gives other questions, options and positions.
 
     Raises:
-        ValueError: For an unknown `name`, with close matches, or more questions than the task has.
+        ValueError: For an unknown `name`, with close matches, or less than one question.
 
     Example:
-        >>> task = generate_task("countries/capital", n_questions=2)
+        >>> task = generate_task("capitals/europe", n_questions=2)
         >>> task.questions[0].id, len(task.questions[0].options)
-        ('countries/capital/0', 4)
+        ('capitals/europe/0', 4)
     """
     family, _, recipe = name.partition("/")
     if name not in FAMILIES.get(family, ()):
@@ -82,11 +89,11 @@ def generate_tasks(
 
     Args:
         families: Names in `FAMILIES`; `None` for all.
-        n_questions: How many different questions for each task.
+        n_questions: How many different questions at most for each task.
         seed: As in `generate_task`; a task does not depend on what else is generated.
 
     Raises:
-        ValueError: For an unknown family, or more questions than a task has.
+        ValueError: For an unknown family, or less than one question.
 
     Example:
         >>> [task.name for task in generate_tasks(["translation"], n_questions=1)][:2]

@@ -1,122 +1,79 @@
-"""Facts about countries, one row each. Knows nothing about questions.
+"""Countries of four parts of the world, their capitals and another city of each.
 
-Columns: country; capital; another large city; continent; currency; languages, the most spoken
-official one first, then the others that are official or widely used (never offered as wrong).
-An empty continent means that the country lies on two, an empty currency or language that its name
-is too like another's or disputed. Countries with several capitals are left out.
+Countries with several capitals, with a capital about to change or one named like the country are
+left out. Knows nothing about questions.
 """
 
 from thermometer.families._family import table
 
-COUNTRIES = table("""
-France, Paris, Lyon, Europe, euro, French
-Germany, Berlin, Munich, Europe, euro, German, Danish
-Italy, Rome, Milan, Europe, euro, Italian, German, French, Slovene
-Spain, Madrid, Seville, Europe, euro, Spanish
-Portugal, Lisbon, Porto, Europe, euro, Portuguese
-Austria, Vienna, Salzburg, Europe, euro, German, Slovene, Croatian, Hungarian
-Greece, Athens, Thessaloniki, Europe, euro, Greek
-Ireland, Dublin, Cork, Europe, euro, English, Irish
-Finland, Helsinki, Tampere, Europe, euro, Finnish, Swedish
-Estonia, Tallinn, Tartu, Europe, euro, Estonian, Russian
-Latvia, Riga, Daugavpils, Europe, euro, Latvian, Russian
-Lithuania, Vilnius, Kaunas, Europe, euro, Lithuanian, Russian
-Slovakia, Bratislava, Kosice, Europe, euro, Slovak, Hungarian
-Slovenia, Ljubljana, Maribor, Europe, euro, Slovene, Italian, Hungarian
-Croatia, Zagreb, Split, Europe, euro, Croatian, Serbian, Italian
-Belgium, Brussels, Antwerp, Europe, euro, Dutch, French, German
-Norway, Oslo, Bergen, Europe, krone, Norwegian
-Denmark, Copenhagen, Aarhus, Europe, krone, Danish, German
-Sweden, Stockholm, Gothenburg, Europe, , Swedish, Finnish
-Iceland, Reykjavik, Akureyri, Europe, , Icelandic
-Poland, Warsaw, Krakow, Europe, zloty, Polish
-Hungary, Budapest, Debrecen, Europe, forint, Hungarian
-Romania, Bucharest, Cluj, Europe, leu, Romanian, Hungarian
-Ukraine, Kyiv, Odesa, Europe, hryvnia, Ukrainian, Russian
-Belarus, Minsk, Brest, Europe, ruble, Belarusian, Russian
-Russia, Moscow, Vladivostok, , ruble, Russian
-Serbia, Belgrade, Novi Sad, Europe, dinar, Serbian, Croatian, Hungarian, Slovak, Romanian
-Albania, Tirana, Durres, Europe, lek, Albanian
-Switzerland, Bern, Zurich, Europe, franc, German, French, Italian
-Turkey, Ankara, Istanbul, , lira, Turkish
-Georgia, Tbilisi, Batumi, , lari, Georgian, Russian
-Armenia, Yerevan, Gyumri, , dram, Armenian, Russian
-Azerbaijan, Baku, Ganja, , manat, Azerbaijani, Russian
-Kazakhstan, Astana, Almaty, , tenge, Kazakh, Russian
-Uzbekistan, Tashkent, Samarkand, Asia, som, Uzbek, Russian
-Mongolia, Ulaanbaatar, Erdenet, Asia, tugrik, Mongolian
-China, Beijing, Shanghai, Asia, yuan, Chinese, English, Portuguese
-Japan, Tokyo, Osaka, Asia, yen, Japanese
-South Korea, Seoul, Busan, Asia, won, Korean
-North Korea, Pyongyang, Hamhung, Asia, won, Korean
-Vietnam, Hanoi, Da Nang, Asia, dong, Vietnamese
-Thailand, Bangkok, Chiang Mai, Asia, baht, Thai
-Cambodia, Phnom Penh, Battambang, Asia, riel, Khmer
-Laos, Vientiane, Pakse, Asia, kip, Lao
-Myanmar, Naypyidaw, Yangon, Asia, kyat, Burmese
-Malaysia, Kuala Lumpur, Penang, Asia, ringgit, Malay, English
-Indonesia, Jakarta, Surabaya, , rupiah, Indonesian
-Philippines, Manila, Davao, Asia, peso, Filipino, English, Spanish
-India, New Delhi, Mumbai, Asia, rupee, Hindi, English, Bengali, Urdu, Nepali
-Pakistan, Islamabad, Karachi, Asia, rupee, Urdu, English
-Nepal, Kathmandu, Pokhara, Asia, rupee, Nepali, Hindi
-Bangladesh, Dhaka, Chittagong, Asia, taka, Bengali, English
-Afghanistan, Kabul, Kandahar, Asia, afghani, Pashto, Persian, Uzbek
-Iran, Tehran, Isfahan, Asia, rial, Persian, Azerbaijani
-Iraq, Baghdad, Basra, Asia, dinar, Arabic
-Syria, Damascus, Aleppo, Asia, , Arabic
-Jordan, Amman, Aqaba, Asia, dinar, Arabic
-Lebanon, Beirut, Tripoli, Asia, , Arabic, French
-Saudi Arabia, Riyadh, Jeddah, Asia, , Arabic
-Oman, Muscat, Salalah, Asia, rial, Arabic
-Qatar, Doha, Al Khor, Asia, , Arabic
-Egypt, Cairo, Alexandria, , pound, Arabic
-Libya, Tripoli, Benghazi, Africa, dinar, Arabic
-Tunisia, Tunis, Sfax, Africa, dinar, Arabic, French
-Algeria, Algiers, Oran, Africa, dinar, Arabic, French
-Morocco, Rabat, Casablanca, Africa, dirham, Arabic, French, Spanish
-Sudan, Khartoum, Omdurman, Africa, pound, Arabic, English
-Ethiopia, Addis Ababa, Mekelle, Africa, birr, Amharic, Somali
-Somalia, Mogadishu, Hargeisa, Africa, shilling, Somali, Arabic
-Kenya, Nairobi, Mombasa, Africa, shilling, Swahili, English
-Uganda, Kampala, Entebbe, Africa, shilling, English, Swahili
-Tanzania, Dodoma, Arusha, Africa, shilling, Swahili, English
-Rwanda, Kigali, Butare, Africa, franc, Kinyarwanda, English, French, Swahili
-Madagascar, Antananarivo, Toamasina, Africa, ariary, Malagasy, French
-Mozambique, Maputo, Beira, Africa, metical, Portuguese
-Angola, Luanda, Huambo, Africa, kwanza, Portuguese
-Zambia, Lusaka, Ndola, Africa, kwacha, English
-Malawi, Lilongwe, Blantyre, Africa, kwacha, English
-Botswana, Gaborone, Francistown, Africa, pula, English
-Namibia, Windhoek, Walvis Bay, Africa, dollar, English, German
-Nigeria, Abuja, Lagos, Africa, naira, English
-Ghana, Accra, Kumasi, Africa, cedi, English
-Senegal, Dakar, Thies, Africa, franc, French
-Mali, Bamako, Timbuktu, Africa, franc, , French
-Gambia, Banjul, Serekunda, Africa, dalasi, English
-Canada, Ottawa, Toronto, North America, dollar, English, French
-United States, Washington, Chicago, North America, dollar, English, Spanish
-Mexico, Mexico City, Monterrey, North America, peso, Spanish
-Guatemala, Guatemala City, Antigua, North America, quetzal, Spanish
-Honduras, Tegucigalpa, San Pedro Sula, North America, lempira, Spanish
-Nicaragua, Managua, Granada, North America, cordoba, Spanish
-Costa Rica, San Jose, Limon, North America, colon, Spanish
-Cuba, Havana, Santiago de Cuba, North America, peso, Spanish
-Jamaica, Kingston, Montego Bay, North America, dollar, English
-Haiti, Port-au-Prince, Cap-Haitien, North America, gourde, French
-Dominican Republic, Santo Domingo, Punta Cana, North America, peso, Spanish
-Colombia, Bogota, Medellin, South America, peso, Spanish
-Venezuela, Caracas, Maracaibo, South America, bolivar, Spanish
-Ecuador, Quito, Guayaquil, South America, dollar, Spanish
-Peru, Lima, Cusco, South America, sol, Spanish
-Chile, Santiago, Valparaiso, South America, peso, Spanish
-Argentina, Buenos Aires, Cordoba, South America, peso, Spanish
-Uruguay, Montevideo, Salto, South America, peso, Spanish
-Paraguay, Asuncion, Encarnacion, South America, guarani, Spanish
-Brazil, Brasilia, Rio de Janeiro, South America, real, Portuguese
-Suriname, Paramaribo, Lelydorp, South America, dollar, Dutch, English
-Australia, Canberra, Sydney, Oceania, dollar, English
-New Zealand, Wellington, Auckland, Oceania, dollar, English
-Fiji, Suva, Nadi, Oceania, dollar, English
-Papua New Guinea, Port Moresby, Lae, Oceania, kina, English
-""")
+COUNTRIES = {
+    "Europe": table("""
+France, Paris, Lyon; Germany, Berlin, Munich; Italy, Rome, Milan; Spain, Madrid, Seville
+Portugal, Lisbon, Porto; Austria, Vienna, Salzburg; Greece, Athens, Thessaloniki
+Ireland, Dublin, Cork; Finland, Helsinki, Tampere; Estonia, Tallinn, Tartu
+Latvia, Riga, Daugavpils; Lithuania, Vilnius, Kaunas; Slovakia, Bratislava, Kosice
+Slovenia, Ljubljana, Maribor; Croatia, Zagreb, Split; Belgium, Brussels, Antwerp
+Norway, Oslo, Bergen; Denmark, Copenhagen, Aarhus; Sweden, Stockholm, Gothenburg
+Iceland, Reykjavik, Akureyri; Poland, Warsaw, Krakow; Hungary, Budapest, Debrecen
+Romania, Bucharest, Cluj; Ukraine, Kyiv, Odesa; Belarus, Minsk, Brest; Russia, Moscow, Vladivostok
+Serbia, Belgrade, Novi Sad; Albania, Tirana, Durres; Switzerland, Bern, Zurich
+Bulgaria, Sofia, Plovdiv; Czech Republic, Prague, Brno; Moldova, Chisinau, Balti
+Netherlands, Amsterdam, Rotterdam; United Kingdom, London, Manchester
+Montenegro, Podgorica, Niksic; Bosnia, Sarajevo, Mostar; North Macedonia, Skopje, Bitola
+"""),
+    "Asia": table("""
+Turkey, Ankara, Istanbul; Georgia, Tbilisi, Batumi; Armenia, Yerevan, Gyumri
+Azerbaijan, Baku, Ganja; Kazakhstan, Astana, Almaty; Uzbekistan, Tashkent, Samarkand
+Mongolia, Ulaanbaatar, Erdenet; China, Beijing, Shanghai; Japan, Tokyo, Osaka
+South Korea, Seoul, Busan; North Korea, Pyongyang, Hamhung; Vietnam, Hanoi, Da Nang
+Thailand, Bangkok, Chiang Mai; Cambodia, Phnom Penh, Battambang; Laos, Vientiane, Pakse
+Myanmar, Naypyidaw, Yangon; Malaysia, Kuala Lumpur, Penang; Philippines, Manila, Davao
+India, New Delhi, Mumbai; Pakistan, Islamabad, Karachi; Nepal, Kathmandu, Pokhara
+Bangladesh, Dhaka, Chittagong; Afghanistan, Kabul, Kandahar; Iran, Tehran, Isfahan
+Iraq, Baghdad, Basra; Syria, Damascus, Aleppo; Jordan, Amman, Aqaba; Lebanon, Beirut, Tripoli
+Saudi Arabia, Riyadh, Jeddah; Oman, Muscat, Salalah; Qatar, Doha, Al Khor; Bhutan, Thimphu, Paro
+Tajikistan, Dushanbe, Khujand; Kyrgyzstan, Bishkek, Osh; Turkmenistan, Ashgabat, Turkmenabat
+Bahrain, Manama, Muharraq
+"""),
+    "Africa": table("""
+Egypt, Cairo, Alexandria; Libya, Tripoli, Benghazi; Tunisia, Tunis, Sfax; Algeria, Algiers, Oran
+Morocco, Rabat, Casablanca; Sudan, Khartoum, Omdurman; Ethiopia, Addis Ababa, Mekelle
+Somalia, Mogadishu, Hargeisa; Kenya, Nairobi, Mombasa; Uganda, Kampala, Entebbe
+Tanzania, Dodoma, Arusha; Rwanda, Kigali, Butare; Madagascar, Antananarivo, Toamasina
+Mozambique, Maputo, Beira; Angola, Luanda, Huambo; Zambia, Lusaka, Ndola
+Malawi, Lilongwe, Blantyre; Botswana, Gaborone, Francistown; Namibia, Windhoek, Walvis Bay
+Nigeria, Abuja, Lagos; Ghana, Accra, Kumasi; Senegal, Dakar, Thies; Mali, Bamako, Timbuktu
+Gambia, Banjul, Serekunda; Cameroon, Yaounde, Douala; Niger, Niamey, Zinder; Togo, Lome, Sokode
+Gabon, Libreville, Port-Gentil; Zimbabwe, Harare, Bulawayo; Sierra Leone, Freetown, Makeni
+Liberia, Monrovia, Buchanan; Guinea, Conakry, Kankan; Mauritania, Nouakchott, Nouadhibou
+Eritrea, Asmara, Massawa
+"""),
+    "Americas": table("""
+Canada, Ottawa, Toronto; United States, Washington, Chicago; Mexico, Mexico City, Monterrey
+Guatemala, Guatemala City, Antigua; Honduras, Tegucigalpa, San Pedro Sula
+Nicaragua, Managua, Granada; Costa Rica, San Jose, Limon; Cuba, Havana, Santiago de Cuba
+Jamaica, Kingston, Montego Bay; Haiti, Port-au-Prince, Cap-Haitien
+Dominican Republic, Santo Domingo, Punta Cana; Colombia, Bogota, Medellin
+Venezuela, Caracas, Maracaibo; Ecuador, Quito, Guayaquil; Peru, Lima, Cusco
+Chile, Santiago, Valparaiso; Argentina, Buenos Aires, Cordoba; Uruguay, Montevideo, Salto
+Paraguay, Asuncion, Encarnacion; Brazil, Brasilia, Rio de Janeiro; Suriname, Paramaribo, Lelydorp
+El Salvador, San Salvador, Santa Ana; Panama, Panama City, Colon; Belize, Belmopan, San Ignacio
+Bahamas, Nassau, Freeport; Barbados, Bridgetown, Speightstown; Guyana, Georgetown, Linden
+Trinidad and Tobago, Port of Spain, San Fernando
+"""),
+}
+_WITH_ARTICLE = {
+    "United States",
+    "Philippines",
+    "Gambia",
+    "Dominican Republic",
+    "United Kingdom",
+    "Netherlands",
+    "Czech Republic",
+    "Bahamas",
+}
+
+
+def the(country: str) -> str:
+    """The name as it stands in a sentence."""
+    return f"the {country}" if country in _WITH_ARTICLE else country

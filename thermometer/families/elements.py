@@ -1,4 +1,4 @@
-"""The chemical elements up to number 100: symbols, names and atomic numbers.
+"""The chemical elements up to number 100: symbols and atomic numbers, asked both ways.
 
 Knows nothing about scoring.
 """
@@ -6,7 +6,7 @@ Knows nothing about scoring.
 from collections.abc import Iterator
 from random import Random
 
-from thermometer.families._family import Family, Item, grid, near, shuffled, words
+from thermometer.families._family import Family, Item, near, shuffled, words
 
 family = Family("elements")
 
@@ -52,17 +52,16 @@ def name_of_symbol(rng: Random) -> Iterator[Item]:
 
 @family.task(options=4)
 def atomic_number(rng: Random) -> Iterator[Item]:
-    """Atomic numbers; wrong options are close."""
+    """From name to atomic number; wrong options are close."""
     for index in shuffled(rng, range(100)):
         wrong = near(rng, index + 1, (1, 2, 3, 8, 10), floor=1)
         yield f"What is the atomic number of {_NAMES[index]}?", str(index + 1), wrong
 
 
-@family.task(options=2)
-def higher_number(rng: Random) -> Iterator[Item]:
-    """Which of two elements has more protons."""
-    for first, second in grid(rng, range(54), range(54)):
-        if first != second:
-            pair = f"{_NAMES[first]} or {_NAMES[second]}"
-            text = f"Which has more protons, {pair}?"
-            yield text, _NAMES[max(first, second)], [_NAMES[min(first, second)]]
+@family.task(options=3)
+def name_of_number(rng: Random) -> Iterator[Item]:
+    """From atomic number to name; wrong options are close."""
+    for index in shuffled(rng, range(100)):
+        places = map(int, near(rng, index, (1, 2, 3, 8, 10)))
+        wrong = [_NAMES[place] for place in places if place < 100]
+        yield f"Which element has atomic number {index + 1}?", _NAMES[index], wrong

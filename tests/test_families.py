@@ -6,46 +6,75 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from thermometer.families import FAMILIES, generate_task, generate_tasks
+from thermometer.families import (
+    FAMILIES,
+    _kinds,
+    _nouns,
+    _verb_forms,
+    generate_task,
+    generate_tasks,
+)
 from thermometer.families._country_facts import COUNTRIES
+from thermometer.families._numerals import in_words
 from thermometer.families._word_fields import FIELDS
-from thermometer.families._word_forms import A_NOUNS, AN_NOUNS
 from thermometer.types import Question
 
+KINDS = (_kinds.ANIMALS, _kinds.FOOD, _kinds.OBJECTS, _kinds.IDEAS)
+NOUNS = (_nouns.ANIMALS, _nouns.THINGS, _nouns.PEOPLE_AND_FOOD, _nouns.NATURE_AND_IDEAS)
 NAMES = [name for names in FAMILIES.values() for name in names]
 
-# the alphabetical order of two numbers of equal length is their order
-ORDER_IS_THE_ANSWER = {"numbers/larger"}
+POOLS = {task.name: task for task in generate_tasks(n_questions=10**6)}
+
+# the alphabetical order of numbers of equal length is their order
+ORDER_IS_THE_ANSWER = set(FAMILIES["comparison"])
 
 
 def test_number_of_families_and_tasks() -> None:
-    assert len(FAMILIES) >= 10
-    assert len(NAMES) >= 40
+    assert len(FAMILIES) >= 12
+    assert len(NAMES) >= 50
     assert min(map(len, FAMILIES.values())) >= 4
     assert len(set(NAMES)) == len(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_task_is_well_formed(name: str) -> None:
-    task = generate_task(name)  # 100 questions, the default
+    task = POOLS[name]
+    size = len(task.questions)
     assert task.name == name
     assert task.labelled
-    assert [question.id for question in task.questions] == [f"{name}/{i}" for i in range(100)]
-    assert len({question.text for question in task.questions}) == 100
+    assert size >= 80
+    assert [question.id for question in task.questions] == [f"{name}/{i}" for i in range(size)]
+    assert len({question.text for question in task.questions}) == size
     assert len({len(question.options) for question in task.questions}) == 1
     assert 2 <= len(task.questions[0].options) <= 5
     for question in task.questions:
         texts = [question.text, *question.options]
-        assert all(text == text.strip() and "{" not in text for text in texts)
+        assert all(text and text == text.strip() and "{" not in text for text in texts)
+        assert len(set(question.options)) == len(question.options)
+
+
+def test_n_questions_is_at_most_and_a_hundred_without_a_word() -> None:
+    for name, pool in POOLS.items():
+        size = len(pool.questions)
+        assert generate_task(name, size).questions == pool.questions
+        assert generate_task(name, size + 1).questions == pool.questions
+        assert generate_task(name).questions == pool.questions[:100]
+
+
+def test_no_question_belongs_to_two_tasks() -> None:
+    texts = [question.text for task in POOLS.values() for question in task.questions]
+    assert len(set(texts)) == len(texts)
 
 
 def test_different_numbers_of_options_occur() -> None:
-    assert {len(generate_task(name, 1).questions[0].options) for name in NAMES} == {2, 3, 4, 5}
+    assert {len(task.questions[0].options) for task in POOLS.values()} == {2, 3, 4, 5}
+    for names in FAMILIES.values():
+        if names != FAMILIES["yes_no"]:
+            assert len({len(POOLS[name].questions[0].options) for name in names}) > 1
 
 
 def test_questions_are_short() -> None:
@@ -116,8 +145,8 @@ def test_no_strategy_without_reading_the_question(name: str, strategy: str) -> N
 
 
 def test_rank_of_the_right_number_is_uniform() -> None:
-    for name in ("arithmetic/add_two_digits", "arithmetic/add_three_digits"):
-        questions = generate_task(name, 2000).questions
+    for name in ("addition/two_digits", "addition/three_numbers"):
+        questions = [q for seed in range(4) for q in generate_task(name, 500, seed).questions]
         ranks = Counter(sorted(map(int, q.options)).index(int(right(q))) for q in questions)
         assert all(400 < ranks[rank] < 600 for rank in range(4))
 
@@ -127,118 +156,99 @@ def right(question: Question) -> str:
     return question.options[question.answer]
 
 
-OPERATIONS: dict[str, Callable[[int, int], int]] = {
-    "add_one_digit": lambda x, y: x + y,
-    "add_two_digits": lambda x, y: x + y,
-    "add_three_digits": lambda x, y: x + y,
-    "subtract": lambda x, y: x - y,
-    "multiply": lambda x, y: x * y,
-    "divide": lambda x, y: x // y if x % y == 0 else -1,
-    "remainder": lambda x, y: x - y * (x // y),
-}
+NUMBER_OF_WORD = {in_words(number): number for number in range(100)}
 
 
-@pytest.mark.parametrize("name", FAMILIES["arithmetic"])
-def test_arithmetic_is_right(name: str) -> None:
-    for question in generate_task(name, 100, seed=1).questions:
-        x, y = map(int, re.findall(r"\d+", question.text))
-        assert int(right(question)) == OPERATIONS[name.split("/")[1]](x, y)
+def numbers(text: str) -> list[int]:
+    """The numbers of a text, in digits or in words."""
+    found = [NUMBER_OF_WORD.get(word, word) for word in re.findall(r"[a-z-]+|\d+", text.lower())]
+    return [int(number) for number in found if str(number).isdigit()]
+
+
+@pytest.mark.parametrize("name", [*FAMILIES["addition"], *FAMILIES["multiplication"]])
+def test_sums_and_products_are_right(name: str) -> None:
+    operation = sum if name in FAMILIES["addition"] else np.prod
+    for question in POOLS[name].questions:
+        assert numbers(right(question)) == [operation(numbers(question.text))]
 
 
 def test_comparisons_are_right() -> None:
-    for question in generate_task("numbers/larger").questions:
-        numbers = re.findall(r"\d+", question.text)
-        assert sorted(numbers) == sorted(question.options)
-        assert int(right(question)) == max(map(int, numbers))
+    for name in FAMILIES["comparison"]:
+        for question in POOLS[name].questions:
+            shown = re.findall(r"\d[\d.]*", question.text)
+            assert sorted(shown) == sorted(question.options)
+            best = min if name == "comparison/smaller" else max
+            assert right(question) == best(shown, key=float)
 
 
-def test_roman_numerals_are_right() -> None:
-    values = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
-    for question in generate_task("numbers/roman").questions:
-        digits = [values[letter] for letter in right(question)]
-        signs = [-1 if one < other else 1 for one, other in pairwise(digits)]
-        total = sum(s * d for s, d in zip([*signs, 1], digits, strict=True))
-        assert total == int(re.findall(r"\d+", question.text)[0])
+def test_dates_are_right() -> None:
+    days = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
+    months = "January February March April May June July August September October November December"
+    for name in FAMILIES["dates"]:
+        circle = (days if "days" in name else months).split()
+        for question in POOLS[name].questions:
+            step = numbers(question.text)[0] * (1 if " after " in question.text else -1)
+            start = circle.index(question.text.rstrip("?").split()[-1])
+            assert right(question) == circle[(start + step) % len(circle)]
 
 
-def test_primes_are_right() -> None:
-    for question in generate_task("numbers/prime", 200).questions:
-        number = int(re.findall(r"\d+", question.text)[0])
-        divisors = [factor for factor in range(1, number + 1) if number % factor == 0]
+def test_rankings_are_right() -> None:
+    for name in FAMILIES["ranking"]:
+        for question in generate_task(name).questions:
+            *facts, asked = re.split(r"(?<=[.]) ", question.text)
+            pairs = [re.findall(r"(\w+) is .* (\w+)\.", fact)[0] for fact in facts]
+            ahead, behind = ({pair[side] for pair in pairs} for side in (0, 1))
+            first = any(word in asked for word in ("taller", "oldest", "fastest", "heaviest"))
+            assert {right(question)} == (ahead - behind if first else behind - ahead)
+
+
+def test_letters_are_right_and_tasks_share_no_word() -> None:
+    pools: list[set[str]] = []
+    for task, place in {"first": 0, "second": 1, "third": 2, "last": -1}.items():
+        questions = POOLS[f"letters/{task}"].questions
+        shown = [q.text.rstrip("?").split()[3 if task == "last" else -1] for q in questions]
+        assert [word[place] for word in shown] == [right(q) for q in questions]
+        pools.append(set(shown))
+    assert len(set.union(*pools)) == sum(map(len, pools))
+
+
+def test_yes_and_no_are_right() -> None:
+    for task in FAMILIES["yes_no"]:
+        answers = Counter(right(question) for question in POOLS[task].questions)
+        assert abs(answers["yes"] - answers["no"]) <= 20
+    for question in POOLS["yes_no/prime"].questions:
+        divisors = [n for n in range(1, 600) if numbers(question.text)[0] % n == 0]
         assert right(question) == ("yes" if len(divisors) == 2 else "no")
-
-
-def test_rows_of_numbers_go_on_in_equal_steps() -> None:
-    for question in generate_task("reasoning/next_number").questions:
-        row = [*map(int, re.findall(r"\d+", question.text)), int(right(question))]
-        assert len(set(np.diff(row))) == 1
-
-
-def test_amounts_are_right() -> None:
-    sizes = {
-        "kilometers": 10**6,
-        "meters": 10**3,
-        "centimeters": 10,
-        "millimeters": 1,
-        "kilograms": 1000,
-        "grams": 1,
-        "liters": 1000,
-        "milliliters": 1,
-        "dollars": 100,
-        "cents": 1,
-    }
-
-    def size(text: str) -> int:
-        number, unit = text.split()
-        return int(number) * sizes[unit]
-
-    for question in generate_task("measures/metric").questions:
-        words = question.text.rstrip("?").split()
-        assert size(f"{right(question)} {words[2]}") == size(" ".join(words[-2:]))
-
-
-def test_letters_are_right() -> None:
-    for question in generate_task("letters/first_letter").questions:
-        assert question.text.rstrip("?").split()[-1].startswith(right(question))
-    for question in generate_task("letters/last_letter").questions:
-        assert question.text.split()[3].endswith(right(question))
-    for question in generate_task("letters/how_many").questions:
-        assert len(question.text.rstrip("?").split()[-1]) == int(right(question))
-    for question in generate_task("letters/backwards").questions:
-        assert question.text.split()[2] == right(question)[::-1]
+    for question in POOLS["yes_no/total"].questions:
+        x, y, total = numbers(question.text)
+        assert right(question) == ("yes" if x + y == total else "no")
+    for question in POOLS["yes_no/letter"].questions:
+        shown = question.text.rstrip("?").split()
+        assert right(question) == ("yes" if shown[-1] in shown[3] else "no")
 
 
 def test_facts_hold_nothing_twice() -> None:
     """A word in two fields, or a country twice, could make a second option right."""
-    for fields in FIELDS.values():
-        words = [word for field in fields for side in field for word in side]
-        assert len(set(words)) == len(words)
-    for column in (0, 1):
-        assert len({row[column] for row in COUNTRIES}) == len(COUNTRIES)
-    assert not set(A_NOUNS) & set(AN_NOUNS)
-    assert all(len(row) >= 6 for row in COUNTRIES)
-
-
-def test_no_other_language_of_the_country_is_offered() -> None:
-    languages = {row[0]: row[5:] for row in COUNTRIES}
-    for question in generate_task("countries/language").questions:
-        country = question.text.removeprefix("What is a main language of ").rstrip("?")
-        spoken = languages[country.removeprefix("the ")]
-        assert [option for option in question.options if option in spoken] == [right(question)]
-
-
-def test_too_many_questions_name_task_pool_and_request() -> None:
-    with pytest.raises(ValueError, match=r"`n_questions`.*100.*'elements/symbol'.*but got 101"):
-        generate_task("elements/symbol", 101)
+    rows = [row for part in COUNTRIES.values() for row in part]
+    assert all(len(row) == 3 for row in rows)
+    pools = [[word for field in fields for s in field for word in s] for fields in FIELDS.values()]
+    pools += [[word for members in kinds.values() for word in members] for kinds in KINDS]
+    pools += [[row[column] for row in rows] for column in (0, 1)]
+    pools.append([noun for nouns in NOUNS for noun, _ in nouns])
+    verbs = [row[0] for row in _verb_forms.IRREGULAR]
+    pools.append([*verbs, *_verb_forms.REGULAR, *_verb_forms.MORE_REGULAR])
+    pools.append(list(_verb_forms.FOR_ING))
+    for pool in pools:
+        assert [word for word, count in Counter(pool).items() if count > 1] == []
 
 
 def test_unknown_names_list_close_matches() -> None:
-    with pytest.raises(ValueError, match=r"`name`.*'countries/capital'.*but got 'country/capital'"):
-        generate_task("country/capital")
-    with pytest.raises(ValueError, match=r"`families`.*'animals'.*but got 'animal'"):
-        generate_tasks(["animal"])
+    with pytest.raises(ValueError, match=r"`name`.*'capitals/europe'.*but got 'capital/europe'"):
+        generate_task("capital/europe")
+    with pytest.raises(ValueError, match=r"`families`.*'plurals'.*but got 'plural'"):
+        generate_tasks(["plural"])
     with pytest.raises(TypeError, match="one string"):
-        generate_tasks("animals")
+        generate_tasks("plurals")
 
 
 def test_bad_numbers_are_refused() -> None:

@@ -81,7 +81,9 @@ def test_table_is_read_in_the_order_of_its_questions(folder):
 
 @given(
     st.lists(
-        st.lists(st.floats(-1e30, 0, width=32), min_size=2, max_size=6), min_size=1, max_size=12
+        st.lists(st.floats(-(2.0**90), 0, width=32), min_size=2, max_size=6),
+        min_size=1,
+        max_size=12,
     ),
     st.randoms(use_true_random=False),
 )

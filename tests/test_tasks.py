@@ -8,6 +8,7 @@ import datasets
 import pytest
 
 from thermometer.dataset_tasks import READY, Columns
+from thermometer.families import FAMILIES
 from thermometer.tasks import TaskSource, load_task, load_tasks, question_row
 from thermometer.types import Question, Task
 
@@ -177,8 +178,11 @@ def test_two_questions_with_one_id(tmp_path):
 
 
 def test_generated_tasks():
-    assert {len(task) for task in load_tasks("generated:arithmetic", limit=20)} == {20}
-    assert load_tasks("generated:arithmetic", seed=1) == load_tasks("generated:arithmetic", seed=1)
+    source = f"generated:{next(iter(FAMILIES))}"
+    tasks = load_tasks(source, limit=20)
+    assert {len(task) for task in tasks} == {20}
+    assert load_tasks(source, limit=20) == tasks
+    assert load_tasks(source, limit=20, seed=1) != tasks
 
 
 def test_a_source_can_be_given_whole(tmp_path):

@@ -1,7 +1,7 @@
 """The result of an evaluation: plain data, in and out of JSON, and its files.
 
 `Report` holds numbers and words only. How it looks is the business of `report_text` and
-`report_html`; the numbers come from `evaluation`. report.json has the fields of `Report` as its keys.
+`report_html`; the numbers come from `evaluation`. The keys of report.json are its fields.
 """
 
 import json

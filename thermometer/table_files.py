@@ -257,7 +257,7 @@ def read_part(file: Path, rows: int) -> pa.Table:
 
 
 def _holds_vectors(kind: pa.DataType) -> bool:
-    return pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)
+    return bool(pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type))
 
 
 def _ragged(column: pa.ChunkedArray) -> NDArray[np.float64]:

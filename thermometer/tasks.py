@@ -71,7 +71,7 @@ def load_tasks(source: str | Path | TaskSource, **options: Any) -> list[Task]:
             left.
 
     Example:
-        >>> tasks = load_tasks("generated:arithmetic", limit=80)
+        >>> tasks = load_tasks("generated:addition", limit=80)
         >>> {len(task) for task in tasks}
         {80}
     """

@@ -59,9 +59,11 @@ class Template:
 
     Example:
         >>> question = Question("q1", "Capital of France?", ("Paris", "Rome"))
-        >>> Template("cloze").render(question)
-        Prompt(id='q1', text='Question: Capital of France?\nAnswer:', options=(' Paris', ' Rome'), \
-chat=False)
+        >>> prompt = Template("cloze").render(question)
+        >>> prompt.text
+        'Question: Capital of France?\nAnswer:'
+        >>> prompt.options
+        (' Paris', ' Rome')
     """
 
     style: Style = "letter"

@@ -10,12 +10,13 @@ def _read(text: str) -> dict[str, tuple[str, ...]]:
 
 
 ANIMALS = _read("""
-mammal: dog cat horse cow pig sheep goat lion tiger bear wolf fox rabbit deer elephant giraffe zebra
-bird: robin sparrow eagle owl parrot crow pigeon penguin swan hawk ostrich pelican goose stork
+mammal: dog cat horse cow pig sheep goat lion bear wolf fox rabbit deer giraffe zebra camel kangaroo
+bird: robin sparrow eagle owl parrot crow pigeon penguin swan hawk ostrich goose stork falcon
 fish: trout salmon tuna shark cod herring carp halibut sardine eel mackerel haddock pike piranha
-insect: ant bee wasp beetle butterfly moth mosquito cricket grasshopper cockroach flea termite
+insect: ant bee wasp beetle butterfly moth mosquito cricket cockroach flea termite hornet
 reptile: snake lizard crocodile alligator turtle tortoise gecko iguana chameleon cobra python viper
-amphibian: frog toad newt salamander bullfrog
+amphibian: frog toad newt salamander bullfrog axolotl
+crustacean: crab lobster shrimp prawn crayfish barnacle krill
 """)
 FOOD = _read("""
 fruit: apple banana pear peach mango cherry plum strawberry pineapple papaya kiwi apricot grape
@@ -24,14 +25,14 @@ drink: coffee tea lemonade cola beer wine whiskey vodka rum gin champagne espres
 meat: beef pork ham bacon lamb veal steak venison mutton salami sausage
 cheese: cheddar mozzarella brie parmesan gouda feta camembert ricotta gorgonzola
 spice: cinnamon nutmeg paprika turmeric cumin cardamom saffron cloves
-grain: wheat rice barley oats rye millet
+grain: wheat rice barley oats sorghum millet
 nut: almond walnut cashew pecan hazelnut pistachio
 dessert: cake pie pudding cheesecake tiramisu brownie
 """)
 OBJECTS = _read("""
 tool: hammer saw screwdriver wrench drill chisel trowel shovel rake mallet crowbar spanner
 vehicle: car truck bus bicycle motorcycle van tractor tram taxi ambulance train scooter
-instrument: violin piano guitar flute trumpet drum harp clarinet cello trombone oboe banjo
+instrument: violin piano guitar flute trumpet harp clarinet cello trombone oboe banjo
 garment: shirt coat skirt sweater jacket dress sock hat scarf glove blouse vest
 weapon: sword gun rifle spear pistol dagger cannon crossbow bomb grenade missile musket
 building: church castle hospital school museum temple library palace hotel factory barn tower
@@ -50,7 +51,7 @@ color: red blue green yellow purple brown pink black white gray
 tree: oak pine maple willow birch elm spruce cedar poplar
 flower: tulip daisy daffodil orchid sunflower carnation marigold lily
 """)
-_ALIKE = (("tool", "weapon"),)
+_ALIKE = (("tool", "weapon"), ("fruit", "nut"))
 
 
 def others(kinds: dict[str, tuple[str, ...]], kind: str) -> list[str]:

@@ -25,10 +25,10 @@ forgive, forgave, forgiven; bite, bit, bitten; hide, hid, hidden; shake, shook, 
 mistake, mistook, mistaken; become, became, become; overcome, overcame, overcome
 dig, dug, dug; stick, stuck, stuck; strike, struck, struck; swing, swung, swung
 sting, stung, stung; cling, clung, clung; fling, flung, flung; spin, spun, spun
-shoot, shot, shot; slide, slid, slid; mean, meant, meant; deal, dealt, dealt; creep, crept, crept
+slide, slid, slid; mean, meant, meant; deal, dealt, dealt; creep, crept, crept
 flee, fled, fled; pay, paid, paid; lay, laid, laid; bind, bound, bound; grind, ground, ground
 wind, wound, wound; cut, cut, cut; put, put, put; hit, hit, hit; hurt, hurt, hurt
-shut, shut, shut; set, set, set; let, let, let; cost, cost, cost; cast, cast, cast
+set, set, set; let, let, let; cost, cost, cost; cast, cast, cast
 """)
 
 _ONE_VOWEL_ONE_CONSONANT = re.compile("[^aeiou]*[aeiou][bdgklmnprt]")
@@ -70,11 +70,13 @@ shout sign sound taste test thank touch turn type vote warn wish
 """)
 MORE_REGULAR = words("""
 arrive bake believe borrow breathe brush camp change cheer chew climb collect comb count cover cross
-deny empty enjoy explain fail fill fix follow fry guess happen hope hunt invite join jog kiss knock
-land last lock mail melt mix name obey order own pass
+deny empty enjoy explain fail fill fix follow fry guess hope hunt invite join jog kiss knock
+land last lock mail melt mix name obey order own
+pray protect raise receive remember repeat return roll row sail scream search serve smoke stare
+step suggest trust unlock waste whistle yell zip
 """)
 FOR_ING = words("""
-run swim sit get put cut hit win dig let shut set spin bat hop hum jam log map mop pet pin rub
+run swim sit get put cut hit win dig let set spin bat hop hum jam log map mop pet pin rub
 sip ban bet make take give write drive ride come have hide bite shake wake rise choose leave lose
 dine argue erase freeze chase blame judge wipe vary bury reply apply rely fly buy say pay go do eat
 drink sing sleep speak read send meet feel find hold hear keep know build break bring catch teach

@@ -1,7 +1,7 @@
 """Opposed word fields: words that mean much the same, and their opposites.
 
-No word stands in two fields of a kind, and fields whose words come close to each other were not both
-taken, so that a word of another field is never a second right answer. Knows no question.
+No word stands in two fields of a kind, and fields whose words come close to each other were not
+both taken, so that a word of another field is never a second right answer. Knows no question.
 """
 
 _ADJECTIVES = """

@@ -28,7 +28,7 @@ def qualities(rng: Random) -> Iterator[Item]:
 @family.task(options=4)
 def verbs(rng: Random) -> Iterator[Item]:
     """Verbs."""
-    return _items(rng, "Which verb means the opposite of to {}?", "verb")
+    return _items(rng, "Which verb is the opposite of {}?", "verb")
 
 
 @family.task(options=5)

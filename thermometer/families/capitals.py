@@ -46,8 +46,9 @@ def americas(rng: Random) -> Iterator[Item]:
 @family.task(options=4)
 def country(rng: Random) -> Iterator[Item]:
     """The country of a capital, in all parts of the world."""
-    for row, part in shuffled(rng, [(row, part) for part in COUNTRIES.values() for row in part]):
-        wrong = [other[0] for other in shuffled(rng, part)]
+    entries = [(row, rows) for rows in COUNTRIES.values() for row in rows]
+    for row, others in shuffled(rng, entries):
+        wrong = [other[0] for other in shuffled(rng, others)]
         yield f"{row[1]} is the capital of which country?", row[0], wrong
 
 

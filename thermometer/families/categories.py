@@ -15,7 +15,7 @@ family = Family("categories")
 
 @family.task(options=5)
 def animals(rng: Random) -> Iterator[Item]:
-    """Mammal, bird, fish, insect, reptile or amphibian."""
+    """Mammal, bird, fish, insect, reptile and so on."""
     for kind, word, wrong in _entries(rng, _kinds.ANIMALS):
         yield f"{a(word).capitalize()} is a kind of what?", kind, wrong
 

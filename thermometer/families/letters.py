@@ -28,11 +28,12 @@ market meadow meteor milk mint mirror monkey moon morning mother mountain mustar
 needle nephew nest nose number nurse ocean office olive onion orange orchard oven owl oyster
 painter palace panther paper parade park parrot pastry pear pebble pen pencil pepper picture pig
 pigeon pillow pirate planet plaster plum pocket pond potato powder prairie prince puzzle quarter
-rabbit rain ribbon ring river road rocket rope rose saddle sailor salt sand school season seat seed
-shadow ship shoe shop silver sister sky snow soap sock soldier song spider spring square star
-station stone summer sun sunset table tail teacher temple tent thunder tiger tomato tower train
-tree turtle umbrella uncle valley village violin wagon wall wasp water weather wind window wing
-winter wizard wolf wood yellow zebra
+rabbit rain rainbow ribbon ring river road rocket rope rose ruler saddle sailor salt sand sandal
+school season seat secret seed shadow shelter ship shoe shop signal silver sister sky snow soap
+sock soldier song spider spoon spring square star station statue stone summer sun sunset swallow
+table tail tailor teacher temple tent thread thunder ticket tiger tomato tower train tree tunnel
+turtle umbrella uncle valley velvet village violin wagon wall walnut wasp water weather whistle
+wind window wing winter wizard wolf wood yellow zebra
 """)
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 

@@ -46,4 +46,5 @@ def _items(rng: Random, template: str, nouns: Nouns) -> Iterator[Item]:
         forms |= {f"{stem}{ending}" for ending in ("ies", "ves")}
         below = [form for form in sorted(forms) if form < right]
         above = [form for form in sorted(forms) if form > right]
-        yield template.format(noun), right, around(rng, below, above)
+        singular = [noun] if rng.random() < 0.4 else []  # else the right one is often the shortest
+        yield template.format(noun), right, [*singular, *around(rng, below, above)]

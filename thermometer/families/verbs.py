@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from random import Random
 
-from thermometer.families._family import Family, Item, shuffled
+from thermometer.families._family import Family, Item, around, shuffled
 from thermometer.families._verb_forms import (
     FOR_ING,
     IRREGULAR,
@@ -78,16 +78,10 @@ def _wrong_past(rng: Random, verb: str, right: str, other: str) -> list[str]:
 
 def _wrong_regular(rng: Random, verb: str, right: str) -> list[str]:
     stem = verb.removesuffix("e")
-    slips = [
-        f"{stem}ed",
-        f"{verb}t",
-        f"{verb}en",
-        f"{stem}{stem[-1]}ed",
-        f"{stem}ied",
-        f"{verb}eded",
-    ]
-    vowels = _vowels(_FIRST_VOWELS, right)
-    return shuffled(rng, [*rng.sample(slips, 3), *rng.sample(vowels, 3)]) + slips
+    endings = ("", "d", "ed", "t", "en", f"{stem[-1]}ed", "ied", "eded")
+    forms = {f"{stem}{ending}" for ending in endings} | {*_vowels(_FIRST_VOWELS, right)}
+    below = [form for form in sorted(forms) if form < right]
+    return list(around(rng, below, [form for form in sorted(forms) if form > right]))
 
 
 def _vowels(place: re.Pattern[str], form: str) -> list[str]:

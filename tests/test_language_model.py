@@ -34,7 +34,7 @@ QUESTIONS = [
 LETTERS = [Template().render(question, "sizes") for question in QUESTIONS]
 
 SHARING = ("llama", "gpt2", "gemma2", "mistral", "qwen2", "cohere", "granite", "bert")
-SPLITTING = ("bloom", "mamba")
+SPLITTING = ("bloom", "mamba", "lfm2")
 KINDS = (*SHARING, *SPLITTING)
 
 
@@ -178,7 +178,7 @@ def test_rows_are_shared_where_that_is_right(kind):
 
 @pytest.mark.parametrize("kind", SPLITTING)
 def test_rows_are_split_where_sharing_is_wrong(kind):
-    """ALiBi counts columns, and a recurrent state runs through all of them."""
+    """ALiBi counts columns; recurrent states and convolutions run through all of them."""
     assert not make(kind)._runner.shares_rows
 
 
@@ -187,6 +187,12 @@ def test_rows_longer_than_the_attention_window_are_split():
     assert runner.forks(TokenTree("q", (5,) * 10, ((6, 7), (7, 8, 9))))
     assert not runner.forks(TokenTree("q", (5,) * 15, ((6, 7), (7, 8, 9))))
     assert make("llama")._runner.forks(TokenTree("q", (5,) * 400, ((6, 7), (7, 8, 9))))
+
+
+@pytest.mark.parametrize("kind", sorted({*KINDS} - {"bert"}))
+def test_known_heads_are_evaluated_where_needed(kind):
+    """Plain, with a bias, scaled (Cohere, Granite) and soft-capped (Gemma 2)."""
+    assert make(kind)._runner.head is not None
 
 
 def test_unknown_head_is_announced_and_computed_in_full():

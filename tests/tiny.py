@@ -105,6 +105,8 @@ def _config(kind, vocab):
         return t.BloomConfig(
             vocab_size=vocab, hidden_size=32, n_layer=3, n_head=4, initializer_range=0.25
         )
+    if kind == "lfm2":  # short convolutions run over the columns; one block of attention
+        return t.Lfm2Config(**common, block_auto_adjust_ff_dim=False, full_attn_idxs=[1])
     if kind == "bert":
         return t.BertConfig(
             **{name: value for name, value in common.items() if name != "num_key_value_heads"},

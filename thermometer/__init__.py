@@ -13,15 +13,19 @@ _HOME = {
     "Calibration": "types",
     "Calibrator": "calibrator",
     "CalibratedLM": "calibrated_lm",
+    "Experiment": "experiment",
     "LanguageModel": "language_model",
     "OutputTable": "tables",
+    "Protocol": "protocols",
     "Question": "types",
+    "Report": "report",
     "Task": "types",
     "TaskSource": "tasks",
     "Template": "templates",
     "Thermometer": "network",
     "ThermometerConfig": "network",
     "TrainingConfig": "training",
+    "cross_validate": "evaluation",
     "evaluate": "evaluation",
     "extract": "extraction",
     "fit_temperature": "scaling",
@@ -36,11 +40,15 @@ __all__ = sorted([*_HOME, "__version__"])
 if TYPE_CHECKING:
     from thermometer.calibrated_lm import CalibratedLM as CalibratedLM
     from thermometer.calibrator import Calibrator as Calibrator
+    from thermometer.evaluation import cross_validate as cross_validate
     from thermometer.evaluation import evaluate as evaluate
+    from thermometer.experiment import Experiment as Experiment
     from thermometer.extraction import extract as extract
     from thermometer.language_model import LanguageModel as LanguageModel
     from thermometer.network import Thermometer as Thermometer
     from thermometer.network import ThermometerConfig as ThermometerConfig
+    from thermometer.protocols import Protocol as Protocol
+    from thermometer.report import Report as Report
     from thermometer.scaling import fit_temperature as fit_temperature
     from thermometer.scaling import scale_scores as scale_scores
     from thermometer.tables import OutputTable as OutputTable

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from thermometer import _checks
@@ -42,7 +43,7 @@ class CalibratedLM:
 
     @classmethod
     def from_pretrained(
-        cls, model: str, calibrator: Calibrator | str, **options: Any
+        cls, model: str, calibrator: Calibrator | str | Path, **options: Any
     ) -> "CalibratedLM":
         """Load the answering model and, if a folder or hub id is given, the calibrator.
 
@@ -52,12 +53,24 @@ class CalibratedLM:
             **options: Of `LanguageModel.from_pretrained`.
         """
         loaded = (
-            Calibrator.from_pretrained(calibrator) if isinstance(calibrator, str) else calibrator
+            calibrator
+            if isinstance(calibrator, Calibrator)
+            else Calibrator.from_pretrained(calibrator)
         )
         return cls(LanguageModel.from_pretrained(model, **options), loaded)
 
     def __repr__(self) -> str:
         return f"CalibratedLM({self.lm}, {self.calibrator})"
+
+    @property
+    def _template(self) -> Template:
+        fields = self.calibrator.target.get("template")
+        if fields is None:
+            raise ValueError(
+                "Expected a calibrator of scores made by this package, but its checkpoint names no "
+                "template; call `calibrator.calibrate` with the scores"
+            )
+        return Template(**fields)
 
     def calibrate(
         self, task: Task, *, level: Level = "sample", token_budget: int = 4096
@@ -69,7 +82,7 @@ class CalibratedLM:
             level: See `Calibrator.calibrate`.
             token_budget: Largest number of tokens, padding included, in one forward pass.
         """
-        template = Template(**self.calibrator.target.get("template", {}))
+        template = self._template
         outputs = self.lm.outputs(
             template.render_task(task), template, features=False, token_budget=token_budget
         )

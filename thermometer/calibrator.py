@@ -121,7 +121,7 @@ class Calibrator:
         features = self._features(prompts, token_budget)
         with torch.inference_mode():
             temperature: NDArray[np.float64] = (
-                self.thermometer(torch.from_numpy(features)).double().numpy()
+                self.thermometer(torch.tensor(features)).double().numpy()
             )
         return temperature
 

@@ -65,7 +65,7 @@ class TaskData:
 
 
 def set_aside(
-    data: TaskData, by: str, fraction: float, member: int, n_members: int
+    data: TaskData, by: str, fraction: float, member: int, n_members: int, seed: int = 0
 ) -> tuple[TaskData, TaskData]:
     """Training and validation data of one member.
 
@@ -76,15 +76,16 @@ def set_aside(
         fraction: In (0, 1).
         member: From 0.
         n_members: Of the thermometer.
+        seed: Of the order of tasks, the same for all members; rows come from torch's generator.
     """
     n_tasks = len(data.rows)
     if by == "rows" or n_tasks < 2:
         shuffled = [rows[torch.randperm(len(rows))] for rows in data.rows]
-        cuts = [max(1, round(len(rows) * fraction)) if len(rows) > 1 else 0 for rows in shuffled]
+        cuts = [min(max(1, round(len(rows) * fraction)), len(rows) - 1) for rows in shuffled]
         seen = [rows[cut:] for rows, cut in zip(shuffled, cuts, strict=True)]
         kept = [rows[:cut] for rows, cut in zip(shuffled, cuts, strict=True) if cut]
         return _with_rows(data, seen), _with_rows(data, kept or seen)
-    order = torch.randperm(n_tasks, generator=torch.Generator().manual_seed(0)).tolist()
+    order = torch.randperm(n_tasks, generator=torch.Generator().manual_seed(seed)).tolist()
     if n_members > 1:
         tested = set(order[member % n_tasks :: n_members])
     else:

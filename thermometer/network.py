@@ -22,8 +22,10 @@ class ThermometerConfig:
     """Shape of the network.
 
     Args:
-        n_components: Project standardised features on so many principal components, scaled to unit
-            variance; 0 hands the raw features to the network, as the paper does.
+        n_components: Project standardised features on so many principal components; 0 hands the
+            raw features to the network, as the paper does.
+        whitening: How far the variances of the components are equalised: v becomes v^(1-whitening),
+            then scaled to 1 on average, so that 0 leaves them as they are and 1 makes all equal.
         n_members: Number of networks, trained apart, whose b is averaged.
         n_branches: Parallel two-layer branches of a member; their outputs are combined linearly.
         hidden_size: Width of each branch.
@@ -36,7 +38,8 @@ class ThermometerConfig:
         ValueError: For numbers out of range or unknown names.
     """
 
-    n_components: int = 32
+    n_components: int = 64
+    whitening: float = 0.5
     n_members: int = 5
     n_branches: int = 1
     hidden_size: int = 64
@@ -46,6 +49,7 @@ class ThermometerConfig:
 
     def __post_init__(self) -> None:
         _checks.integer("n_components", self.n_components, minimum=0)
+        _checks.number("whitening", self.whitening, 0.0, 1.0)
         _checks.integer("n_members", self.n_members)
         _checks.integer("n_branches", self.n_branches)
         _checks.integer("hidden_size", self.hidden_size)
@@ -207,5 +211,7 @@ class Thermometer(nn.Module):
         oversampled = min(size + 16, *data.shape)
         _, values, vectors = torch.pca_lowrank(data, q=oversampled, center=False, niter=4)
         spread = (values[:size] / math.sqrt(len(data))).clamp(min=1e-6)
+        wanted = spread ** (1 - self.config.whitening)
+        gain = wanted / wanted.square().mean().sqrt() / spread
         self.shift.copy_(shift)
-        self.projection.copy_((vectors[:, :size] / spread / scale[:, None]).T)
+        self.projection.copy_((vectors[:, :size] * gain / scale[:, None]).T)

@@ -53,6 +53,7 @@ class Template:
         shots: Number of the task's demonstrations to show before each question.
         chat: Wrap the prompt as a user's message by the tokenizer's chat template.
         task_name: Whether a `letter` prompt begins with the name of the task, as in the paper.
+        show_options: Whether a `cloze` prompt lists the option texts before it asks.
 
     Raises:
         ValueError: For an unknown style or norm, a negative `shots`, or a norm with `letter`.
@@ -71,6 +72,7 @@ class Template:
     shots: int = 0
     chat: bool = False
     task_name: bool = True
+    show_options: bool = False
 
     def __post_init__(self) -> None:
         _checks.one_of("style", self.style, ("letter", "cloze"))
@@ -126,7 +128,8 @@ class Template:
     def _body(self, question: Question, name: str) -> str:
         if self.style == "cloze":
             context = f"{question.context}\n" if question.context else ""
-            return f"{context}Question: {question.text}\nAnswer:"
+            shown = f"Options: {', '.join(question.options)}\n" if self.show_options else ""
+            return f"{context}Question: {question.text}\n{shown}Answer:"
         letters = _letters(question)
         lines = [name] if name else []
         lines.append(f"Choose {', '.join(letters[:-1])}, or {letters[-1]}.")

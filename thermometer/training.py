@@ -36,9 +36,7 @@ class TrainingConfig:
     Args:
         sample_weight: Share of the loss at each sample's own temperature; the rest is the loss at
             the task's, the mean inverse temperature over the rows of the task in the batch.
-        prior: `gamma`, on the task's temperature, or `lognormal`, around the pooled temperature of
-            the training tasks, on each sample's.
-        prior_weight: Factor of the prior's term; 0 for none.
+        prior_weight: Factor of the paper's Gamma prior on the task's temperature; 0 for none.
         tasks_per_step: Tasks in one step's batch; 0 for all of them. Tasks weigh equally.
         batch_size: Largest number of rows of each task in a batch, drawn anew at every step.
         learning_rate: Of AdamW.
@@ -57,8 +55,7 @@ class TrainingConfig:
     """
 
     sample_weight: float = 0.5
-    prior: Literal["gamma", "lognormal"] = "lognormal"
-    prior_weight: float = 0.02
+    prior_weight: float = 0.0
     tasks_per_step: int = 0
     batch_size: int = 128
     learning_rate: float = 3e-3
@@ -72,7 +69,6 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _checks.number("sample_weight", self.sample_weight, 0.0, 1.0)
-        _checks.one_of("prior", self.prior, ("gamma", "lognormal"))
         _checks.number("prior_weight", self.prior_weight)
         _checks.integer("tasks_per_step", self.tasks_per_step, minimum=0)
         _checks.integer("batch_size", self.batch_size)
@@ -90,7 +86,6 @@ class TrainingConfig:
         """Shen et al. (ICML 2024): task-mean loss, Gamma prior, one task per step, 5,000 steps."""
         return cls(
             sample_weight=0.0,
-            prior="gamma",
             prior_weight=0.01,
             tasks_per_step=1,
             batch_size=128,
@@ -136,7 +131,7 @@ def train(
         row = int((table.labels < 0).nonzero()[0][0])
         raise _checks.fail("tables", "labelled", f"no label for question {table.ids[row]}")
     pooled = fit_temperature(table.require("scores"), table.labels).temperature
-    features = torch.from_numpy(table.require("features"))
+    features = torch.tensor(table.require("features"))
     with torch.random.fork_rng():
         torch.manual_seed(training.seed)
         thermometer = Thermometer(network, features.shape[1])
@@ -147,10 +142,15 @@ def train(
             assert isinstance(member, Member)
             member.start_at(pooled)
             parts = set_aside(
-                data, training.validation, training.validation_fraction, number, network.n_members
+                data,
+                training.validation,
+                training.validation_fraction,
+                number,
+                network.n_members,
+                training.seed,
             )
             logs = None if log_dir is None else Path(log_dir) / f"member-{number}"
-            _fit(_Training(member, *parts, pooled, training), trainer or {}, logs)
+            _fit(_Training(member, *parts, training), trainer or {}, logs)
     settings = {
         "network": asdict(network),
         "training": asdict(training),
@@ -170,13 +170,12 @@ class _Training(LightningModule):
     """One member, its training and its validation data."""
 
     def __init__(
-        self, member: Member, seen: TaskData, kept: TaskData, pooled: float, config: TrainingConfig
+        self, member: Member, seen: TaskData, kept: TaskData, config: TrainingConfig
     ) -> None:
         super().__init__()
         self.member = member
         self.config = config
         self.seen, self.kept = seen, kept
-        self._centre = -math.log(pooled)
 
     def setup(self, stage: str) -> None:
         """Put the data where the network is."""
@@ -196,11 +195,7 @@ class _Training(LightningModule):
         log_inverse = self.member(self.seen.inputs[rows])
         loss, of_task = self._loss(self.seen, rows, owners, log_inverse)
         if self.config.prior_weight:
-            if self.config.prior == "gamma":
-                penalty = gamma_prior_nll(of_task).mean()
-            else:
-                penalty = (log_inverse - self._centre).square().mean()
-            loss = loss + self.config.prior_weight * penalty
+            loss = loss + self.config.prior_weight * gamma_prior_nll(of_task).mean()
         self.log("train_loss", loss)
         return loss
 

@@ -61,7 +61,7 @@ def generate_task(name: str, n_questions: int = 100, seed: int = 0) -> Task:
 
     Args:
         name: A task of `FAMILIES`, such as ``"addition/two_digits"``.
-        n_questions: How many different questions at most; more than the task has (each has 80)
+        n_questions: How many different questions at most; more than the pool (80 or more)
             gives all of them. Fewer are the first ones of more.
         seed: Another seed gives other questions, options and positions.
 

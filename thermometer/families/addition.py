@@ -21,7 +21,7 @@ def one_digit(rng: Random) -> Iterator[Item]:
 
 
 @family.task(options=3)
-def in_letters(rng: Random) -> Iterator[Item]:
+def spelled_out(rng: Random) -> Iterator[Item]:
     """Sums up to twelve plus twelve, with all numbers in words."""
     for x, y in grid(rng, range(2, 13), range(2, 13)):
         wrong = (in_words(int(number)) for number in near(rng, x + y, (1, 2, 3)))

@@ -20,7 +20,7 @@ def digits(rng: Random) -> Iterator[Item]:
 
 
 @family.task(options=3)
-def in_letters(rng: Random) -> Iterator[Item]:
+def spelled_out(rng: Random) -> Iterator[Item]:
     """The multiplication table, asked in words and answered in digits."""
     for x, y in grid(rng, range(2, 13), range(2, 13)):
         yield f"What is {in_words(x)} times {in_words(y)}?", str(x * y), _near(rng, x, y)

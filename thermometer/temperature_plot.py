@@ -73,7 +73,7 @@ def draw_temperatures(
     axis.fill_between(ends, ends / 1.1, ends * 1.1, color=FAINT, linewidth=0, zorder=0)
     axis.plot(ends, ends, color=QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     if pooled:
-        _draw_pooled(axis, pooled, high)
+        _draw_pooled(axis, pooled)
     if outside:
         _draw_outside(axis, np.array(list(outside.values())), low, high)
     axis.scatter(x, y, s=42, color=SINGLE, alpha=0.85, edgecolor="white", linewidth=0.8, zorder=3)
@@ -92,15 +92,15 @@ def draw_temperatures(
     return figure
 
 
-def _draw_pooled(axis: "Axes", pooled: float, high: float) -> None:
+def _draw_pooled(axis: "Axes", pooled: float) -> None:
     """The level of a prediction that is the same for all tasks."""
     axis.axhline(pooled, color=ACCENTS[0], linewidth=1, alpha=0.8, zorder=1)
     axis.annotate(
         f"one for all: {pooled:.3g}",
-        (high, pooled),
-        (-3, 3),
+        (0.01, pooled),
+        (0, 3),
+        xycoords=("axes fraction", "data"),
         textcoords="offset points",
-        ha="right",
         fontsize=9,
         color=ACCENTS[0],
     )

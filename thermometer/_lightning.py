@@ -7,8 +7,11 @@ Everything else, progress bars and real warnings included, comes through.
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from inspect import signature
+
+from lightning.pytorch import Trainer
 
 _MESSAGES = (
     "GPU available",
@@ -21,9 +24,15 @@ _MESSAGES = (
 _WARNINGS = (
     r".*does not have many workers.*",  # a worker would only hand over a list of numbers
     r".*Couldn't infer the batch indices.*",  # a part carries its own
+    r".*Experiment logs directory .* exists",  # a stage that is repeated replaces its logs
     r".*LeafSpec.*is deprecated.*",  # Lightning's use of torch's pytree
     r".*isinstance\(treespec, LeafSpec\).*",
 )
+
+
+def unknown_keywords(given: Iterable[str]) -> list[str]:
+    """Those names that are no keywords of `lightning.Trainer`, sorted."""
+    return sorted(set(given) - set(signature(Trainer).parameters))
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -153,6 +153,6 @@ def _questions(
     else:
         raise _checks.fail("options", f"of length {len(texts)} (as `prompts`)", len(options))
     return tuple(
-        Question(f"prompt {number}", text, tuple(own))
+        Question(f"prompt {number}", text, _checks.strings("options", own))
         for number, (text, own) in enumerate(zip(texts, choices, strict=True), start=1)
     )

@@ -200,7 +200,10 @@ class Calibrator:
                 raise FileNotFoundError(f"Expected a checkpoint folder, but there is no {folder}")
             path = checkpoint.download(str(folder), revision)
         content = checkpoint.read(path)
-        thermometer = Thermometer.from_architecture(dict(content.network))
+        try:
+            thermometer = Thermometer.from_architecture(dict(content.network))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path / checkpoint.CONFIG}: {error}") from error
         try:
             thermometer.load_state_dict(dict(content.weights), strict=True)
         except RuntimeError as error:
@@ -267,7 +270,9 @@ def harmonic_mean(temperature: NDArray[np.float64]) -> float:
 
 
 def _size(prompts: Task | OutputTable | Sequence[str]) -> int:
-    return len(prompts)
+    if isinstance(prompts, Task | OutputTable):
+        return len(prompts)
+    return len(_checks.strings("prompts", prompts))
 
 
 def _ids(prompts: Task | OutputTable | Sequence[str]) -> tuple[str, ...]:

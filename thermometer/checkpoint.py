@@ -25,6 +25,7 @@ WEIGHTS = "model.safetensors"
 METRICS = "metrics.json"
 TRAINING = "training.yaml"
 CARD = "README.md"
+_FILES = (CONFIG, WEIGHTS, METRICS, TRAINING, CARD)
 
 _KEYS = {
     "format_version": int,
@@ -69,11 +70,13 @@ class Checkpoint:
 def write(checkpoint: Checkpoint, folder: str | Path) -> None:
     """Write a checkpoint; an existing checkpoint in that place is replaced as a whole.
 
+    If that fails midway the old one stays. Files that no checkpoint has are kept.
+
     Raises:
         FileExistsError: If the folder exists and holds something else.
     """
-    path = Path(folder)
-    if path.exists() and any(path.iterdir()) and not (path / CONFIG).is_file():
+    path = Path(folder).resolve()  # a link keeps pointing at the checkpoint
+    if path.exists() and any(path.iterdir()) and not _is_checkpoint(path):
         raise FileExistsError(f"{path} is not empty and holds no checkpoint; choose another folder")
     config = {
         "format_version": FORMAT_VERSION,
@@ -101,9 +104,15 @@ def write(checkpoint: Checkpoint, folder: str | Path) -> None:
         if path.exists():
             os.replace(path, old)
         os.replace(temporary, path)
+        if old.exists():
+            for file in old.iterdir():
+                if file.name not in _FILES and file.suffix != ".png":  # somebody else's
+                    os.replace(file, path / file.name)
+            shutil.rmtree(old, ignore_errors=True)
     finally:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def read(folder: str | Path) -> Checkpoint:
@@ -145,8 +154,7 @@ def download(repository: str, revision: str | None = None) -> Path:
     """Fetch a checkpoint from a hub, only the files of the format; returns its local folder."""
     from huggingface_hub import snapshot_download
 
-    names = [CONFIG, WEIGHTS, METRICS, TRAINING, CARD]
-    return Path(snapshot_download(repository, revision=revision, allow_patterns=names))
+    return Path(snapshot_download(repository, revision=revision, allow_patterns=[*_FILES, "*.png"]))
 
 
 def _read_config(file: Path) -> dict[str, Any]:
@@ -166,9 +174,21 @@ def _read_config(file: Path) -> dict[str, Any]:
     for key, kind in _KEYS.items():
         if not isinstance(config[key], kind):
             raise ValueError(f"{file}: expected {key} to be {kind.__name__}, got {config[key]!r}")
-    _checks.number("pooled_temperature", config["pooled_temperature"], strict=True)
-    _checks.strings("train_tasks", config["train_tasks"])
+    try:
+        _checks.integer("format_version", version)
+        _checks.number("pooled_temperature", config["pooled_temperature"], strict=True)
+        _checks.strings("train_tasks", config["train_tasks"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file}: {error}") from error
     return config
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    """Whether the checkpoint in a folder is ours: language models have a config.json too."""
+    try:
+        return "thermometer_version" in _read_json(folder / CONFIG)
+    except (OSError, ValueError):
+        return False
 
 
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:

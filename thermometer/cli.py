@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
@@ -24,6 +24,15 @@ _STAGES = {
     "train": "train on all tasks and write the checkpoint",
     "evaluate": "measure on unseen tasks and write the report",
 }
+
+
+class _Parser(ArgumentParser):  # type: ignore[misc]
+    """Says what is wrong in one line, not after a page of all options."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Exit with status 2, as is usual for a mistake on the command line."""
+        print(_line(f"{message} (see {self.prog} --help)"), file=sys.stderr)  # noqa: T201
+        sys.exit(2)
 
 
 def calibrate(
@@ -54,23 +63,31 @@ def calibrate(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the `thermometer` command."""
-    parser = ArgumentParser(prog="thermometer", description=__doc__)
+    command, fields = parse(arguments)
+    with _plain_errors(TypeError):  # types are the user's only until the work begins
+        experiment = None if command == "calibrate" else Experiment(**fields)
+    with _plain_errors():
+        if experiment is None:
+            calibrate(**fields)
+        else:
+            getattr(experiment, command)()
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[str, dict[str, Any]]:
+    """Which command is asked for, and the arguments of its function or of `Experiment`."""
+    parser = _Parser(prog="thermometer", description=__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=_versions())
     commands = parser.add_subcommands(metavar="command")
     for name, text in _STAGES.items():
         commands.add_subcommand(name, _stage_parser(text), help=text)
     text = "apply a checkpoint to new questions"
-    calibrate_parser = ArgumentParser(description=text)
+    calibrate_parser = _Parser(description=text)
     calibrate_parser.add_argument("--config", action=ActionConfigFile)
     calibrate_parser.add_function_arguments(calibrate, as_positional=False)
     commands.add_subcommand("calibrate", calibrate_parser, help=text)
-    given = parser.instantiate_classes(parser.parse_args(arguments))
-    chosen = given[given.subcommand]
-    with _plain_errors():
-        if given.subcommand == "calibrate":
-            calibrate(**_fields(chosen))
-        else:
-            getattr(Experiment(**_fields(chosen)), given.subcommand)()
+    parsed = parser.parse_args(arguments)
+    with _plain_errors(TypeError):
+        return parsed.subcommand, _fields(parser.instantiate(parsed)[parsed.subcommand])
 
 
 def train_main(arguments: Sequence[str] | None = None) -> None:
@@ -79,7 +96,7 @@ def train_main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _stage_parser(description: str) -> ArgumentParser:
-    parser = ArgumentParser(description=description)
+    parser = _Parser(description=description)
     parser.add_argument("--config", action=ActionConfigFile, help="a YAML file; see configs/")
     parser.add_class_arguments(Experiment, as_positional=False)
     return parser
@@ -107,12 +124,16 @@ def _rows(task: Task, result: Calibration) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
+def _plain_errors(*more: type[Exception]) -> Iterator[None]:
     """Show what the user can mend as one line; anything else keeps its traceback."""
     try:
         yield
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"thermometer: error: {error}")
+    except (ValueError, OSError, ImportError, *more) as error:
+        sys.exit(_line(str(error)))
+
+
+def _line(message: str) -> str:
+    return f"thermometer: error: {' '.join(message.split())}"
 
 
 def _versions() -> str:
@@ -122,4 +143,4 @@ def _versions() -> str:
             lines.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             lines.append(f"{package} missing")
-    return "\n".join(lines)
+    return ", ".join(lines)

@@ -38,10 +38,10 @@ class TaskData:
         scores = torch.from_numpy(table.require("scores")).float()
         return cls(inputs, scores, torch.from_numpy(table.labels), rows)
 
-    def to(self, device: torch.device) -> "TaskData":
-        """The same data on another device."""
+    def to(self, device: torch.device, dtype: torch.dtype) -> "TaskData":
+        """The same data on another device, inputs in the dtype of the network."""
         return TaskData(
-            self.inputs.to(device),
+            self.inputs.to(device, dtype),
             self.scores.to(device),
             self.labels.to(device),
             [row.to(device) for row in self.rows],

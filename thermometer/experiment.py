@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from rich.console import Console
 
 from thermometer import _checks
+from thermometer._lightning import unknown_keywords
 from thermometer.calibrator import Calibrator
 from thermometer.evaluation import cross_validate
 from thermometer.extraction import extract
@@ -108,6 +109,8 @@ class Experiment:
     def __post_init__(self) -> None:
         _checks.one_of("preset", self.preset, ("default", "paper"))
         self.resolved()
+        if unknown := unknown_keywords(self.trainer):
+            raise _checks.fail("trainer", "keywords of lightning.Trainer", repr(unknown))
 
     def resolved(self) -> tuple[ThermometerConfig, TrainingConfig]:
         """Network and training: the preset with the fields that differ."""
@@ -158,6 +161,7 @@ class Experiment:
     ) -> None:
         """Raise unless a finished table is what the experiment asks for."""
         made = table.provenance.get("features") or table.provenance.get("scores") or {}
+        dtype = made.get("dtype") if spec.dtype == "auto" else spec.dtype
         rows = [question_row(q, task.name) for task in tasks for q in task.questions]
         differing = [
             name
@@ -165,7 +169,8 @@ class Experiment:
                 ("model", made.get("model"), spec.model),
                 ("num_layers", made.get("num_layers"), spec.num_layers),
                 ("layer", made.get("layer"), spec.layer),
-                ("dtype", made.get("dtype"), spec.dtype if spec.dtype != "auto" else made["dtype"]),
+                ("revision", made.get("revision"), spec.revision),
+                ("dtype", made.get("dtype"), dtype),
                 ("template", made.get("template_digest"), template.digest),
                 ("questions", table.digest, questions_digest(rows)),
             )

@@ -48,14 +48,18 @@ class ThermometerConfig:
     output: Literal["log", "softplus"] = "log"
 
     def __post_init__(self) -> None:
-        _checks.integer("n_components", self.n_components, minimum=0)
-        _checks.number("whitening", self.whitening, 0.0, 1.0)
-        _checks.integer("n_members", self.n_members)
-        _checks.integer("n_branches", self.n_branches)
-        _checks.integer("hidden_size", self.hidden_size)
+        plain = {  # numpy's numbers would not go into a checkpoint
+            "n_components": _checks.integer("n_components", self.n_components, minimum=0),
+            "whitening": _checks.number("whitening", self.whitening, 0.0, 1.0),
+            "n_members": _checks.integer("n_members", self.n_members),
+            "n_branches": _checks.integer("n_branches", self.n_branches),
+            "hidden_size": _checks.integer("hidden_size", self.hidden_size),
+            "dropout": _checks.number("dropout", self.dropout, 0.0, 0.95),
+        }
         _checks.one_of("activation", self.activation, ("relu", "silu"))
-        _checks.number("dropout", self.dropout, 0.0, 0.95)
         _checks.one_of("output", self.output, ("log", "softplus"))
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def paper(cls, hidden_size: int = 256) -> "ThermometerConfig":
@@ -206,12 +210,15 @@ class Thermometer(nn.Module):
         if len(features) <= size:
             raise _checks.fail("features", f"more than {size} rows (n_components)", len(features))
         data = features.float()
-        shift, scale = data.mean(dim=0), data.std(dim=0).clamp(min=1e-6)
+        shift, scale = data.mean(dim=0), data.std(dim=0)
+        # What is constant but for rounding says nothing, and dividing by it would say very much.
+        scale = scale.where(scale > 1e-6 * shift.abs().clamp(min=1e-6), torch.inf)
         data = (data - shift) / scale
         oversampled = min(size + 16, *data.shape)
         _, values, vectors = torch.pca_lowrank(data, q=oversampled, center=False, niter=4)
-        spread = (values[:size] / math.sqrt(len(data))).clamp(min=1e-6)
+        spread = values[:size] / math.sqrt(len(data))
+        real = spread > 1e-4 * spread[0]
         wanted = spread ** (1 - self.config.whitening)
-        gain = wanted / wanted.square().mean().sqrt() / spread
+        gain = (wanted / wanted[real].square().mean().sqrt() / spread).where(real, 0.0)
         self.shift.copy_(shift)
         self.projection.copy_((vectors[:, :size] * gain / scale[:, None]).T)

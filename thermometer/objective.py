@@ -76,5 +76,6 @@ def mean_inverse(log_inverse: Tensor, owners: Tensor) -> Tensor:
         tensor([0., 1.])
     """
     n_tasks = int(owners.max()) + 1
-    total = log_inverse.new_zeros(n_tasks).index_add(0, owners, log_inverse.exp())
+    inverse = log_inverse.exp()  # in mixed precision of another dtype than `log_inverse`
+    total = inverse.new_zeros(n_tasks).index_add(0, owners, inverse)
     return (total / torch.bincount(owners)).log()

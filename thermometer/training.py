@@ -68,18 +68,24 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _checks.number("sample_weight", self.sample_weight, 0.0, 1.0)
-        _checks.number("prior_weight", self.prior_weight)
-        _checks.integer("tasks_per_step", self.tasks_per_step, minimum=0)
-        _checks.integer("batch_size", self.batch_size)
-        _checks.number("learning_rate", self.learning_rate, strict=True)
-        _checks.number("weight_decay", self.weight_decay)
-        _checks.integer("max_steps", self.max_steps)
-        _checks.integer("validate_every", self.validate_every)
-        _checks.integer("patience", self.patience, minimum=0)
+        plain = {  # numpy's numbers would not go into a checkpoint
+            "sample_weight": _checks.number("sample_weight", self.sample_weight, 0.0, 1.0),
+            "prior_weight": _checks.number("prior_weight", self.prior_weight),
+            "tasks_per_step": _checks.integer("tasks_per_step", self.tasks_per_step, minimum=0),
+            "batch_size": _checks.integer("batch_size", self.batch_size),
+            "learning_rate": _checks.number("learning_rate", self.learning_rate, strict=True),
+            "weight_decay": _checks.number("weight_decay", self.weight_decay),
+            "max_steps": _checks.integer("max_steps", self.max_steps),
+            "validate_every": _checks.integer("validate_every", self.validate_every),
+            "patience": _checks.integer("patience", self.patience, minimum=0),
+            "validation_fraction": _checks.number(
+                "validation_fraction", self.validation_fraction, 0.0, 0.9, strict=True
+            ),
+            "seed": _checks.integer("seed", self.seed, minimum=0),
+        }
         _checks.one_of("validation", self.validation, ("rows", "tasks"))
-        _checks.number("validation_fraction", self.validation_fraction, 0.0, 0.9, strict=True)
-        _checks.integer("seed", self.seed, minimum=0)
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def paper(cls, seed: int = 0) -> "TrainingConfig":
@@ -154,10 +160,10 @@ def train(
     settings = {
         "network": asdict(network),
         "training": asdict(training),
-        "trainer": dict(trainer or {}),
+        "trainer": {key: _plain(value) for key, value in (trainer or {}).items()},
     }
     return Calibrator(
-        thermometer.cpu(),
+        thermometer.float().cpu(),
         features=table.provenance.get("features") or {},
         target=table.provenance.get("scores") or {},
         train_tasks=table.task_names,
@@ -177,9 +183,10 @@ class _Training(LightningModule):
         self.config = config
         self.seen, self.kept = seen, kept
 
-    def setup(self, stage: str) -> None:
+    def on_fit_start(self) -> None:
         """Put the data where the network is."""
-        self.seen, self.kept = self.seen.to(self.device), self.kept.to(self.device)
+        where = self.device, next(self.member.parameters()).dtype
+        self.seen, self.kept = self.seen.to(*where), self.kept.to(*where)
 
     def configure_optimizers(self) -> Any:
         """AdamW."""
@@ -215,9 +222,11 @@ class _Training(LightningModule):
         scores, labels, weight = data.scores[rows], data.labels[rows], self.config.sample_weight
         loss = torch.zeros((), device=rows.device)
         if weight:
-            loss = loss + weight * (weights @ scaled_nll(scores, labels, log_inverse))
+            nll = scaled_nll(scores, labels, log_inverse)
+            loss = loss + weight * (weights * nll).sum()  # a product `@` would be rounded by AMP
         if weight < 1:
-            loss = loss + (1 - weight) * (weights @ scaled_nll(scores, labels, of_task[owners]))
+            nll = scaled_nll(scores, labels, of_task[owners])
+            loss = loss + (1 - weight) * (weights * nll).sum()
         return loss, of_task
 
 
@@ -254,7 +263,8 @@ def _fit(module: _Training, keywords: Mapping[str, Any], logs: Path | None) -> N
     defaults: dict[str, Any] = {
         "devices": 1,
         "max_steps": config.max_steps,
-        "val_check_interval": config.validate_every,
+        "max_epochs": 1,  # batches are endless
+        "val_check_interval": min(config.validate_every, config.max_steps),
         "check_val_every_n_epoch": None,
         "num_sanity_val_steps": 0,
         "log_every_n_steps": config.validate_every,
@@ -263,9 +273,18 @@ def _fit(module: _Training, keywords: Mapping[str, Any], logs: Path | None) -> N
         "enable_model_summary": False,
     }
     batches = TaskBatches(len(module.seen.rows), len(module.kept.rows), config.tasks_per_step)
+    more = keywords.get("callbacks") or []
+    callbacks += more if isinstance(more, list) else [more]
     with quiet():
-        trainer = Trainer(**{**defaults, **keywords}, callbacks=callbacks)
+        trainer = Trainer(**{**defaults, **keywords, "callbacks": callbacks})
         trainer.fit(module, batches)
+
+
+def _plain(value: Any) -> Any:
+    """A value of the configuration as YAML can write it: objects by their description."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or type(value) in (bool, int, float, str) else repr(value)
 
 
 def _loggers(folder: Path | None) -> list[Logger] | bool:

@@ -1,0 +1,211 @@
+"""How long training takes, and what Lightning adds to a bare PyTorch loop of the same arithmetic.
+
+.venv/bin/python benchmarks/training.py
+"""
+
+import argparse
+import copy
+import json
+import math
+import os
+import platform
+import statistics
+import sys
+import time
+from contextlib import redirect_stderr
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from thermometer import OutputTable, ThermometerConfig, TrainingConfig, train
+from thermometer.data import TaskData, set_aside
+from thermometer.network import Thermometer
+from thermometer.objective import gamma_prior_nll, mean_inverse, scaled_nll
+from thermometer.scaling import fit_temperature
+from thermometer.training import _fit, _Training
+
+RESULTS = Path(__file__).parent / "results" / "training.json"
+REPEATS = 3
+N_QUESTIONS, N_TASKS, N_FEATURES, N_OPTIONS = 14_042, 57, 4096, 4  # MMLU, Llama-3.1-8B
+
+
+def synthetic(seed=0):
+    """A table of the size of MMLU; the temperature of each task is linear in its features."""
+    rng = np.random.default_rng(seed)
+    names = np.sort(np.arange(N_QUESTIONS) % N_TASKS)
+    direction = rng.normal(size=(2, N_FEATURES)).astype(np.float32) / 8
+    level = rng.normal(size=(N_TASKS, 2)).astype(np.float32)
+    features = level[names] @ direction
+    features += rng.normal(size=features.shape).astype(np.float32)
+    temperature = np.exp(0.5 + 0.5 * level[names, 0] + 0.2 * rng.normal(size=N_QUESTIONS))
+    scores = 4 * rng.normal(size=(N_QUESTIONS, N_OPTIONS))
+    labels = (scores / temperature[:, None] + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    tasks = [f"task {name:02d}" for name in names]
+    return OutputTable.from_arrays(map(str, range(N_QUESTIONS)), tasks, labels, scores, features)
+
+
+def prepare(table, network, training):
+    """What `train` does before its loop: an untrained thermometer, data and start temperature."""
+    features = torch.tensor(table.require("features"))
+    torch.manual_seed(training.seed)
+    thermometer = Thermometer(network, features.shape[1])
+    thermometer.fit_components(features)
+    data = TaskData.from_table(table, thermometer.components(features))
+    return thermometer, data, fit_temperature(table.require("scores"), table.labels).temperature
+
+
+def parts_of(data, number, network, training):
+    by, share = training.validation, training.validation_fraction
+    return set_aside(data, by, share, number, network.n_members, training.seed)
+
+
+def loss_of(data, rows, owners, log_inverse, config):
+    of_task = mean_inverse(log_inverse, owners)
+    share = 1 / torch.bincount(owners).float()
+    weights = share[owners] / len(share)
+    scores, labels = data.scores[rows], data.labels[rows]
+    loss = torch.zeros(())
+    if config.sample_weight:
+        nll = scaled_nll(scores, labels, log_inverse)
+        loss = loss + config.sample_weight * (weights * nll).sum()
+    if config.sample_weight < 1:
+        nll = scaled_nll(scores, labels, of_task[owners])
+        loss = loss + (1 - config.sample_weight) * (weights * nll).sum()
+    return loss, of_task
+
+
+def bare_fit(member, seen, kept, config):
+    """The same training without Lightning: batches, AdamW, validation, best weights, patience."""
+    optimizer = torch.optim.AdamW(
+        member.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    n_tasks = len(seen.rows)
+    per_step = min(config.tasks_per_step or n_tasks, n_tasks)
+    best, weights, waited, least = math.inf, {}, 0, math.inf
+    member.train()
+    for step in range(1, config.max_steps + 1):
+        tasks = torch.randperm(n_tasks)[:per_step].tolist()
+        rows, owners = seen.draw(tasks, config.batch_size)
+        loss, of_task = loss_of(seen, rows, owners, member(seen.inputs[rows]), config)
+        if config.prior_weight:
+            loss = loss + config.prior_weight * gamma_prior_nll(of_task).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % config.validate_every == 0:
+            member.eval()
+            with torch.no_grad():
+                rows, owners = kept.draw(list(range(len(kept.rows))), len(kept.labels))
+                value = float(loss_of(kept, rows, owners, member(kept.inputs[rows]), config)[0])
+            member.train()
+            if value < best:
+                best = value
+                weights = {k: v.detach().clone() for k, v in member.state_dict().items()}
+            if value < least - 1e-5:
+                least, waited = value, 0
+            else:
+                waited += 1
+                if config.patience and waited >= config.patience:
+                    break
+    if weights:
+        member.load_state_dict(weights)
+    return best
+
+
+def lightning_fit(member, seen, kept, config):
+    module = _Training(member, seen, kept, config)
+    keywords = {"enable_progress_bar": False, "accelerator": "cpu"}
+    with redirect_stderr(StringIO()):
+        _fit(module, keywords, None)
+    with torch.no_grad():
+        member.eval()
+        rows, owners = kept.draw(list(range(len(kept.rows))), len(kept.labels))
+        return float(loss_of(kept, rows, owners, member(kept.inputs[rows]), config)[0])
+
+
+def compare(table, network, training):
+    """Seconds of both loops over all members, alternately, and their ratio."""
+    thermometer, data, pooled = prepare(table, network, training)
+    seconds = {"lightning": [], "bare": []}
+    losses = {"lightning": [], "bare": []}
+    loops = {"lightning": lightning_fit, "bare": bare_fit}
+    for _ in range(REPEATS):
+        for name, loop in loops.items():
+            members = copy.deepcopy(thermometer).members
+            spent, reached = 0.0, []
+            for number, member in enumerate(members):
+                torch.manual_seed(number)
+                member.start_at(pooled)
+                parts = parts_of(data, number, network, training)
+                start = time.perf_counter()
+                reached.append(loop(member, *parts, training))
+                spent += time.perf_counter() - start
+            seconds[name].append(round(spent, 3))
+            losses[name].append(round(statistics.mean(reached), 5))
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    return {
+        "training": asdict(training),
+        "network": asdict(network),
+        "seconds": seconds,
+        "median_seconds": medians,
+        "mean_validation_loss": {name: values[0] for name, values in losses.items()},
+        "ratio": round(medians["lightning"] / medians["bare"], 3),
+    }
+
+
+def processor():
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--paper_steps", type=int, default=200)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    chosen = parser.parse_args()
+    load_before = os.getloadavg()[0]
+    table = synthetic()
+    start = time.perf_counter()
+    calibrator = train(table, trainer={"enable_progress_bar": False})
+    whole = time.perf_counter() - start
+    print(f"default preset, all of `train`: {whole:.1f} s")
+    # Neither loop stops early here, so that both make the same number of steps.
+    plain = replace(TrainingConfig(), patience=0)
+    paper = replace(TrainingConfig.paper(), max_steps=chosen.paper_steps)
+    ratios = {
+        "default": compare(table, ThermometerConfig(), plain),
+        "paper": compare(table, ThermometerConfig.paper(512), paper),
+    }
+    for name, found in ratios.items():
+        print(f"{name}: Lightning / bare = {found['ratio']} {found['median_seconds']}")
+    result = {
+        "command": "python " + " ".join(sys.argv),
+        "machine": processor(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "load_before": round(load_before, 2),
+        "load_after": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "versions": {p: version(p) for p in ("thermometer", "torch", "lightning", "numpy")},
+        "input": {
+            "questions": N_QUESTIONS,
+            "tasks": N_TASKS,
+            "features": N_FEATURES,
+            "options": N_OPTIONS,
+        },
+        "default_preset_seconds": round(whole, 2),
+        "default_preset_pooled_temperature": round(calibrator.pooled_temperature, 3),
+        "repeats": REPEATS,
+        "lightning_against_bare": ratios,
+    }
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    chosen.out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""The shape of the package: who may import whom, what it never calls, how small its files are."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import thermometer
+
+PACKAGE = Path(thermometer.__file__).parent
+# Each module imports only modules to its left; `families` is the folder of that name.
+ORDER = """
+    _checks types smooth_calibration metrics scaling intervals outcomes
+    drawing reliability temperature_plot comparison
+    report_words report_tables report_html report_text report protocols
+    families dataset_tasks tasks templates tokenization planning forward runners loading language_model
+    table_files tables _lightning extraction
+    objective network checkpoint model_card calibrator calibrated_lm data training evaluation
+    experiment cli
+""".split()
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def module_of(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+def run_time_nodes(node):
+    """All nodes but those under `if TYPE_CHECKING:`, which no program runs."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from run_time_nodes(child)
+
+
+def imported(path):
+    """Dotted names of everything that a file imports when it runs, also inside functions."""
+    for node in run_time_nodes(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: a relative import"
+            if node.module == "thermometer":
+                yield from (f"thermometer.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def dependencies():
+    """For each module, the other modules of the package that it imports."""
+    found = {}
+    for path in FILES:
+        names = [name.split(".") for name in imported(path)]
+        inner = {parts[1] for parts in names if parts[0] == "thermometer" and len(parts) > 1}
+        found.setdefault(module_of(path), set()).update(inner - {module_of(path), "__version__"})
+    return found
+
+
+def run_python(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_the_order_names_every_module_once():
+    assert sorted(ORDER) == sorted({module_of(path) for path in FILES} - {"__init__"})
+
+
+def test_every_module_imports_only_modules_earlier_in_the_order():
+    """So there is no cycle; the package itself imports nothing before a name is asked for."""
+    found = dependencies()
+    assert found.pop("__init__") == set()
+    wrong = {
+        name: sorted(inner - set(ORDER[: ORDER.index(name)]))
+        for name, inner in found.items()
+        if inner - set(ORDER[: ORDER.index(name)])
+    }
+    assert wrong == {}
+    assert found["cli"] >= {"experiment", "calibrator"}, "the parser of imports finds nothing"
+
+
+def test_only_these_modules_import_lightning():
+    users = {
+        module_of(path)
+        for path in FILES
+        if any(name.split(".")[0] in ("lightning", "pytorch_lightning") for name in imported(path))
+    }
+    assert users == {"extraction", "training", "data", "_lightning"}
+
+
+def test_the_mathematics_loads_neither_transformers_nor_lightning():
+    modules = ["metrics", "scaling", "intervals", "objective", "network"]
+    loaded = run_python(
+        "import sys, json, importlib\n"
+        f"for name in {modules}: importlib.import_module('thermometer.' + name)\n"
+        "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    )
+    assert not {"transformers", "lightning", "pytorch_lightning", "datasets"} & set(loaded)
+
+
+def test_importing_the_package_is_light_and_fast():
+    seconds, loaded = run_python(
+        "import sys, json, time\n"
+        "start = time.perf_counter()\n"
+        "import thermometer\n"
+        "seconds = time.perf_counter() - start\n"
+        "print(json.dumps([seconds, sorted({name.split('.')[0] for name in sys.modules})]))"
+    )
+    heavy = "torch transformers lightning datasets numpy scipy sklearn pyarrow matplotlib rich"
+    assert not set(heavy.split()) & set(loaded)
+    assert seconds < 1
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_nothing_runs_code_that_a_file_brought_along(path):
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) not in (
+                "eval",
+                "exec",
+                "compile",
+                "__import__",
+                "torch.load",
+                "yaml.load",
+                "yaml.unsafe_load",
+            )
+            assert "trust_remote_code" not in {keyword.arg for keyword in node.keywords}
+        if isinstance(node, ast.Constant):
+            assert node.value != "trust_remote_code"  # as the key of a dict of keywords
+    roots = {name.split(".")[0] for name in imported(path)}
+    assert not roots & {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_files_are_short_and_say_what_they_are(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+    assert ast.get_docstring(tree(path))
+
+
+@pytest.mark.parametrize("name", thermometer.__all__)
+def test_every_public_name_resolves_and_is_documented(name):
+    value = getattr(thermometer, name)
+    if name == "__version__":
+        assert value.count(".") == 2
+        return
+    assert value.__doc__
+    assert not value.__doc__.startswith(f"{name}("), "the docstring that dataclass makes"
+    assert name in dir(thermometer)
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        thermometer.nonsense  # noqa: B018
+
+
+def test_the_names_for_type_checkers_are_the_names_at_run_time():
+    block = next(node for node in tree(PACKAGE / "__init__.py").body if isinstance(node, ast.If))
+    for_checkers = {
+        alias.asname: node.module.removeprefix("thermometer.")
+        for node in block.body
+        for alias in node.names
+    }
+    assert for_checkers == thermometer._HOME

@@ -1,0 +1,295 @@
+"""The command line: every config parses, stages find each other's products, mistakes are named."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from thermometer import Calibrator, Experiment, __version__, cli
+from thermometer.network import ThermometerConfig
+from thermometer.training import TrainingConfig
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+STAGES = ["run", "extract", "train", "evaluate"]
+
+
+def write_questions(path, labelled=True):
+    numbers = random.Random(0)
+    rows = []
+    for task in range(6):
+        for number in range(12):
+            a, b = numbers.sample(range(100), 2)
+            row = {
+                "id": f"{task}-{number}",
+                "task": f"task {task}",
+                "question": f"Which is larger, {a} or {b}?",
+                "choices": [str(a), str(b)],
+            }
+            rows.append(row | {"answer": int(b > a)} if labelled else row)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def files(folder):
+    """Every file of a folder with the time of its last change."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def failure(capsys, arguments, entry=cli.main):
+    """The one line that a command ends with."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        entry(arguments)
+    printed = capsys.readouterr()
+    if isinstance(ended.value.code, str):
+        line = ended.value.code  # what Python prints to stderr; the status is then 1
+    else:
+        assert ended.value.code == 2
+        line = printed.err.rstrip("\n")
+    assert line.startswith("thermometer: error: ")
+    assert "\n" not in line
+    assert printed.out == ""
+    return line
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory, llama_folder):
+    """A YAML of an experiment that takes seconds."""
+    folder = tmp_path_factory.mktemp("cli")
+    write_questions(folder / "questions.jsonl")
+    path = folder / "tiny.yaml"
+    path.write_text(
+        f"""
+        tasks:
+          source: {folder / "questions.jsonl"}
+        features:
+          model: {llama_folder}
+          num_layers: 2
+        scores:
+          model: {llama_folder}
+          dtype: float32
+        template:
+          style: cloze
+        network:
+          n_components: 4
+          n_members: 2
+        training:
+          max_steps: 4
+        protocol:
+          folds: 3
+        trainer:
+          accelerator: cpu
+        n_resamples: 20
+        out_dir: {folder / "out"}
+        """
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(config):
+    """The folder that `run` filled."""
+    cli.main(["run", "--config", str(config), "--network.hidden_size", "8"])
+    return config.parent / "out"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_is_an_experiment_for_every_stage(path, stage):
+    command, fields = cli.parse([stage, "--config", str(path), "--training.max_steps", "7"])
+    assert command == stage
+    experiment = Experiment(**fields)  # loads nothing
+    assert experiment.out_dir == f"outputs/{path.stem}"
+    network, training = experiment.resolved()
+    assert training.max_steps == 7
+    paper = experiment.preset == "paper"
+    assert network == (ThermometerConfig.paper() if paper else ThermometerConfig())
+    assert experiment.protocol.folds == 5
+    assert experiment.features.model
+    assert (experiment.template.style == "cloze") == (path.stem == "demo")
+
+
+def test_run_writes_tables_report_logs_and_checkpoint(finished, config):
+    written = {path.relative_to(finished).as_posix() for path in files(finished)}
+    assert written >= {
+        "features/manifest.json",
+        "scores/manifest.json",
+        "report/report.html",
+        "report/report.md",
+        "report/report.json",
+        "report/reliability.png",
+        "report/temperatures.png",
+        "logs/member-0/metrics.csv",
+        "logs/member-1/best.safetensors",
+        "checkpoint/config.json",
+        "checkpoint/model.safetensors",
+        "checkpoint/metrics.json",
+    }
+    calibrator = Calibrator.from_pretrained(finished / "checkpoint")
+    shape = calibrator.thermometer.config
+    assert (shape.n_components, shape.n_members, shape.hidden_size) == (4, 2, 8)
+    assert calibrator.train_tasks == tuple(f"task {number}" for number in range(6))
+    assert calibrator.metrics == json.loads((finished / "report" / "report.json").read_text())
+
+
+def test_evaluate_reuses_the_tables(finished, config, capsys):
+    before = files(finished / "features") | files(finished / "scores")
+    report = finished / "report" / "report.json"
+    report.unlink()
+    cli.main(["evaluate", "--config", str(config)])
+    assert report.is_file()
+    assert files(finished / "features") | files(finished / "scores") == before
+
+
+def test_train_and_the_script_reuse_the_tables_and_agree(finished, config, tmp_path):
+    before = files(finished / "features") | files(finished / "scores")
+    arguments = ["--config", str(config), "--training.max_steps", "3", "--checkpoint_dir"]
+    cli.main(["train", *arguments, str(tmp_path / "command")])
+    subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *arguments, str(tmp_path / "script")],
+        check=True,
+        capture_output=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert files(finished / "features") | files(finished / "scores") == before
+    weights = [tmp_path / name / "model.safetensors" for name in ("command", "script")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_one_model_for_both_parts_is_run_once(config, llama_folder, tmp_path):
+    cli.main(
+        ["extract", "--config", str(config), "--out_dir", str(tmp_path)]
+        + ["--features", json.dumps({"model": llama_folder, "dtype": "float32"})]
+        + ["--features.num_layers", "null", "--features.dtype", "float32"]
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
+
+
+@pytest.mark.parametrize("level", [None, "task"])
+def test_calibrate_without_and_with_an_answering_model(
+    finished, llama_folder, tmp_path, capsys, level
+):
+    write_questions(tmp_path / "new.jsonl", labelled=False)
+    out = tmp_path / "calibrated.jsonl"
+    arguments = ["calibrate", "--checkpoint", str(finished / "checkpoint"), "--out", str(out)]
+    arguments += ["--tasks.source", str(tmp_path / "new.jsonl")]
+    answered = level is not None
+    if answered:
+        arguments += ["--scores.model", llama_folder, "--scores.dtype", "float32"]
+        arguments += ["--level", level]
+    cli.main(arguments)
+    assert f"72 questions calibrated: {out}" in capsys.readouterr().out
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {row["id"] for row in rows} == {f"{t}-{i}" for t in range(6) for i in range(12)}
+    for row in rows:
+        assert row["temperature"] > 0
+        assert row["task_temperature"] > 0
+        assert ("probs" in row) == answered
+        if answered:
+            assert sum(row["probs"]) == pytest.approx(1)
+            assert row["probs"][row["answer"]] == row["confidence"] == max(row["probs"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "key"),
+    [
+        (["--training.max_stepz", "3"], "max_stepz"),
+        (["--network.hiden_size", "3"], "hiden_size"),
+        (["--traning.max_steps", "3"], "traning.max_steps"),
+        (["--features.modle", "x"], "features.modle"),
+        (["--tasks.sources", "x"], "tasks.sources"),
+        (["--trainer.devicez", "1"], "devicez"),
+        (["--protocol.folds", "many"], "protocol.folds"),
+        (["--protocol.fraction", "0.5"], "protocol"),
+        (["--preset", "fancy"], "preset"),
+        (["--training.max_steps", "0"], "max_steps"),
+        (["--training.max_steps", "many"], "max_steps"),
+        (["--template.style", "essay"], "style"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--tasks.source", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["--conf", "abbreviated.yaml"], "--conf"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_a_mistake_in_a_flag_is_named_in_one_line(config, tmp_path, capsys, flags, key):
+    before = ["--config", str(config), "--out_dir", str(tmp_path / "out")]
+    assert key in failure(capsys, ["train", *before, *flags])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("yaml", "key"),
+    [
+        ("trianing: {max_steps: 3}", "trianing"),
+        ("training: {max_stepz: 3}", "max_stepz"),
+        ("template: {stile: cloze}", "stile"),
+        ("protocol: {fold: 3}", "fold"),
+        ("tasks: {source: generated, limits: 3}", "limits"),
+        ("scores: {model: x, dtipe: float32}", "dtipe"),
+    ],
+)
+def test_a_mistake_in_a_file_is_named_in_one_line(config, tmp_path, capsys, yaml, key):
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(yaml)
+    for entry in (lambda a: cli.main(["run", *a]), cli.train_main):
+        arguments = ["--config", str(config), "--config", str(wrong), "--out_dir", str(tmp_path)]
+        assert key in failure(capsys, arguments, entry)
+
+
+def test_a_missing_command_and_an_unknown_one_are_named(capsys):
+    assert "command" in failure(capsys, [])
+    assert "frobnicate" in failure(capsys, ["frobnicate"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "what"),
+    [
+        (["--template.style", "letter"], "template"),
+        (["--features.num_layers", "1"], "num_layers"),
+        (["--scores.dtype", "bfloat16"], "dtype"),
+        (["--scores.model", "somewhere/else"], "model"),
+        (["--features.revision", "v2"], "revision"),
+        (["--tasks.limit", "5"], "questions"),
+    ],
+)
+@pytest.mark.parametrize("stage", ["extract", "train"])
+def test_a_folder_with_the_table_of_another_experiment_is_refused(
+    finished, config, capsys, stage, flags, what
+):
+    before = files(finished)
+    line = failure(capsys, [stage, "--config", str(config), *flags])
+    assert f"with other {what} than" in line
+    assert str(finished) in line
+    assert files(finished) == before
+
+
+def test_a_process_that_fails_prints_one_line_and_no_traceback(config, tmp_path):
+    script = Path(sys.executable).with_name("thermometer")
+    flags = ["--config", str(config), "--out_dir", str(tmp_path), "--training.max_stepz", "1"]
+    done = subprocess.run([script, "run", *flags], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("thermometer: error: ")
+    assert "max_stepz" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_checkpoint_that_is_not_there(tmp_path, capsys):
+    write_questions(tmp_path / "new.jsonl")
+    arguments = ["calibrate", "--checkpoint", str(tmp_path), "--out", str(tmp_path / "out.jsonl")]
+    line = failure(capsys, [*arguments, "--tasks.source", str(tmp_path / "new.jsonl")])
+    assert str(tmp_path) in line
+
+
+def test_the_version_names_the_libraries(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for part in (f"thermometer {__version__}", "python 3.", "torch ", "transformers "):
+        assert part in printed
+    assert "missing" not in printed

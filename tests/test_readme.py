@@ -23,7 +23,7 @@ def test_the_snippets_run_in_order(tmp_path, monkeypatch):
     for block in blocks:
         lines_before = text[: block.start(1)].count("\n")
         code = compile("\n" * lines_before + block.group(1), "README.md", "exec")
-        exec(code, namespace)  # noqa: S102
+        exec(code, namespace)
     assert (tmp_path / "outputs" / "readme" / "checkpoint" / "model.safetensors").is_file()
     result = namespace["result"]
     assert len(result.temperature) == len(namespace["task"])

@@ -126,9 +126,10 @@ def _rows(task: Task, result: Calibration) -> list[dict[str, Any]]:
 @contextmanager
 def _plain_errors(*more: type[Exception]) -> Iterator[None]:
     """Show what the user can mend as one line; anything else keeps its traceback."""
+    kinds: tuple[type[Exception], ...] = (ValueError, OSError, ImportError, *more)
     try:
         yield
-    except (ValueError, OSError, ImportError, *more) as error:
+    except kinds as error:
         sys.exit(_line(str(error)))
 
 

@@ -131,29 +131,36 @@ def compare(table, network, training):
     """Seconds of both loops over all members, alternately, and their ratio."""
     thermometer, data, pooled = prepare(table, network, training)
     seconds = {"lightning": [], "bare": []}
+    cpu = {"lightning": [], "bare": []}
     losses = {"lightning": [], "bare": []}
     loops = {"lightning": lightning_fit, "bare": bare_fit}
     for _ in range(REPEATS):
         for name, loop in loops.items():
             members = copy.deepcopy(thermometer).members
-            spent, reached = 0.0, []
+            spent, worked, reached = 0.0, 0.0, []
             for number, member in enumerate(members):
                 torch.manual_seed(number)
                 member.start_at(pooled)
                 parts = parts_of(data, number, network, training)
-                start = time.perf_counter()
+                start, before = time.perf_counter(), time.process_time()
                 reached.append(loop(member, *parts, training))
                 spent += time.perf_counter() - start
+                worked += time.process_time() - before
+            cpu[name].append(round(worked, 3))
             seconds[name].append(round(spent, 3))
             losses[name].append(round(statistics.mean(reached), 5))
     medians = {name: statistics.median(values) for name, values in seconds.items()}
+    cpu_medians = {name: statistics.median(values) for name, values in cpu.items()}
     return {
         "training": asdict(training),
         "network": asdict(network),
         "seconds": seconds,
+        "cpu_seconds": cpu,
         "median_seconds": medians,
+        "median_cpu_seconds": cpu_medians,
         "mean_validation_loss": {name: values[0] for name, values in losses.items()},
         "ratio": round(medians["lightning"] / medians["bare"], 3),
+        "cpu_ratio": round(cpu_medians["lightning"] / cpu_medians["bare"], 3),
     }
 
 
@@ -165,24 +172,28 @@ def processor():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--paper_steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=200, help="of each member in the comparison")
+    parser.add_argument("--threads", type=int, help="of torch; its own choice if not given")
     parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args()
+    if chosen.threads:
+        torch.set_num_threads(chosen.threads)
     load_before = os.getloadavg()[0]
     table = synthetic()
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     calibrator = train(table, trainer={"enable_progress_bar": False})
-    whole = time.perf_counter() - start
-    print(f"default preset, all of `train`: {whole:.1f} s")
+    whole, whole_cpu = time.perf_counter() - start, time.process_time() - start_cpu
+    print(f"default preset, all of `train`: {whole:.1f} s, CPU {whole_cpu:.1f} s", flush=True)
     # Neither loop stops early here, so that both make the same number of steps.
-    plain = replace(TrainingConfig(), patience=0)
-    paper = replace(TrainingConfig.paper(), max_steps=chosen.paper_steps)
+    plain = replace(TrainingConfig(), patience=0, max_steps=chosen.steps)
+    paper = replace(TrainingConfig.paper(), max_steps=chosen.steps)
     ratios = {
         "default": compare(table, ThermometerConfig(), plain),
         "paper": compare(table, ThermometerConfig.paper(512), paper),
     }
     for name, found in ratios.items():
-        print(f"{name}: Lightning / bare = {found['ratio']} {found['median_seconds']}")
+        numbers = f"{found['ratio']} (CPU {found['cpu_ratio']}) {found['median_seconds']}"
+        print(f"{name}: Lightning / bare = {numbers}", flush=True)
     result = {
         "command": "python " + " ".join(sys.argv),
         "machine": processor(),
@@ -199,6 +210,7 @@ def main():
             "options": N_OPTIONS,
         },
         "default_preset_seconds": round(whole, 2),
+        "default_preset_cpu_seconds": round(whole_cpu, 2),
         "default_preset_pooled_temperature": round(calibrator.pooled_temperature, 3),
         "repeats": REPEATS,
         "lightning_against_bare": ratios,

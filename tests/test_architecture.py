@@ -16,11 +16,12 @@ ORDER = """
     _checks types smooth_calibration metrics scaling intervals outcomes
     drawing reliability temperature_plot comparison
     report_words report_tables report_html report_text report protocols
-    families dataset_tasks tasks templates tokenization planning forward runners loading language_model
+    families dataset_tasks tasks templates tokenization planning forward runners
+    loading language_model
     table_files tables _lightning extraction
     objective network checkpoint model_card calibrator calibrated_lm data training evaluation
     experiment cli
-""".split()
+""".split()  # noqa: SIM905
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

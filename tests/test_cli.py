@@ -11,7 +11,6 @@ import pytest
 
 from thermometer import Calibrator, Experiment, __version__, cli
 from thermometer.network import ThermometerConfig
-from thermometer.training import TrainingConfig
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -161,11 +160,9 @@ def test_train_and_the_script_reuse_the_tables_and_agree(finished, config, tmp_p
 
 
 def test_one_model_for_both_parts_is_run_once(config, llama_folder, tmp_path):
-    cli.main(
-        ["extract", "--config", str(config), "--out_dir", str(tmp_path)]
-        + ["--features", json.dumps({"model": llama_folder, "dtype": "float32"})]
-        + ["--features.num_layers", "null", "--features.dtype", "float32"]
-    )
+    arguments = ["extract", "--config", str(config), "--out_dir", str(tmp_path)]
+    arguments += ["--features", json.dumps({"model": llama_folder, "dtype": "float32"})]
+    cli.main([*arguments, "--features.num_layers", "null"])
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
 
 

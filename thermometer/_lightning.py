@@ -19,7 +19,7 @@ _MESSAGES = (
     "HPU available",
     "💡 Tip",
     "You are using a CUDA device",
-    "`Trainer.fit` stopped: `max_steps",  # as it was asked to
+    "`Trainer.fit` stopped: `max_",  # as it was asked to
 )
 _WARNINGS = (
     r".*does not have many workers.*",  # a worker would only hand over a list of numbers

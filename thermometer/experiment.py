@@ -184,22 +184,19 @@ class Experiment:
 
     def train(self) -> Calibrator:
         """Train on all tasks of the tables and write the checkpoint."""
-        calibrator = self._fit(self.extract(), log_dir=Path(self.out_dir) / "logs")
+        calibrator = self._train(self.extract())
         calibrator.save_pretrained(self.checkpoint)
         return calibrator
 
     def evaluate(self) -> Report:
         """Measure on unseen tasks by the protocol, and write the report."""
-        report = cross_validate(
-            self.extract(), self._fit, self.protocol, n_resamples=self.n_resamples
-        )
-        write_report(report, Path(self.out_dir) / "report")
-        return report
+        return self._evaluate(self.extract())
 
     def run(self) -> Report:
         """Extract, measure on unseen tasks, train on all of them, and write everything."""
-        report = self.evaluate()
-        calibrator = self.train()
+        table = self.extract()
+        report = self._evaluate(table)
+        calibrator = self._train(table)
         calibrator.metrics = json.loads(report.to_json())
         calibrator.pictures = pictures(report)
         calibrator.save_pretrained(self.checkpoint)
@@ -207,6 +204,14 @@ class Experiment:
         print_report(report, console)
         console.print(f"report      {Path(self.out_dir) / 'report' / 'report.html'}")
         console.print(f"checkpoint  {self.checkpoint}")
+        return report
+
+    def _train(self, table: OutputTable) -> Calibrator:
+        return self._fit(table, log_dir=Path(self.out_dir) / "logs")
+
+    def _evaluate(self, table: OutputTable) -> Report:
+        report = cross_validate(table, self._fit, self.protocol, n_resamples=self.n_resamples)
+        write_report(report, Path(self.out_dir) / "report")
         return report
 
     def _fit(self, table: OutputTable, log_dir: Path | None = None) -> Calibrator:

@@ -15,7 +15,7 @@ PACKAGE = Path(thermometer.__file__).parent
 ORDER = """
     _checks types smooth_calibration metrics scaling intervals outcomes
     drawing reliability temperature_plot comparison
-    report_words report_tables report_html report_text report protocols
+    grids grid_text grid_html report_words report_tables report_html report_text report protocols
     families dataset_tasks tasks templates tokenization planning forward runners
     loading language_model
     table_files tables _lightning extraction

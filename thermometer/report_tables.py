@@ -3,11 +3,11 @@
 Terminal, Markdown and HTML show the same cells. Nothing here knows their syntax.
 """
 
-from dataclasses import dataclass
 from math import isnan
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from thermometer.comparison import LOWER_IS_BETTER, TOPLINE, Numbers
+from thermometer.grids import Cell, Grid
 from thermometer.intervals import Interval
 from thermometer.report_words import MINUS, gain, percent, signed
 
@@ -35,23 +35,6 @@ SCOPES = {
     "mean_over_tasks": "Mean over tasks, each task counting once",
     "all_rows": "All questions thrown together",
 }
-
-
-class Cell(NamedTuple):
-    """A number as text, its interval, and its tone: `best`, `better`, `worse`, `faint` or none."""
-
-    text: str
-    detail: str = ""
-    tone: str = ""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table: the first column names the row, the others are numbers."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
 
 
 def results(report: "Report", scope: str) -> Grid:

@@ -7,14 +7,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from thermometer import report_tables, report_words
-from thermometer.report_tables import Cell, Grid
+from thermometer import grid_text, report_tables, report_words
 
 if TYPE_CHECKING:
     from thermometer.report import Report
 
 _COMPACT = ("NLL", "Brier", "ECE, 10 bins", "smooth ECE", "gap closed")  # fit in 80 columns
-_STYLES = {"best": "bold", "better": "green", "worse": "red", "faint": "dim", "": ""}
 
 
 def print_report(report: "Report", console: Console | None = None) -> None:
@@ -35,17 +33,17 @@ def markdown(report: "Report") -> str:
     scopes = tuple(report_tables.SCOPES)
     parts = [
         "# Calibration on unseen tasks" if not report.seen else "# Calibration",
-        _escape(" ".join(report_words.verdict(report))),
+        grid_text.escape(" ".join(report_words.verdict(report))),
         "![Reliability before and after](reliability.png)",
-        *(_grid(report_tables.results(report, scope)) for scope in scopes),
-        _notes({**report_words.METHOD_NOTES, **report_words.METRIC_NOTES}),
-        *(_grid(report_tables.differences(report, scope)) for scope in scopes),
+        *(grid_text.markdown(report_tables.results(report, scope)) for scope in scopes),
+        grid_text.notes({**report_words.METHOD_NOTES, **report_words.METRIC_NOTES}),
+        *(grid_text.markdown(report_tables.differences(report, scope)) for scope in scopes),
         "## Temperatures",
-        _escape(report_words.temperature_note(report)),
+        grid_text.escape(report_words.temperature_note(report)),
         "![Predicted and best temperature of each task](temperatures.png)",
-        _grid(report_tables.tasks(report)),
+        grid_text.markdown(report_tables.tasks(report)),
         "## How it was measured",
-        _notes(dict(report_words.facts(report))),
+        grid_text.notes(dict(report_words.facts(report))),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -68,8 +66,8 @@ def _summary_table(report: "Report") -> Table:
         for row in grid.rows:
             name = row[0].text.replace("thermometer, per task", "\N{HORIZONTAL ELLIPSIS} per task")
             name = name.replace(" (uses labels)", "*")
-            cells = [_text(row[i], detail=scope == "mean_over_tasks") for i in kept]
-            table.add_row(Text(name, style=_STYLES[row[0].tone]), *cells)
+            cells = [grid_text.text(row[i], detail=scope == "mean_over_tasks") for i in kept]
+            table.add_row(Text(name, style=grid_text.STYLES[row[0].tone]), *cells)
     table.caption = (
         "below numbers: 95 % intervals · * uses labels · chance: if perfectly calibrated"
     )
@@ -79,43 +77,3 @@ def _summary_table(report: "Report") -> Table:
 
 def _plural(noun: str, n: int) -> str:
     return noun if n == 1 else noun + "s"
-
-
-def _text(cell: Cell, *, detail: bool) -> Text:
-    text = Text(cell.text, style=_STYLES[cell.tone])
-    if detail and cell.detail:
-        text.append(
-            "\n" + cell.detail.replace(" %", ""),
-            style="dim not bold",
-        )
-    return text
-
-
-def _grid(grid: Grid) -> str:
-    lines = [
-        f"### {grid.title}",
-        "",
-        "| " + " | ".join(grid.header) + " |",
-        "| --- |" + " --: |" * (len(grid.header) - 1),
-    ]
-    for row in grid.rows:
-        lines.append("| " + " | ".join(map(_cell, row)) + " |")
-    return "\n".join(lines)
-
-
-def _cell(cell: Cell) -> str:
-    text = _escape(cell.text)
-    if cell.tone == "best":
-        text = f"**{text}**"
-    return f"{text}<br><sub>{_escape(cell.detail)}</sub>" if cell.detail else text
-
-
-def _notes(notes: dict[str, str]) -> str:
-    return "\n".join(f"- **{name}**: {_escape(text)}" for name, text in notes.items())
-
-
-def _escape(text: str) -> str:
-    """Text that Markdown shows as it is, also inside a table."""
-    for character in "\\`*_[]|<":
-        text = text.replace(character, {"<": "&lt;"}.get(character, "\\" + character))
-    return " ".join(text.splitlines())

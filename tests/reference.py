@@ -34,6 +34,71 @@ def ece(confidence, correct, n_bins):
     return total
 
 
+def gaps(confidence, correct, bins):
+    """(rows, mean confidence, accuracy) of every bin that has rows."""
+    for b in set(bins):
+        rows = [i for i, own in enumerate(bins) if own == b]
+        mean_confidence = math.fsum(confidence[i] for i in rows) / len(rows)
+        yield len(rows), mean_confidence, sum(correct[i] for i in rows) / len(rows)
+
+
+def mass_bins(confidence, n_bins):
+    """A row's bin by the middle of the ranks of its equals, in whole numbers."""
+    n = len(confidence)
+    bins = []
+    for c in confidence:
+        below = sum(other < c for other in confidence)
+        equal = sum(other == c for other in confidence)
+        bins.append(next(b for b in range(n_bins) if n_bins * (2 * below + equal) < 2 * n * (b + 1)))
+    return bins
+
+
+def width_bins(confidence, n_bins):
+    return [next(b for b in range(n_bins) if c <= (b + 1) / n_bins) for c in confidence]
+
+
+def ece_of_bins(confidence, correct, bins, norm):
+    n, found = len(confidence), list(gaps(confidence, correct, bins))
+    if norm == "max":
+        return max(abs(a - c) for _, c, a in found)
+    if norm == "l2":
+        return math.sqrt(sum(m / n * (a - c) ** 2 for m, c, a in found))
+    return sum(m / n * abs(a - c) for m, c, a in found)
+
+
+def debiased_ece(confidence, correct, bins):
+    found = [(m, c, a) for m, c, a in gaps(confidence, correct, bins) if m > 1]
+    n = sum(m for m, _, _ in found)
+    if n == 0:
+        return math.nan
+    square = sum(m / n * ((a - c) ** 2 - a * (1 - a) / (m - 1)) for m, c, a in found)
+    return math.sqrt(max(square, 0.0))
+
+
+def top_label_ece(probs, labels, n_bins):
+    n = len(labels)
+    predicted = [max(range(len(row)), key=lambda k: row[k]) for row in probs]
+    total = 0.0
+    for option in set(predicted):
+        rows = [i for i in range(n) if predicted[i] == option]
+        confidence = [probs[i][option] for i in rows]
+        correct = [labels[i] == option for i in rows]
+        total += len(rows) / n * ece(confidence, correct, n_bins)
+    return total
+
+
+def aurc(confidence, correct, orders):
+    """Mean over orders of the rows, each sorted by falling confidence with its ties left as is."""
+    total = 0.0
+    for order in orders:
+        ranked = sorted(order, key=lambda i: -confidence[i])
+        wrong = 0.0
+        for place, i in enumerate(ranked, start=1):
+            wrong += 1 - correct[i]
+            total += wrong / place / len(ranked) / len(orders)
+    return total
+
+
 def smooth_ece_at(confidence, correct, bandwidth, n_cells=2000):
     """Integral of |smoothed residual| by the midpoint rule, reflections summed one by one."""
     n = len(confidence)

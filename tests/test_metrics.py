@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error
 
-from thermometer import metrics
+from thermometer import calibration_error, metrics
 from thermometer.scaling import scale_scores
 from thermometer.smooth_calibration import residual_density, smooth_ece_of
 
@@ -270,7 +270,7 @@ def test_floor_is_the_mean_ece_of_calibrated_outcomes():
 def test_floor_does_not_depend_on_how_much_is_held_at_a_time(monkeypatch):
     confidence = np.random.default_rng(0).random(50)
     whole = metrics.calibration_floor(confidence, n_simulations=30)
-    monkeypatch.setattr(metrics, "_DRAWS", 350)
+    monkeypatch.setattr(calibration_error, "_DRAWS", 350)
     assert metrics.calibration_floor(confidence, n_simulations=30) == pytest.approx(whole)
 
 

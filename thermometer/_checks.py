@@ -4,7 +4,7 @@ The grammar: ``Expected `name` to be <what>, but got <value>``. Types are `TypeE
 `ValueError`. Nothing here knows what the numbers are for.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -149,3 +149,36 @@ def prob_matrix(name: str, values: ArrayLike, tolerance: float = 1e-4) -> NDArra
         row = int(np.flatnonzero(bad)[0])
         raise fail(name, "rows that sum to one", f"{total[row]:.6g} at row {row}")
     return array
+
+
+def outcomes(
+    confidence: ArrayLike, correct: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Confidences in [0, 1] and zeros and ones, as float64 vectors of one length N >= 1."""
+    checked = unit_interval("confidence", confidence)
+    return checked, binary("correct", correct, len(checked))
+
+
+def outcome_pieces(
+    confidence: ArrayLike, correct: ArrayLike, size: int = 1 << 15
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """`outcomes` in pieces that stay in the processor's cache, without a float64 copy of all."""
+    confidence, correct = np.asarray(confidence), np.asarray(correct)
+    if confidence.ndim != 1 or confidence.shape != correct.shape or not len(confidence):
+        outcomes(confidence, correct)
+    for start in range(0, len(confidence), size):
+        rows = slice(start, start + size)
+        try:
+            piece = outcomes(confidence[rows], correct[rows])
+        except ValueError:
+            outcomes(confidence, correct)  # the same error with the row number among all rows
+            raise
+        yield piece
+
+
+def probs_and_labels(
+    probs: ArrayLike, labels: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Probabilities of shape (N, K) and labels of shape (N,), each in [0, K)."""
+    matrix = prob_matrix("probs", probs)
+    return matrix, label_vector("labels", labels, np.full(len(matrix), matrix.shape[1]))

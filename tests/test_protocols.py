@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thermometer.protocols import Protocol, Split, task_folds
+from thermometer.protocols import Protocol, Split, benchmark_of, task_folds
 
 NAMES = [f"mmlu/{i}" for i in range(7)] + [f"bbq/{i}" for i in range(4)]
 names = st.lists(st.text("abc/", min_size=1), min_size=5, max_size=30, unique=True)
@@ -33,6 +33,8 @@ def test_folds_are_those_of_yesterday():
         Protocol(leave_one_out=True),
         Protocol(folds=4, together=("bbq/*", "mmlu/[12]")),
         Protocol(leave_one_out=True, together=("bbq/*",)),
+        Protocol(leave_one_out=True, unit="benchmark"),
+        Protocol(folds=2, unit="benchmark"),
     ],
 )
 def test_every_task_is_tested_once_and_unseen(protocol):
@@ -108,3 +110,24 @@ def test_words():
     assert "30 % of the tasks (seed 0)" in str(Protocol(fraction=0.3))
     assert "nor on a relative (bbq/*)" in str(Protocol(leave_one_out=True, together=("bbq/*",)))
     assert Protocol(held_out=("a",)).to_dict()["held_out"] == ["a"]
+
+
+def test_whole_benchmarks_are_left_out_even_if_one_name_begins_with_another():
+    names = ["mmlu/law", "mmlu/art", "mmlu_pro/law", "boolq", "bbq/x"]
+    splits = Protocol(leave_one_out=True, unit="benchmark").splits(names)
+    assert [split.test for split in splits] == [
+        ("bbq/x",),
+        ("boolq",),
+        ("mmlu/art", "mmlu/law"),
+        ("mmlu_pro/law",),
+    ]
+    for split in splits:
+        assert sorted(split.train + split.test) == sorted(names)
+    for split in Protocol(folds=2, unit="benchmark").splits(names):
+        tested = {benchmark_of(name) for name in split.test}
+        assert not tested & {benchmark_of(name) for name in split.train}
+    with pytest.raises(ValueError, match="n_folds"):
+        Protocol(folds=5, unit="benchmark").splits(names)
+    with pytest.raises(ValueError, match="together"):
+        Protocol(unit="benchmark", together=("mmlu/*",))
+    assert "leave one benchmark out" in str(Protocol(leave_one_out=True, unit="benchmark"))

@@ -1,8 +1,8 @@
 """Methods compared on labelled scores: numbers per task, over tasks and over all rows.
 
-A method is a temperature for every row. The intervals come from whole tasks drawn with replacement,
-the same draws for every method, so that differences are paired. Nothing here knows where
-temperatures come from, which tasks were seen in training, or how results are shown.
+A method is a temperature for every row, or `Predicted` probabilities. The intervals come from whole
+tasks drawn with replacement, the same draws for every method, so that differences are paired.
+Nothing here knows where they come from, which tasks were seen in training, or how results look.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from thermometer import _checks, metrics
 from thermometer.intervals import Interval, Resampled, task_counts
 from thermometer.outcomes import METRICS as METRICS
 from thermometer.outcomes import Outcomes
+from thermometer.outcomes import Predicted as Predicted
 from thermometer.reliability import ReliabilityDiagram, prepare_reliability
 from thermometer.scaling import TemperatureFit, fit_temperature
 
@@ -31,8 +32,9 @@ class MethodResult:
 
     Args:
         mean_over_tasks: Means over tasks, each task counting once, by the names in `METRICS`; and
-            `gap_closed`, see `metrics.oracle_gap_closed`, of these means; and `log_ratio`, the mean
-            of |log(task temperature / best temperature)| over tasks that have a best one.
+            `gap_closed`, see `metrics.oracle_gap_closed`, of these means; and, of a method that
+            has temperatures, `log_ratio`, the mean of |log(task temperature / best temperature)|
+            over tasks that have a best one.
         all_rows: The metrics of all rows thrown together, and `gap_closed`.
         floor: For `mean_over_tasks` and `all_rows`, the `ece_10` and `ece_15` that these
             confidences would score on so few rows if they were perfectly calibrated.
@@ -71,7 +73,8 @@ class Comparison:
     Args:
         task_names: (T,) sorted.
         best: (T,) the best temperature of each task on its own labels.
-        temperature: (T,) task temperature of each method: the harmonic mean over the task's rows.
+        temperature: (T,) task temperature of each method that has temperatures: the harmonic mean
+            over the task's rows.
         per_task: (T,) values by method and metric.
         methods: Summary of each method.
         differences: Between methods, as asked for.
@@ -89,7 +92,7 @@ def compare(
     scores: ArrayLike,
     labels: ArrayLike,
     tasks: ArrayLike,
-    temperatures: Mapping[str, ArrayLike],
+    methods: Mapping[str, ArrayLike | Predicted],
     *,
     baseline: str,
     pairs: Sequence[tuple[str, str]] = (),
@@ -109,7 +112,7 @@ def compare(
         scores: (N, K) unnormalised scores, ``-inf`` in short rows.
         labels: (N,) index of the right option.
         tasks: (N,) task names.
-        temperatures: By method, (N,) temperatures.
+        methods: By name, (N,) temperatures, or `Predicted` probabilities and answers.
         baseline: The method from which `gap_closed` counts.
         pairs: (method, baseline) whose differences are wanted.
         n_resamples: Number of resamples of tasks.
@@ -132,11 +135,21 @@ def compare(
     logits = _checks.score_matrix("scores", scores)
     n_options = np.isfinite(logits).sum(axis=1)
     chosen = _checks.label_vector("labels", labels, n_options)
-    used = {n: _checks.vector(n, values, len(logits)) for n, values in temperatures.items()}
+    used = {
+        name: _predicted(name, method, n_options, logits.shape[1])
+        if isinstance(method, Predicted)
+        else _checks.vector(name, method, len(logits))
+        for name, method in methods.items()
+    }
     names, task = np.unique(np.asarray(tasks), return_inverse=True)
     order = np.argsort(task, kind="stable")
     logits, chosen, task = logits[order], chosen[order], task[order]
-    used = {name: values[order] for name, values in used.items()}
+    used = {
+        name: Predicted(*(part[order] for part in values))
+        if isinstance(values, Predicted)
+        else values[order]
+        for name, values in used.items()
+    }
     starts = np.flatnonzero(np.diff(task, prepend=-1))
     best = tuple(
         _best_temperature(str(name), logits[task == i], chosen[task == i])
@@ -144,9 +157,18 @@ def compare(
     )
     used[TOPLINE] = np.array([fit.temperature for fit in best])[task]
 
-    outcomes = {n: Outcomes.measure(logits, chosen, t, starts) for n, t in used.items()}
+    outcomes = {
+        name: Outcomes.of_predicted(values, chosen, starts)
+        if isinstance(values, Predicted)
+        else Outcomes.measure(logits, chosen, values, starts)
+        for name, values in used.items()
+    }
     per_task = {name: outcome.per_task() for name, outcome in outcomes.items()}
-    temperature = {name: _task_temperatures(values, starts) for name, values in used.items()}
+    temperature = {
+        name: _task_temperatures(values, starts)
+        for name, values in used.items()
+        if not isinstance(values, Predicted)
+    }
     counts = task_counts(len(names), n_resamples, seed)
     if len(names) == 1:
         counts = np.full_like(counts, np.nan)  # one task says nothing about the spread
@@ -154,8 +176,9 @@ def compare(
     over_tasks, all_rows = {}, {}
     for name in used:
         over_tasks[name] = {key: _mean(values, counts) for key, values in per_task[name].items()}
-        ratio = np.abs(np.log(temperature[name] / temperature[TOPLINE]))
-        over_tasks[name]["log_ratio"] = _mean(ratio, counts, found)
+        if name in temperature:
+            ratio = np.abs(np.log(temperature[name] / temperature[TOPLINE]))
+            over_tasks[name]["log_ratio"] = _mean(ratio, counts, found)
         all_rows[name] = outcomes[name].all_rows(counts)
     for scope in (over_tasks, all_rows):
         nll = {name: values["nll"] for name, values in scope.items()}
@@ -175,7 +198,7 @@ def compare(
             {key: int((ours[key] < theirs[key]).sum()) for key in keys},
         )
 
-    methods = {
+    results = {
         name: MethodResult(
             numbers(over_tasks[name]),
             numbers(all_rows[name]),
@@ -185,7 +208,18 @@ def compare(
         for name, outcome in outcomes.items()
     }
     differences = tuple(difference(*pair) for pair in pairs)
-    return Comparison(tuple(map(str, names)), best, temperature, per_task, methods, differences)
+    return Comparison(tuple(map(str, names)), best, temperature, per_task, results, differences)
+
+
+def _predicted(
+    name: str, predicted: Predicted, n_options: NDArray[np.int64], width: int
+) -> Predicted:
+    """Checked probabilities (N, width) and answers."""
+    probs = _checks.prob_matrix(name, predicted.probs)
+    if probs.shape != (len(n_options), width):
+        shape = f"shape {probs.shape}"
+        raise _checks.fail(name, f"probabilities of shape {(len(n_options), width)}", shape)
+    return Predicted(probs, _checks.label_vector(name, predicted.answer, n_options))
 
 
 def _best_temperature(task: str, logits: Vector, labels: NDArray[np.int64]) -> TemperatureFit:

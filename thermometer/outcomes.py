@@ -1,10 +1,12 @@
-"""What temperatures make of scores, row by row, and its sums over tasks and resamples of tasks.
+"""What a method makes of scores, row by row, and its sums over tasks and resamples of tasks.
 
-One `Outcomes` is one method. Nothing here knows where temperatures come from or compares methods.
+A method is a temperature for every row, or probabilities with the option that it answers. One
+`Outcomes` is one method. Nothing here knows where they come from or compares methods.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +22,22 @@ METRICS = ("accuracy", "nll", "brier", "ece_10", "ece_15", "smooth_ece", "gap")
 _BINS = {"ece_10": 10, "ece_15": 15}
 
 
+class Predicted(NamedTuple):
+    """What a method that is no temperature says of N rows.
+
+    Args:
+        probs: (N, K) probabilities; 0 where a row has fewer than K options.
+        answer: (N,) the option that it answers. It need not be the most probable one: a method may
+            find that an answer is likely wrong without knowing which other option is right.
+    """
+
+    probs: Vector
+    answer: NDArray[np.int64]
+
+
 @dataclass(frozen=True, eq=False)
 class Outcomes:
     """Confidence, correctness and losses of N rows that are sorted by task.
-
-    The answer of a row is its highest score, whatever the temperature, so that `correct` is the
-    same for every method. NLL = -log p_max + (s_max - s_y) / temperature, exact even where p_y is
-    below the smallest float64.
 
     Args:
         confidence: (N,) probability of the answer.
@@ -52,6 +63,10 @@ class Outcomes:
     ) -> "Outcomes":
         """Outcomes of (N, K) scores and (N,) labels at (N,) temperatures.
 
+        The answer is the highest score, whatever the temperature, so that `correct` is the same for
+        every temperature. NLL = -log p_max + (s_max - s_y) / temperature, exact even where p_y is
+        below the smallest float64.
+
         Example:
             >>> scores, labels = np.array([[2.0, 0.0]]), np.array([1])
             >>> outcomes = Outcomes.measure(scores, labels, np.array([2.0]), np.array([0]))
@@ -70,6 +85,29 @@ class Outcomes:
             (answer == labels).astype(np.float64),
             lead / temperature - np.log(confidence),
             np.einsum("nk,nk->n", probs, probs) - 2 * probs[each, labels] + 1,
+            starts,
+        )
+
+    @classmethod
+    def of_predicted(
+        cls, predicted: Predicted, labels: NDArray[np.int64], starts: NDArray[np.int64]
+    ) -> "Outcomes":
+        """Outcomes of predicted probabilities; a label of probability 0 costs 708.4 nats.
+
+        Example:
+            >>> predicted = Predicted(np.array([[0.4, 0.6]]), np.array([0]))
+            >>> outcomes = Outcomes.of_predicted(predicted, np.array([0]), np.array([0]))
+            >>> outcomes.confidence.tolist(), outcomes.correct.tolist()
+            ([0.4], [1.0])
+        """
+        probs, answer = predicted
+        each = np.arange(len(labels))
+        chosen = probs[each, labels]
+        return cls(
+            probs[each, answer],
+            (answer == labels).astype(np.float64),
+            -np.log(np.maximum(chosen, np.finfo(np.float64).tiny)),
+            np.einsum("nk,nk->n", probs, probs) - 2 * chosen + 1,
             starts,
         )
 

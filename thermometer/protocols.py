@@ -5,10 +5,10 @@ or models.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from thermometer import _checks
 
@@ -33,10 +33,14 @@ class Protocol:
         folds: Split the tasks into so many parts by `seed`; each part is tested once.
         together: Patterns of related tasks. Those that match one pattern are in the same fold, and
             none of them is trained on when another is tested.
+        unit: What is left out as a whole: a `task`, or a `benchmark`, all tasks whose names begin
+            with the same word before the first ``/``. With `leave_one_out` that is
+            leave-benchmark-out, with `folds` k folds of benchmarks.
         seed: Decides `fraction` and `folds`.
 
     Raises:
-        ValueError: If two ways are given, or a number is out of range.
+        ValueError: If two ways are given, a number is out of range, or `together` is given for
+            benchmarks.
 
     Example:
         >>> Protocol(folds=2).splits(["law", "maths", "art"])[0]
@@ -48,6 +52,7 @@ class Protocol:
     leave_one_out: bool = False
     folds: int | None = None
     together: tuple[str, ...] = ()
+    unit: Literal["task", "benchmark"] = "task"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -69,6 +74,13 @@ class Protocol:
         if self.folds is not None:
             _checks.integer("folds", self.folds, minimum=2)
         object.__setattr__(self, "together", _checks.strings("together", self.together))
+        if (
+            _checks.one_of("unit", self.unit, ("task", "benchmark")) == "benchmark"
+            and self.together
+        ):
+            raise _checks.fail(
+                "together", "empty where whole benchmarks are left out", self.together
+            )
         _checks.integer("seed", self.seed, minimum=0)
 
     def __str__(self) -> str:
@@ -78,9 +90,9 @@ class Protocol:
         elif self.fraction is not None:
             words = f"tested on {100 * self.fraction:g} % of the tasks (seed {self.seed})"
         elif self.leave_one_out:
-            words = "leave one task out: every task tested once"
+            words = f"leave one {self.unit} out: every task tested once"
         else:
-            words = f"{self.folds or _FOLDS} folds of whole tasks (seed {self.seed}): "
+            words = f"{self.folds or _FOLDS} folds of whole {self.unit}s (seed {self.seed}): "
             words += "every task tested once"
         words += ", by a thermometer that was not trained on it"
         if self.together:
@@ -102,15 +114,20 @@ class Protocol:
                 there are fewer groups of tasks than folds, or a split leaves no task to train on.
         """
         names = sorted(set(_checks.strings("task_names", task_names)))
-        group = _groups(names, self.together)
+        if self.unit == "benchmark":
+            group = {name: f"benchmark {benchmark_of(name)}" for name in names}
+        else:
+            group = _groups(names, self.together)
         if self.held_out is not None:
             tests = [_matching("held_out", names, self.held_out)]
         elif self.fraction is not None:
             tests = [_first(names, group, round(self.fraction * len(names)), self.seed)]
         elif self.leave_one_out:
             tests = [(name,) for name in names]
+            if self.unit == "benchmark":
+                tests = [tuple(members) for members in _members(names, group).values()]
         else:
-            tests = task_folds(names, self.folds or _FOLDS, self.seed, together=self.together)
+            tests = _folds(names, group, self.folds or _FOLDS, self.seed)
         splits = []
         for test in tests:
             relatives = {group[name] for name in test}
@@ -122,6 +139,16 @@ class Protocol:
                 )
             splits.append(Split(train, tuple(sorted(test))))
         return splits
+
+
+def benchmark_of(task: str) -> str:
+    """The benchmark that a task belongs to: what stands before the first ``/`` of its name.
+
+    Example:
+        >>> benchmark_of("mmlu/law"), benchmark_of("boolq")
+        ('mmlu', 'boolq')
+    """
+    return task.split("/", 1)[0]
 
 
 def task_folds(
@@ -150,10 +177,14 @@ def task_folds(
     """
     names = sorted(set(_checks.strings("task_names", task_names)))
     n_folds = _checks.integer("n_folds", n_folds, minimum=2)
-    group = _groups(names, together)
-    members: dict[str, list[str]] = {}
-    for name in names:
-        members.setdefault(group[name], []).append(name)
+    return _folds(names, _groups(names, together), n_folds, seed)
+
+
+def _folds(
+    names: Sequence[str], group: Mapping[str, str], n_folds: int, seed: int
+) -> list[tuple[str, ...]]:
+    """Whole groups of names in parts of nearly equal size."""
+    members = _members(names, group)
     if len(members) < n_folds:
         raise _checks.fail("n_folds", f"at most {len(members)} (groups of tasks)", n_folds)
     folds: list[list[str]] = [[] for _ in range(n_folds)]
@@ -162,7 +193,15 @@ def task_folds(
     return [tuple(sorted(fold)) for fold in folds]
 
 
-def _first(names: Sequence[str], group: dict[str, str], size: int, seed: int) -> tuple[str, ...]:
+def _members(names: Sequence[str], group: Mapping[str, str]) -> dict[str, list[str]]:
+    """The names of each group, in order."""
+    members: dict[str, list[str]] = {}
+    for name in names:
+        members.setdefault(group[name], []).append(name)
+    return members
+
+
+def _first(names: Sequence[str], group: Mapping[str, str], size: int, seed: int) -> tuple[str, ...]:
     """At least one and about `size` names, whole groups of them."""
     chosen: list[str] = []
     for unit in _shuffled(set(group.values()), seed):

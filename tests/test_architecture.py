@@ -13,7 +13,7 @@ import thermometer
 PACKAGE = Path(thermometer.__file__).parent
 # Each module imports only modules to its left; `families` is the folder of that name.
 ORDER = """
-    _checks types smooth_calibration calibration_error risk_coverage metrics scaling intervals outcomes
+    _checks types smooth_calibration calibration_error risk_coverage metrics scaling intervals resampling summary outcomes
     drawing reliability_panels reliability smooth_reliability small_multiples
     temperature_plot temperature_spread risk_plot terminal_plots comparison
     grids grid_text grid_html report_words report_tables report_html report_text report protocols

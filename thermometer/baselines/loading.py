@@ -1,0 +1,67 @@
+"""Opening a saved recalibrator, of whichever class it is.
+
+The classes are a closed list: a file chooses among them and cannot name anything else.
+"""
+
+from pathlib import Path
+
+from thermometer.baselines import storage
+from thermometer.baselines.batch import BatchCalibration
+from thermometer.baselines.contextual import ContextualCalibration
+from thermometer.baselines.domain_context import DomainContextCalibration
+from thermometer.baselines.histogram import HistogramBinning
+from thermometer.baselines.isotonic import IsotonicCalibration
+from thermometer.baselines.platt import PlattScaling
+from thermometer.baselines.protocol import ConfidenceRecalibrator, ScoreRecalibrator
+from thermometer.baselines.stated import StatedConfidenceCalibration
+from thermometer.baselines.temperature import TemperatureScaling
+
+CLASSES: dict[str, type[ScoreRecalibrator] | type[ConfidenceRecalibrator]] = {
+    kind.__name__: kind
+    for kind in (
+        TemperatureScaling,
+        PlattScaling,
+        IsotonicCalibration,
+        HistogramBinning,
+        StatedConfidenceCalibration,
+        BatchCalibration,
+        ContextualCalibration,
+        DomainContextCalibration,
+    )
+}
+
+
+def load(folder: str | Path) -> ScoreRecalibrator | ConfidenceRecalibrator:
+    """Load what `save_pretrained` wrote; nothing in it is executed.
+
+    Returns:
+        The fitted recalibrator; its `reads` says what to give it.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: For an unknown class, a missing, unknown or mistyped key, a newer format, values
+            that no fit gives, or a damaged file. The message names the file and the key.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     PlattScaling().fit([0.6, 0.9, 0.8], [0, 1, 1]).save_pretrained(folder)
+        ...     print(load(folder))
+        PlattScaling()
+    """
+    file = Path(folder) / storage.CONFIG
+    name = storage.read_name(folder)
+    if name not in CLASSES:
+        known = ", ".join(sorted(CLASSES))
+        raise ValueError(f"{file}: expected class to be one of {known}, got {name!r}")
+    kind = CLASSES[name]
+    content = storage.read(folder, set(kind().get_params(deep=False)), kind.fitted)
+    recalibrator = kind(**content.parameters)
+    for key, value in content.fitted.items():
+        setattr(recalibrator, key, value)
+    try:
+        recalibrator._check_parameters()
+        recalibrator._check_fit()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file}: {error}") from error
+    return recalibrator

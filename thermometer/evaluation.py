@@ -6,22 +6,22 @@ every row its temperatures and leave the numbers to `comparison`. Nothing here t
 
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from rich.progress import track
 
-from thermometer import _checks
-from thermometer.calibrator import Calibrator, harmonic_mean
-from thermometer.comparison import compare
+from thermometer.calibrator import Calibrator
+from thermometer.comparison import Predicted, compare
+from thermometer.held_out import HeldOut, check_labelled, hold_out
+from thermometer.methods import Vector, task_level
 from thermometer.protocols import Protocol
 from thermometer.report import Report, TaskResult
 from thermometer.tables import OutputTable
 
+_METHODS = ("vanilla", "pooled", "thermometer", "thermometer_task")
 _PAIRS = [
     (method, baseline)
     for method in ("thermometer", "thermometer_task")
@@ -77,21 +77,18 @@ def cross_validate(
     """
     protocol = protocol or Protocol()
     _check_table(table)
-    splits = protocol.splits(table.task_names)
-    parts = []
-    description = f"{len(splits)} {'split' if len(splits) == 1 else 'folds'}"
-    for number, split in track(
-        list(enumerate(splits)), description, disable=not progress, transient=True
-    ):
-        calibrator = fit(table.of_tasks(split.train))
-        if leaked := sorted(set(calibrator.train_tasks) & set(split.test)):
-            raise ValueError(
-                "Expected `fit` to train on the tasks that it was given, but it trained on "
-                f"{', '.join(leaked[:3])}"
-            )
-        parts.append(_predict(calibrator, table, split.test, fold=number))
+    n_splits = len(protocol.splits(table.task_names))
+    held = hold_out(
+        table,
+        {"table": table},
+        _METHODS,
+        protocol,
+        fit,
+        progress=progress,
+        description=f"{n_splits} {'split' if n_splits == 1 else 'folds'}",
+    )["table"]
     described = {**protocol.to_dict(), "description": str(protocol)}
-    return _report(table, parts, described, n_resamples, seed)
+    return _report(table, held, frozenset(), described, n_resamples, seed)
 
 
 def evaluate(
@@ -132,59 +129,33 @@ def evaluate(
         "description": "a finished thermometer, tested on "
         + ("tasks of which it was trained on some" if seen else "tasks it was not trained on"),
     }
-    parts = [_predict(calibrator, table, table.task_names, fold=0)]
-    return _report(table, parts, described, n_resamples, seed)
-
-
-@dataclass(frozen=True, eq=False)
-class _Predictions:
-    """Temperatures of the rows of some tasks, by one calibrator."""
-
-    table: OutputTable
-    sample: NDArray[np.float64]
-    task: NDArray[np.float64]
-    pooled: float
-    fold: int
-    train_tasks: frozenset[str]
-
-
-def _predict(
-    calibrator: Calibrator, table: OutputTable, tasks: tuple[str, ...], fold: int
-) -> _Predictions:
-    rows = table.of_tasks(tasks)
-    unlabelled = replace(rows, labels=np.full(len(rows), -1), digest="")
-    sample = calibrator.temperature(unlabelled)
-    task = np.empty(len(rows))
-    for name in rows.task_names:
-        of_task = rows.tasks == name
-        task[of_task] = harmonic_mean(sample[of_task])
-    seen = frozenset(calibrator.train_tasks)
-    return _Predictions(rows, sample, task, calibrator.pooled_temperature, fold, seen)
+    sample = calibrator.temperature(replace(table, labels=np.full(len(table), -1), digest=""))
+    methods: dict[str, Vector | Predicted] = {
+        "vanilla": np.ones(len(table)),
+        "pooled": np.full(len(table), calibrator.pooled_temperature),
+        "thermometer": sample,
+        "thermometer_task": task_level(sample, table.tasks),
+    }
+    held = HeldOut(table, methods, np.zeros(len(table), dtype=np.int64))
+    return _report(table, held, frozenset(seen), described, n_resamples, seed)
 
 
 def _report(
     table: OutputTable,
-    parts: list[_Predictions],
+    held: HeldOut,
+    seen: frozenset[str],
     protocol: dict[str, Any],
     n_resamples: int,
     seed: int,
 ) -> Report:
     """Compare the predictions and put the results together."""
-    fold = np.concatenate([np.full(len(part.table), part.fold) for part in parts])
-    pooled = np.concatenate([np.full(len(part.table), part.pooled) for part in parts])
-    tasks = np.concatenate([part.table.tasks for part in parts])
-    scores = np.concatenate([part.table.require("scores") for part in parts])
-    temperatures = {
-        "vanilla": np.ones(len(tasks)),
-        "pooled": pooled,
-        "thermometer": np.concatenate([part.sample for part in parts]),
-        "thermometer_task": np.concatenate([part.task for part in parts]),
-    }
+    tasks, scores = held.table.tasks, held.table.require("scores")
+    pooled = np.asarray(held.methods["pooled"])
     result = compare(
         scores,
-        np.concatenate([part.table.labels for part in parts]),
+        held.table.labels,
         tasks,
-        temperatures,
+        held.methods,
         baseline="pooled",
         pairs=_PAIRS,
         n_resamples=n_resamples,
@@ -204,8 +175,8 @@ def _report(
                 n=int(of_task.sum()),
                 n_options=float(np.isfinite(scores[of_task]).sum(axis=1).mean()),
                 accuracy=metrics["vanilla"]["accuracy"],
-                fold=int(fold[first]),
-                seen=name in parts[fold[first]].train_tasks,
+                fold=int(held.fold[first]),
+                seen=name in seen,
                 temperature=float(result.temperature["thermometer"][i]),
                 best_temperature=result.best[i].temperature,
                 at_bound=result.best[i].at_bound,
@@ -228,11 +199,4 @@ def _report(
 def _check_table(table: OutputTable) -> None:
     """Raise unless the table can be measured on."""
     table.require("features")
-    table.require("scores")
-    if not table.labelled:
-        row = int(np.flatnonzero(table.labels < 0)[0])
-        raise _checks.fail(
-            "table",
-            "labelled in every row",
-            f"{int((table.labels < 0).sum())} of {len(table)} rows without, first {table.ids[row]}",
-        )
+    check_labelled("table", table)

@@ -116,6 +116,13 @@ def read_table(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except pa.ArrowInvalid as error:
         raise ValueError(f"{folder}: the parts have different columns ({error})") from error
     data = data.take(pa.array(_places(folder, data["id"].to_pylist(), [r["id"] for r in rows])))
+    columns = columns_of(data)
+    _check_rows(folder, rows, columns)
+    return manifest, columns
+
+
+def columns_of(data: pa.Table) -> dict[str, Any]:
+    """The columns of checked parts as `read_table` gives them."""
     columns: dict[str, Any] = {
         "id": data["id"].to_pylist(),
         "task": data["task"].to_pylist(),
@@ -127,8 +134,7 @@ def read_table(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         columns["option_mass"] = data["option_mass"].to_numpy()
     if "features" in data.column_names:
         columns["features"] = _fixed(data["features"])
-    _check_rows(folder, rows, columns)
-    return manifest, columns
+    return columns
 
 
 def _places(folder: Path, found: list[str], wanted: list[str]) -> list[int]:
@@ -236,6 +242,11 @@ def read_part(file: Path, rows: int) -> pa.Table:
         raise ValueError(f"{file}: damaged or truncated Parquet part ({error})") from error
     if part.num_rows != rows:
         raise ValueError(f"{file}: expected {rows} rows, but got {part.num_rows}")
+    return checked(file, part)
+
+
+def checked(file: Path, part: pa.Table) -> pa.Table:
+    """The rows of one file with their columns in the types of the format; errors name the file."""
     if missing := [name for name in ("id", "task", "label") if name not in part.column_names]:
         raise ValueError(f"{file}: the columns {missing} are missing")
     for name in ("id", "task", "scores", "features", "option_mass"):

@@ -1,0 +1,114 @@
+"""What methods say of tasks that they did not see, split by split.
+
+The rows of all splits are put together again, each predicted by methods fitted on other tasks.
+Nothing here measures anything; `comparison` and `curves` do.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from thermometer import _checks
+from thermometer.methods import Fit, FittedMethods, Vector, check_methods
+from thermometer.outcomes import Predicted
+from thermometer.protocols import Protocol
+from thermometer.tables import OutputTable
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """N tested rows with what every method says of them.
+
+    Args:
+        table: The rows, with labels, sorted by split.
+        methods: By name, (N,) temperatures or `Predicted`.
+        fold: (N,) number of the split that tested each row.
+    """
+
+    table: OutputTable
+    methods: dict[str, Vector | Predicted]
+    fold: NDArray[np.int64]
+
+
+def hold_out(
+    train: OutputTable,
+    tests: Mapping[str, OutputTable],
+    methods: Sequence[str],
+    protocol: Protocol,
+    fit: Fit | None = None,
+    *,
+    progress: bool = True,
+    description: str = "",
+) -> dict[str, HeldOut]:
+    """Fit methods on some tasks of one table, and apply them to the other tasks of several.
+
+    With ``tests={"a": train}`` it is cross-validation over tasks; tables of other answering models
+    to the same questions show how methods transfer.
+
+    Args:
+        train: Labelled rows with scores (and features, if a thermometer is asked for).
+        tests: Labelled tables by name, of the same tasks.
+        methods: Of `methods.METHODS`.
+        protocol: How tasks are left out.
+        fit: Trains a thermometer on labelled rows.
+        progress: Show a progress bar over the splits.
+        description: Before the bar.
+
+    Raises:
+        ValueError: If a row has no label, tasks differ, or a table lacks what a method needs.
+
+    Example:
+        >>> scores, labels = [[2.0, 0.0], [0.0, 1.0]] * 2, [0, 1, 1, 1]
+        >>> tasks = ["law", "law", "art", "art"]
+        >>> table = OutputTable.from_arrays(list("abcd"), tasks, labels, scores)
+        >>> protocol = Protocol(leave_one_out=True)
+        >>> held = hold_out(table, {"me": table}, ["vanilla"], protocol, progress=False)["me"]
+        >>> held.table.ids, held.fold.tolist(), sorted(held.methods)
+        (('c', 'd', 'a', 'b'), [0, 0, 1, 1], ['pooled', 'vanilla'])
+    """
+    names = check_methods(methods)
+    for name, table in {"train": train, **tests}.items():
+        check_labelled(name, table)
+        if table.task_names != train.task_names:
+            raise _checks.fail(f"tests[{name!r}]", f"of the tasks of {train}", table)
+    parts: dict[str, list[tuple[OutputTable, dict[str, Vector | Predicted]]]] = {
+        name: [] for name in tests
+    }
+    splits = protocol.splits(train.task_names)
+    for split in track(splits, description, disable=not progress, transient=True):
+        fitted = FittedMethods(names, train.of_tasks(split.train), fit)
+        for name, table in tests.items():
+            rows = table.of_tasks(split.test)
+            parts[name].append((rows, fitted.predict(rows)))
+    return {name: _together(of_split, names) for name, of_split in parts.items()}
+
+
+def check_labelled(name: str, table: OutputTable) -> None:
+    """Raise unless every row of a table has scores and a label."""
+    table.require("scores")
+    if not table.labelled:
+        row = int(np.flatnonzero(table.labels < 0)[0])
+        raise _checks.fail(
+            name,
+            "labelled in every row",
+            f"{int((table.labels < 0).sum())} of {len(table)} rows without, first {table.ids[row]}",
+        )
+
+
+def _together(
+    parts: Sequence[tuple[OutputTable, dict[str, Vector | Predicted]]], names: Sequence[str]
+) -> HeldOut:
+    methods: dict[str, Vector | Predicted] = {}
+    for name in names:
+        values = [found[name] for _, found in parts]
+        if isinstance(values[0], Predicted):
+            methods[name] = Predicted(
+                *(np.concatenate(columns) for columns in zip(*values, strict=True))
+            )
+        else:
+            methods[name] = np.concatenate(values)
+    fold = np.concatenate([np.full(len(rows), i) for i, (rows, _) in enumerate(parts)])
+    return HeldOut(OutputTable.concatenate([rows for rows, _ in parts]), methods, fold)

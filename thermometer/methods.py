@@ -1,0 +1,191 @@
+"""The methods that can be compared by name: what each needs, and what it makes of unseen tasks.
+
+A method sees the labelled rows of some tasks and the unlabelled rows of others, and gives the
+latter temperatures or probabilities. Nothing here measures anything.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thermometer import _checks
+from thermometer.baselines import (
+    BatchCalibration,
+    HistogramBinning,
+    IsotonicCalibration,
+    PlattScaling,
+    with_confidence,
+)
+from thermometer.baselines.protocol import ConfidenceRecalibrator
+from thermometer.calibrator import Calibrator, harmonic_mean
+from thermometer.outcomes import Predicted
+from thermometer.scaling import fit_temperature, scale_scores
+from thermometer.tables import OutputTable
+
+Vector = NDArray[np.float64]
+_SMALLEST = float(np.finfo(np.float64).tiny)
+Fit = Callable[[OutputTable], Calibrator]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method by name.
+
+    Args:
+        title: For tables.
+        note: What it does and what it needs, in a sentence.
+        needs_thermometer: Whether a thermometer must be trained for it.
+    """
+
+    title: str
+    note: str
+    needs_thermometer: bool = False
+
+
+_REST = "the other options share the rest as one temperature has it; answers stay"
+
+METHODS: Mapping[str, Method] = {
+    "vanilla": Method("vanilla", "the model's own confidence, temperature 1"),
+    "pooled": Method(
+        "one temperature", "one for all tasks, fitted on the labelled seen tasks (TS-CV)"
+    ),
+    "platt": Method("Platt", f"a sigmoid of the log odds, fitted on the seen tasks; {_REST}"),
+    "isotonic": Method("isotonic", f"a rising step function, fitted on the seen tasks; {_REST}"),
+    "histogram": Method(
+        "histogram binning", f"the accuracy of 15 equal-mass bins of the seen tasks; {_REST}"
+    ),
+    "batch": Method(
+        "batch calibration",
+        "each task's mean log-odds taken off, without labels (Zhou et al. 2023), then one "
+        "temperature fitted on the seen tasks so treated; may change answers",
+    ),
+    "thermometer": Method(
+        "thermometer", "a temperature for each question, predicted without labels", True
+    ),
+    "thermometer_task": Method(
+        "thermometer, per task",
+        "the mean of these predictions over the task's questions, used for all",
+        True,
+    ),
+}
+_OF_CONFIDENCE: Mapping[str, Callable[[], ConfidenceRecalibrator]] = {
+    "platt": PlattScaling,
+    "isotonic": IsotonicCalibration,
+    "histogram": HistogramBinning,
+}
+
+
+def check_methods(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, if they are of methods and all different; `pooled` is always among them.
+
+    Example:
+        >>> check_methods(["vanilla", "thermometer"])
+        ('vanilla', 'pooled', 'thermometer')
+    """
+    chosen = _checks.strings("methods", names)
+    for name in chosen:
+        _checks.one_of("methods", name, METHODS)
+    wanted = {*chosen, "pooled"}  # every other method is compared with it
+    return tuple(name for name in METHODS if name in wanted)
+
+
+class FittedMethods:
+    """Methods that have seen the labelled rows of some tasks.
+
+    Args:
+        names: Of `METHODS`.
+        seen: Labelled rows with scores (and features, if a thermometer is asked for).
+        fit: Trains a thermometer; needed for `thermometer` and `thermometer_task`.
+
+    Raises:
+        ValueError: If `fit` is needed and missing, or trains on other tasks.
+
+    Example:
+        >>> scores, labels = [[2.0, 0.0], [0.0, 1.0], [0.0, 1.0]], [0, 1, 0]
+        >>> seen = OutputTable.from_arrays(["a", "b", "c"], ["law"] * 3, labels, scores)
+        >>> unseen = OutputTable.from_arrays(["d", "e"], ["art"] * 2, None, scores[:2])
+        >>> FittedMethods(["vanilla"], seen).predict(unseen)["vanilla"].tolist()
+        [1.0, 1.0]
+    """
+
+    def __init__(self, names: Sequence[str], seen: OutputTable, fit: Fit | None = None) -> None:
+        self.names = tuple(names)
+        self.seen_tasks = frozenset(seen.task_names)
+        scores = seen.require("scores")
+        self._pooled = fit_temperature(scores, seen.labels).temperature
+        correct = scores.argmax(axis=1) == seen.labels
+        confidence = scale_scores(scores, 1.0).max(axis=1)
+        self._recalibrators = {
+            name: _OF_CONFIDENCE[name]().fit(confidence, correct)
+            for name in self.names
+            if name in _OF_CONFIDENCE
+        }
+        if "batch" in self.names:
+            self._batch = fit_temperature(_without_bias(seen), seen.labels).temperature
+        self._calibrator: Calibrator | None = None
+        if any(METHODS[name].needs_thermometer for name in self.names):
+            if fit is None:
+                raise _checks.fail("fit", "given, since a thermometer is asked for", "None")
+            self._calibrator = fit(seen)
+            if leaked := sorted(set(self._calibrator.train_tasks) - self.seen_tasks):
+                raise ValueError(
+                    "Expected `fit` to train on the tasks that it was given, but it trained on "
+                    f"{', '.join(leaked[:3])}"
+                )
+
+    def predict(self, unseen: OutputTable) -> dict[str, Vector | Predicted]:
+        """By name, (N,) temperatures or `Predicted`, for the N rows of `unseen` in their order.
+
+        Labels are taken away before any method sees the rows.
+
+        Raises:
+            ValueError: If a task of `unseen` was seen.
+        """
+        if both := sorted(self.seen_tasks & set(unseen.task_names)):
+            raise _checks.fail("unseen", "of tasks that were not seen", ", ".join(both[:3]))
+        hidden = replace(unseen, labels=np.full(len(unseen), -1), digest="")
+        scores = hidden.require("scores")
+        found: dict[str, Vector | Predicted] = {
+            "vanilla": np.ones(len(hidden)),
+            "pooled": np.full(len(hidden), self._pooled),
+        }
+        for name, recalibrator in self._recalibrators.items():
+            confidence = recalibrator.recalibrate(scale_scores(scores, 1.0).max(axis=1))
+            probs = with_confidence(scale_scores(scores, self._pooled), confidence)
+            found[name] = Predicted(probs, scores.argmax(axis=1))
+        if "batch" in self.names:
+            fair = _without_bias(hidden)
+            found["batch"] = Predicted(scale_scores(fair, self._batch), fair.argmax(axis=1))
+        if self._calibrator is not None:
+            sample = self._calibrator.temperature(hidden)
+            found["thermometer"] = sample
+            found["thermometer_task"] = task_level(sample, hidden.tasks)
+        return {name: found[name] for name in self.names}
+
+
+def task_level(temperature: Vector, tasks: NDArray[np.str_]) -> Vector:
+    """(N,) the temperature of each row's task, from those of its rows.
+
+    Example:
+        >>> task_level(np.array([1.0, 3.0, 2.0]), np.array(["law", "law", "art"])).tolist()
+        [1.5, 1.5, 2.0]
+    """
+    result = np.empty(len(temperature))
+    for name in np.unique(tasks):
+        rows = tasks == name
+        result[rows] = harmonic_mean(temperature[rows])
+    return result
+
+
+def _without_bias(table: OutputTable) -> Vector:
+    """Log-probabilities less each task's own bias, which needs no labels."""
+    scores = table.require("scores")
+    fair = np.full_like(scores, -np.inf)
+    for name in table.task_names:
+        rows = table.tasks == name
+        probs = BatchCalibration().fit(scores[rows]).predict_proba(scores[rows])
+        finite = np.isfinite(scores[rows])
+        fair[rows] = np.where(finite, np.log(np.maximum(probs, _SMALLEST)), -np.inf)
+    return fair

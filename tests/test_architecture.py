@@ -13,10 +13,13 @@ import thermometer
 PACKAGE = Path(thermometer.__file__).parent
 # Each module imports only modules to its left; `families` is the folder of that name.
 ORDER = """
-    _checks types smooth_calibration calibration_error risk_coverage metrics scaling intervals resampling summary outcomes
+    _checks types smooth_calibration calibration_error risk_coverage metrics scaling intervals resampling summary
+    baselines recommendation_words recommendation outcomes
     drawing reliability_panels reliability smooth_reliability small_multiples
     temperature_plot temperature_spread risk_plot terminal_plots comparison
-    grids grid_text grid_html report_words report_tables report_html report_text report protocols
+    grids grid_text grid_html report_words
+    gap_comparison segment_columns segment_errors segment_tables segments
+    report_tables report_html report_text report protocols
     families dataset_tasks tasks templates tokenization planning forward runners
     loading language_model
     table_files tables _lightning extraction

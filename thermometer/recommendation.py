@@ -1,0 +1,276 @@
+"""Which recalibrator suits some labelled data, and whether the data can tell.
+
+Candidates are compared by cross-validated log-likelihood with paired intervals; the simplest that
+is not clearly worse than the best wins. Nothing here fits or draws; `baselines` does the fitting.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from thermometer import _checks, metrics, recommendation_words
+from thermometer.baselines.cross_fitting import (
+    NONE,
+    CrossFitted,
+    Estimator,
+    deal_folds,
+    from_confidence,
+    from_scores,
+)
+from thermometer.baselines.probabilities import with_confidence
+from thermometer.baselines.protocol import ConfidenceRecalibrator, ScoreRecalibrator
+from thermometer.intervals import Interval, Resampled, task_counts
+from thermometer.scaling import scale_scores
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What one recalibrator reaches on rows that it was not fitted on.
+
+    Args:
+        nll: Mean negative log-likelihood, in nats: of right or wrong where confidences were given,
+            of the options where scores were.
+        versus_best: `nll` minus that of the candidate with the lowest, paired.
+        versus_none: `nll` minus that of leaving everything as it is; below 0 is a gain.
+        auroc: Of the recalibrated confidence against right or wrong, see `metrics.auroc`.
+        estimator: Fitted on all rows; `None` for leaving everything as it is.
+    """
+
+    nll: Interval
+    versus_best: Interval
+    versus_none: Interval
+    auroc: float
+    estimator: Estimator | None
+
+
+@dataclass(frozen=True, eq=False)
+class Recommendation:
+    """The recalibrator to use, and why.
+
+    Args:
+        best: Name of the recommended candidate; "none" means to leave everything as it is.
+        reason: The same in plain words.
+        enough: Whether the data can tell: either the recommended candidate is clearly better than
+            "none", or none could be better by much.
+        labels_needed: Rough number of labelled rows that could tell, where these cannot.
+        candidates: By name, the preferred first.
+        reads: What was given, "confidence" or "scores".
+        n: Number of rows.
+        level: Coverage of the intervals.
+    """
+
+    best: str
+    reason: str
+    enough: bool
+    labels_needed: int | None
+    candidates: Mapping[str, Candidate]
+    reads: Literal["confidence", "scores"]
+    n: int
+    level: float
+
+    @property
+    def estimator(self) -> Estimator | None:
+        """The recommended recalibrator, fitted on all rows; `None` if none is recommended."""
+        return self.candidates[self.best].estimator
+
+    def apply(
+        self, *, confidence: ArrayLike | None = None, scores: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """Recalibrate new confidences, (N,) to (N,), or new scores, (N, K) to (N, K) probabilities.
+
+        Raises:
+            ValueError: If the other kind was recommended for, or the argument is malformed.
+        """
+        given = {"confidence": confidence, "scores": scores}
+        values = given.pop(self.reads)
+        if values is None or any(other is not None for other in given.values()):
+            raise _checks.fail(self.reads, "given, and nothing else", "other arguments")
+        if self.reads == "confidence":
+            if isinstance(self.estimator, ConfidenceRecalibrator):
+                return self.estimator.recalibrate(values)
+            return _checks.unit_interval("confidence", values).copy()
+        logits = _checks.score_matrix("scores", values)
+        if isinstance(self.estimator, ScoreRecalibrator):
+            return self.estimator.predict_proba(logits)
+        probs = scale_scores(logits, 1.0)
+        if self.estimator is None:
+            return probs
+        recalibrated = self.estimator.recalibrate(probs.max(axis=1))
+        return with_confidence(probs, recalibrated, np.isfinite(logits).sum(axis=1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the estimators, for JSON; NaN is `None`."""
+        return {
+            "best": self.best,
+            "reason": self.reason,
+            "enough": self.enough,
+            "labels_needed": self.labels_needed,
+            "reads": self.reads,
+            "n": self.n,
+            "level": self.level,
+            "candidates": {
+                name: {
+                    "nll": _bounds(candidate.nll),
+                    "versus_best": _bounds(candidate.versus_best),
+                    "versus_none": _bounds(candidate.versus_none),
+                    "auroc": _or_none(candidate.auroc),
+                }
+                for name, candidate in self.candidates.items()
+            },
+        }
+
+    def __str__(self) -> str:
+        return f"{recommendation_words.table(self)}\n\n{self.reason}"
+
+
+def recommend(
+    *,
+    confidence: ArrayLike | None = None,
+    correct: ArrayLike | None = None,
+    scores: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    n_folds: int = 5,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    worth: float = 0.01,
+) -> Recommendation:
+    """Say which recalibrator suits the data, why, and whether the data are enough to say so.
+
+    Give either `confidence` and `correct`, or `scores` and `labels`. The candidates are, in this
+    order: none (leave it), one temperature (for scores), Platt scaling, the stated-confidence
+    calibration (if there are at least five rows for each different confidence), isotonic
+    calibration, histogram binning. Each fold is recalibrated by what the others taught.
+
+    The rule: of all candidates whose NLL is not clearly above the lowest, the first. "Clearly" is a
+    paired difference whose percentile interval, from resampled rows, leaves out 0. A candidate
+    other than none must also be clearly better than none. The interval knows the chance in the
+    rows that are judged, not that in the rows that were fitted.
+
+    Args:
+        confidence: (N,) probabilities of the answers, in [0, 1].
+        correct: (N,) booleans, or zeros and ones.
+        scores: (N, K) unnormalised option scores; ``-inf`` pads short rows on the right.
+        labels: (N,) integers, the right option.
+        groups: (N,) task or user of every row. Given, whole groups are folded and resampled, and
+            the answer is about rows of *new* groups.
+        n_folds: Number of folds; at most as many as rows, or groups.
+        n_resamples: Number of resamples.
+        seed: Of folds and resamples; equal seeds give equal results.
+        level: Coverage of the intervals, in (0, 1).
+        worth: Smallest gain in nats per row that matters. The default is about what a confidence of
+            0.9 loses that is right in 0.855 of all cases.
+
+    Raises:
+        ValueError: If not exactly one of the two pairs is given, there are fewer rows (or groups)
+            than folds, a value is malformed, or a number is out of range.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> confidence = rng.random(3000)
+        >>> correct = rng.random(3000) < confidence**3  # overconfident
+        >>> recommendation = recommend(confidence=confidence, correct=correct)
+        >>> recommendation.best, recommendation.enough
+        ('platt', True)
+        >>> recommendation.apply(confidence=[0.5]).round(1).tolist()
+        [0.1]
+    """
+    n_folds = _checks.integer("n_folds", n_folds, minimum=2)
+    seed = _checks.integer("seed", seed, minimum=0)
+    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
+    worth = _checks.number("worth", worth, strict=True)
+    found: list[CrossFitted]
+    reads: Literal["confidence", "scores"]
+    if confidence is not None and correct is not None and scores is None and labels is None:
+        reads, claimed = "confidence", _checks.unit_interval("confidence", confidence)
+        right = _checks.binary("correct", correct, len(claimed))
+        found = from_confidence(claimed, right, deal_folds(right, n_folds, seed, groups))
+    elif scores is not None and labels is not None and confidence is None and correct is None:
+        reads, logits = "scores", _checks.score_matrix("scores", scores)
+        answers = _checks.label_vector("labels", labels, np.isfinite(logits).sum(axis=1))
+        right = (logits.argmax(axis=1) == answers).astype(np.float64)
+        found = from_scores(logits, answers, deal_folds(right, n_folds, seed, groups))
+    else:
+        raise _checks.fail(
+            "confidence", "given with `correct`, or else `scores` with `labels`", "other arguments"
+        )
+    resampled = _resample([one.loss for one in found], groups, n_resamples, seed)
+    lowest = min(resampled, key=lambda one: one.estimate)
+    candidates = {
+        one.name: Candidate(
+            nll.interval(level),
+            (nll - lowest).interval(level),
+            (nll - resampled[0]).interval(level),
+            metrics.auroc(one.confidence, right),
+            one.estimator,
+        )
+        for one, nll in zip(found, resampled, strict=True)
+    }
+    best = _choose(candidates)
+    enough = best != NONE or all(c.versus_none.low > -worth for c in candidates.values())
+    needed = None if enough else _labels_needed(candidates, len(right), worth)
+    n = len(right)
+    reason = recommendation_words.reason(best, candidates, n, worth, needed)
+    return Recommendation(best, reason, enough, needed, candidates, reads, n, level)
+
+
+def _resample(
+    losses: list[Vector], groups: ArrayLike | None, n_resamples: int, seed: int
+) -> list[Resampled]:
+    """Mean losses on the same resamples of rows, or of groups."""
+    stacked = np.array(losses)
+    n = stacked.shape[1]
+    n_resamples = _checks.integer("n_resamples", n_resamples)
+    if groups is None:
+        rng = np.random.default_rng(seed)
+        draws = np.array(
+            [stacked[:, rng.integers(n, size=n)].mean(axis=1) for _ in range(n_resamples)]
+        )
+    else:
+        _, member, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+        sums = np.array([np.bincount(member, loss) for loss in stacked])
+        counts = task_counts(len(sizes), n_resamples, seed)
+        draws = counts @ sums.T / (counts @ sizes)[:, None]
+    means = stacked.mean(axis=1)
+    return [Resampled(float(means[i]), draws[:, i]) for i in range(len(losses))]
+
+
+def _choose(candidates: Mapping[str, Candidate]) -> str:
+    """The first candidate that is not clearly worse than the best and clearly better than none."""
+    return next(
+        name
+        for name, candidate in candidates.items()
+        if candidate.versus_best.low <= 0 and (name == NONE or candidate.versus_none.high < 0)
+    )
+
+
+def _labels_needed(candidates: Mapping[str, Candidate], n: int, worth: float) -> int:
+    """Rows with which the gain of the best recalibrator, or `worth`, would be clear.
+
+    The half-width h of an interval falls as the root of the rows, so that a gain g is clear with
+    n (h / g)^2 of them; rounded up to two digits.
+    """
+    rival = candidates[recommendation_words.rival(candidates, worth)].versus_none
+    gain = max(-rival.estimate, worth)
+    rows = max(n * ((rival.high - rival.low) / 2 / gain) ** 2, n + 1)
+    digit = 10.0 ** max(math.floor(math.log10(rows)) - 1, 0)
+    return int(math.ceil(rows / digit) * digit)
+
+
+def _bounds(interval: Interval) -> dict[str, float | None]:
+    return {
+        "estimate": _or_none(interval.estimate),
+        "low": _or_none(interval.low),
+        "high": _or_none(interval.high),
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -27,7 +27,7 @@ _CELLS = 1 << 12  # about that many cells
 class _Bins(NamedTuple):
     """Sums over the rows of every bin, each (B,) float64."""
 
-    count: Vector
+    rows: Vector
     confidence: Vector
     right: Vector
 
@@ -92,14 +92,14 @@ def expected_calibration_error(
     _checks.one_of("norm", norm, ("l1", "l2", "max"))
     bins = _bins(confidence, correct, n_bins, binning)
     gap = np.abs(bins.confidence - bins.right)
-    n = bins.count.sum()
+    n = bins.rows.sum()
     if norm == "l1":
         return float(gap.sum() / n)
-    filled = bins.count > 0
-    gap = gap[filled] / bins.count[filled]
+    filled = bins.rows > 0
+    gap = gap[filled] / bins.rows[filled]
     if norm == "max":
         return float(gap.max())
-    return float(np.sqrt(bins.count[filled] / n @ gap**2))
+    return float(np.sqrt(bins.rows[filled] / n @ gap**2))
 
 
 def debiased_ece(
@@ -125,18 +125,19 @@ def debiased_ece(
         0.3636
     """
     bins = _bins(confidence, correct, n_bins, binning)
-    return float(debiased(bins.count, bins.confidence, bins.right))
+    return float(debiased(bins.rows, bins.confidence, bins.right))
 
 
-def debiased(count: Vector, confidence: Vector, right: Vector) -> Vector:
+def debiased(rows: Vector, confidence: Vector, right: Vector) -> Vector:
     """`debiased_ece` of sums over the rows of bins, each (..., B); gives (...)."""
-    kept = count > 1
-    n = np.where(kept, count, 2.0)
+    kept = rows > 1
+    n = np.where(kept, rows, 2.0)
     accuracy = right / n
     square = (accuracy - confidence / n) ** 2 - accuracy * (1 - accuracy) / (n - 1)
-    total = np.where(kept, count, 0.0).sum(axis=-1)
-    square = np.where(kept, count * square, 0.0).sum(axis=-1) / np.where(total, total, np.nan)
-    return np.sqrt(np.maximum(square, 0.0))
+    total = np.where(kept, rows, 0.0).sum(axis=-1)
+    square = np.where(kept, rows * square, 0.0).sum(axis=-1) / np.where(total, total, np.nan)
+    root: Vector = np.sqrt(np.maximum(square, 0.0))
+    return root
 
 
 def top_label_ece(probs: ArrayLike, labels: ArrayLike, n_bins: int = 10) -> float:
@@ -203,7 +204,7 @@ def calibration_floor(
         confidence, index, sizes = _gathered(confidence, index)
     else:
         order = np.argsort(index, kind="stable")
-        confidence, index, sizes = confidence[order], index[order], np.ones(n_rows)
+        confidence, index, sizes = confidence[order], index[order], np.ones(n_rows, np.int64)
     starts = np.flatnonzero(np.diff(index, prepend=-1))
     expected = np.add.reduceat(sizes * confidence, starts)
     total = 0.0
@@ -230,15 +231,14 @@ def _gathered(confidence: Vector, index: Index) -> tuple[Vector, Index, Index]:
 def _bins(confidence: ArrayLike, correct: ArrayLike, n_bins: int, binning: Binning) -> _Bins:
     """What every error above is computed from, in one pass over the rows."""
     place = _placing(confidence, n_bins, binning)
-    count, right = np.zeros(n_bins), np.zeros(n_bins)
-    total = np.zeros(n_bins)
+    rows, total, right = np.zeros((3, n_bins))
     for piece, outcome in _checks.outcome_pieces(confidence, correct):
         index = place(piece)
         total += np.bincount(index, piece, n_bins)
         wrong, good = np.bincount(2 * index + (outcome > 0), minlength=2 * n_bins).reshape(-1, 2).T
-        count += wrong + good
+        rows += wrong + good
         right += good
-    return _Bins(count, total, right)
+    return _Bins(rows, total, right)
 
 
 def _placing(confidence: ArrayLike, n_bins: int, binning: Binning) -> Callable[[Vector], Index]:

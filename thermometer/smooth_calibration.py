@@ -1,17 +1,21 @@
 """The smooth calibration error, a measure of calibration that needs no bins.
 
-`smooth_ece` (public as `metrics.smooth_ece`) is exact; `residual_density` and `smooth_ece_of` are
-its two halves, coarser, for thousands of resamples at once. Nothing here knows tasks or models.
+`smooth_ece` (public as `metrics.smooth_ece`) is exact: `fine_density` of the rows, then
+`smooth_ece_at_fixed_point`. For thousands of resamples at once the same halves are coarser:
+`residual_density` or `residual_matrix`, then `smooth_ece_of`. Nothing here knows tasks or models.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.fft import dct, idct
 from scipy.optimize import brentq
+from scipy.sparse import csr_array
 
 from thermometer import _checks
 
-_GRID = 1 << 14  # cells of [0, 1] on which smooth_ece convolves
+GRID = 1 << 14  # cells of [0, 1] on which smooth_ece convolves
 _COARSE = 1 << 10  # the same for resamples
 _HALVINGS = 13  # bisections of [0, 1] for resamples: the result is within 6e-5
 
@@ -44,18 +48,36 @@ def smooth_ece(confidence: ArrayLike, correct: ArrayLike, bandwidth: float | Non
         >>> round(smooth_ece([0.9, 0.9, 0.9, 0.9], [1, 1, 0, 0]), 4)  # one confidence: the gap
         0.4
     """
-    confidence = _checks.unit_interval("confidence", confidence)
-    correct = _checks.binary("correct", correct, len(confidence))
-    density = residual_density(confidence, correct, _GRID) / len(confidence)
+    density = fine_density(confidence, correct)
+    if bandwidth is None:
+        return smooth_ece_at_fixed_point(density)
+    s = _checks.number("bandwidth", bandwidth, strict=True)
+    return float(_error(dct(density, type=1), s))
+
+
+def fine_density(confidence: ArrayLike, correct: ArrayLike) -> NDArray[np.float64]:
+    """`residual_density` of checked rows on the fine grid, divided by N; (16,385,) float64."""
+    total, n = np.zeros(GRID + 1), 0
+    for piece, outcome in _checks.outcome_pieces(confidence, correct):
+        total += residual_density(piece, outcome, GRID)
+        n += len(piece)
+    total /= n
+    return total
+
+
+def smooth_ece_at_fixed_point(density: NDArray[np.float64]) -> float:
+    """The one bandwidth at which the smoothed density of residuals has that error.
+
+    Args:
+        density: (G + 1,) as `fine_density` gives.
+
+    Example:
+        >>> round(smooth_ece_at_fixed_point(fine_density([0.9, 0.9], [1, 0])), 4)
+        0.4
+    """
     spectrum = dct(density, type=1)
-
-    def error_at(s: float) -> float:
-        return float(_error(spectrum, s))
-
-    if bandwidth is not None:
-        return error_at(_checks.number("bandwidth", bandwidth, strict=True))
     # Positive or zero at 0; negative at 2, since no error exceeds 1.
-    return min(float(brentq(lambda s: error_at(s) - s, 0.0, 2.0, xtol=1e-9)), 1.0)
+    return min(float(brentq(lambda s: float(_error(spectrum, s)) - s, 0.0, 2.0, xtol=1e-9)), 1.0)
 
 
 def residual_density(
@@ -75,13 +97,35 @@ def residual_density(
     """
     residual = confidence - correct
     position = confidence * n_cells
-    left = np.minimum(position.astype(np.int64), n_cells - 1)
-    on_right = residual * (position - left)
-    density = np.bincount(left, residual - on_right, n_cells + 1).astype(np.float64)
-    density += np.bincount(left + 1, on_right, n_cells + 1)
+    left = position.astype(np.int64)  # a confidence of 1 has no cell to its right, nor a share
+    position -= left
+    density = np.bincount(left, residual, n_cells + 1).astype(np.float64)
+    residual *= position
+    on_right = np.bincount(left, residual, n_cells + 1)
+    density -= on_right
+    density[1:] += on_right[:-1]
     density *= n_cells
     density[[0, -1]] *= 2  # half cells at the ends
     return density
+
+
+def residual_matrix(
+    confidence: NDArray[np.float64], correct: NDArray[np.float64], n_cells: int = _COARSE
+) -> Any:
+    """The `residual_density` of every row by itself: a sparse matrix of scipy, (N, G + 1).
+
+    ``weights @ residual_matrix(...)`` are densities of weighted rows, for (R, N) weights.
+    """
+    position = confidence * n_cells
+    left = np.minimum(position.astype(np.int64), n_cells - 1)
+    share = position - left
+    size = n_cells * (confidence - correct)
+    columns = np.stack([left, left + 1], axis=1)
+    values = np.stack([size * (1 - share), size * share], axis=1)
+    values[(columns == 0) | (columns == n_cells)] *= 2  # half cells at the ends
+    starts = 2 * np.arange(len(confidence) + 1)
+    shape = (len(confidence), n_cells + 1)
+    return csr_array((values.ravel(), columns.ravel(), starts), shape=shape)
 
 
 def smooth_ece_of(densities: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from thermometer import _checks, drawing
-from thermometer.drawing import ACCENTS, FAINT, INK, QUIET, SINGLE
+from thermometer import _checks, drawing, reliability_panels
+from thermometer.drawing import Theme
 from thermometer.metrics import bin_index, expected_calibration_error, smooth_ece
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def draw_reliability(
     *,
     title: str | None = None,
     columns: int = 3,
+    theme: str = "light",
 ) -> "Figure":
     """One panel per diagram, side by side, in the order of the mapping.
 
@@ -117,12 +118,13 @@ def draw_reliability(
         diagrams: Diagrams by panel title, or a single one.
         title: Above all panels.
         columns: Most panels in a row.
+        theme: ``"light"`` or ``"dark"``, the page that the picture is for.
 
     Returns:
         A `matplotlib.figure.Figure`, 4 inches per panel at 200 dpi; save it with ``savefig``.
 
     Raises:
-        ValueError: If there is no diagram.
+        ValueError: If there is no diagram, or the theme is unknown.
 
     Example:
         >>> before = prepare_reliability([0.9, 0.9, 0.8], [1, 0, 0])
@@ -131,54 +133,43 @@ def draw_reliability(
         >>> figure.get_size_inches().tolist()
         [8.0, 5.0]
     """
+    colours = drawing.theme_named(theme)
     if isinstance(diagrams, ReliabilityDiagram):
         diagrams = {"": diagrams}
     if not diagrams:
         raise _checks.fail("diagrams", "at least one diagram", "none")
-    columns = min(_checks.integer("columns", columns), len(diagrams))
-    rows = -(-len(diagrams) // columns)
-    figure = drawing.figure(4.0 * columns, 5.0 * rows, title)
-    cells = figure.add_gridspec(rows, columns)
-    for position, (name, diagram) in enumerate(diagrams.items()):
-        cell = cells[position // columns, position % columns].subgridspec(
-            2, 1, height_ratios=(4, 1), hspace=0.03
-        )
-        upper = figure.add_subplot(cell[0])
-        lower = figure.add_subplot(cell[1])
-        colour = SINGLE if len(diagrams) == 1 else ACCENTS[position % len(ACCENTS)]
-        _draw_bins(upper, diagram, colour)
-        _draw_confidences(lower, diagram, colour)
-        upper.set_title(name, fontsize=13, fontweight="bold", color=INK, pad=8)
+    figure = reliability_panels.new_figure(len(diagrams), columns, title, colours)
+    places = reliability_panels.panels(figure, list(diagrams), columns, colours)
+    for diagram, (square, strip, colour) in zip(diagrams.values(), places, strict=True):
+        draw_bins(square, diagram, colour, colours)
+        text = f"ECE {diagram.ece:.3f}\nsmooth ECE {diagram.smooth_ece:.3f}\nn = {diagram.n:,}"
+        x, high, low = diagram.bin_confidence, diagram.bin_high, diagram.bin_low
+        in_upper_left, in_lower_right = (x < 0.48) & (high > 0.76), (x > 0.52) & (low < 0.26)
+        above = bool(in_upper_left.sum() <= in_lower_right.sum())
+        drawing.note(square, text, colours, above=above)
+        _draw_confidences(strip, diagram, colour, colours)
     return figure
 
 
-def _draw_bins(axis: "Axes", diagram: ReliabilityDiagram, colour: str) -> None:
-    """Accuracy over confidence, bin by bin."""
-    axis.set(xlim=(0, 1), ylim=(0, 1), xticks=np.arange(0, 1.1, 0.2), yticks=np.arange(0, 1.1, 0.2))
-    drawing.style(axis)
-    axis.tick_params(labelbottom=False)
-    axis.grid(color=FAINT, linewidth=0.8)
-    axis.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+def draw_bins(
+    axis: "Axes", diagram: ReliabilityDiagram, colour: str, theme: Theme, scale: float = 1.0
+) -> None:
+    """Accuracy over confidence, bin by bin; `scale` multiplies widths and areas."""
     kept = diagram.count > 0
     x, y = diagram.bin_confidence[kept], diagram.bin_accuracy[kept]
     share = diagram.count[kept] / diagram.count.max()
     faint = 0.25 + 0.75 * np.sqrt(share)  # bins of few samples should not shout
     low, high = diagram.bin_low[kept], diagram.bin_high[kept]
-    axis.vlines(x, x, y, color=colour, alpha=0.25 * faint, linewidth=7, zorder=2)
+    axis.vlines(x, x, y, color=colour, alpha=0.25 * faint, linewidth=7 * scale, zorder=2)
     axis.vlines(x, low, high, color=colour, alpha=faint, linewidth=1.4, zorder=3)
-    axis.scatter(x, y, 14 + 110 * share, colour, edgecolor="white", zorder=4, clip_on=False)
-    axis.set_ylabel("accuracy", fontsize=11, color=INK)
-    text = f"ECE {diagram.ece:.3f}\nsmooth ECE {diagram.smooth_ece:.3f}\nn = {diagram.n:,}"
-    in_upper_left, in_lower_right = (x < 0.48) & (high > 0.76), (x > 0.52) & (low < 0.26)
-    drawing.note(axis, text, above=bool(in_upper_left.sum() <= in_lower_right.sum()))
+    area = (14 + 110 * share) * scale**2
+    axis.scatter(x, y, area, colour, edgecolor=theme.ground, zorder=4, clip_on=False)
 
 
-def _draw_confidences(axis: "Axes", diagram: ReliabilityDiagram, colour: str) -> None:
+def _draw_confidences(axis: "Axes", diagram: ReliabilityDiagram, colour: str, theme: Theme) -> None:
     """How the confidences are spread."""
     share = diagram.count / diagram.n
-    axis.set(xlim=(0, 1), ylim=(0, share.max() * 1.1), xticks=np.arange(0, 1.1, 0.2), yticks=[])
-    drawing.style(axis)
-    axis.spines["left"].set_visible(False)
+    axis.set_ylim(0, share.max() * 1.1)
     axis.bar(
         diagram.bin_edges[:-1],
         share,
@@ -186,29 +177,8 @@ def _draw_confidences(axis: "Axes", diagram: ReliabilityDiagram, colour: str) ->
         align="edge",
         color=colour,
         alpha=0.35,
-        edgecolor="white",
+        edgecolor=theme.ground,
         linewidth=0.8,
     )
-    right, claimed = diagram.accuracy, diagram.mean_confidence
-    axis.axvline(right, color=INK, linewidth=1.4, label=f"accuracy {right:.3f}")
-    axis.axvline(
-        claimed,
-        color=colour,
-        linewidth=1.8,
-        linestyle=(0, (2, 1)),
-        label=f"confidence {claimed:.3f}",
-    )
-    axis.legend(
-        loc="lower center",
-        bbox_to_anchor=(0.5, 0.98),
-        ncols=2,
-        frameon=False,
-        fontsize=10,
-        labelcolor=INK,
-        handlelength=1.5,
-        handletextpad=0.5,
-        columnspacing=1.4,
-        borderpad=0.1,
-    )
-    axis.set_ylabel("share", fontsize=11, color=INK)
-    axis.set_xlabel("confidence", fontsize=11, color=INK)
+    means = diagram.accuracy, diagram.mean_confidence
+    reliability_panels.mark_means(axis, *means, colour, theme)

@@ -4,13 +4,13 @@ It draws numbers that others computed; nothing here knows models, tables or file
 """
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thermometer import _checks, drawing
-from thermometer.drawing import ACCENTS, FAINT, INK, QUIET, SINGLE
+from thermometer.drawing import SMALL, TEXT, Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +26,7 @@ def draw_temperatures(
     at_bound: Collection[str] = (),
     pooled: float | None = None,
     title: str | None = None,
+    theme: str = "light",
 ) -> "Figure":
     """Predicted task temperature against the best one (fitted on the task's labels), log-log.
 
@@ -39,19 +40,21 @@ def draw_temperatures(
             open triangles at the edge of the plot and do not count in the mean error.
         pooled: The one temperature for all tasks, as a horizontal line.
         title: Above the plot.
+        theme: ``"light"`` or ``"dark"``, the page that the picture is for.
 
     Returns:
         A `matplotlib.figure.Figure`; save it with ``savefig``.
 
     Raises:
-        ValueError: If there is no task, the tasks differ, a temperature is not positive, or
-            `at_bound` names another task.
+        ValueError: If there is no task, the tasks differ, a temperature is not positive, `at_bound`
+            names another task, or the theme is unknown.
 
     Example:
         >>> figure = draw_temperatures({"law": 2.1, "maths": 1.4}, {"law": 2.0, "maths": 1.5})
         >>> figure.axes[0].get_xscale()
         'log'
     """
+    colours = drawing.theme_named(theme)
     if not best or predicted.keys() != best.keys():
         differing = sorted(predicted.keys() ^ best.keys()) or "none at all"
         raise _checks.fail("predicted", "temperatures of the tasks in `best`", differing)
@@ -66,47 +69,56 @@ def draw_temperatures(
     seen = np.concatenate([x, y, [p for _, p in outside.values()], [pooled] if pooled else []])
     low, high = seen.min() / 1.25, seen.max() * 1.25
     ends = np.array([low, high])
-    figure = drawing.figure(5.0, 5.0, title)
+    figure = drawing.figure(5.0, 5.0, title, colours)
     axis = figure.add_subplot()
     axis.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
-    drawing.style(axis)
-    axis.fill_between(ends, ends / 1.1, ends * 1.1, color=FAINT, linewidth=0, zorder=0)
-    axis.plot(ends, ends, color=QUIET, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    drawing.style(axis, colours)
+    axis.fill_between(ends, ends / 1.1, ends * 1.1, color=colours.faint, linewidth=0, zorder=0)
+    axis.plot(ends, ends, color=colours.quiet, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     if pooled:
-        _draw_pooled(axis, pooled)
+        _draw_pooled(axis, pooled, np.c_[x, y], colours)
     if outside:
-        _draw_outside(axis, np.array(list(outside.values())), low, high)
-    axis.scatter(x, y, s=42, color=SINGLE, alpha=0.85, edgecolor="white", linewidth=0.8, zorder=3)
+        _draw_outside(axis, np.array(list(outside.values())), low, high, colours)
+    edge: dict[str, Any] = {"edgecolor": colours.ground, "linewidth": 0.8}
+    axis.scatter(x, y, s=42, color=colours.single, alpha=0.85, zorder=3, **edge)
     _log_ticks(axis, low, high)
-    axis.set_xlabel("best temperature (with labels)", fontsize=11, color=INK)
-    axis.set_ylabel("predicted temperature", fontsize=11, color=INK)
+    axis.set_xlabel("best temperature (with labels)", fontsize=TEXT, color=colours.ink)
+    axis.set_ylabel("predicted temperature", fontsize=TEXT, color=colours.ink)
     text = f"{len(x)} {'task' if len(x) == 1 else 'tasks'}"
     if len(x):
         text += f"\nmean |log ratio| {np.abs(np.log(y / x)).mean():.3f}"
     text += "\ngrey: within 10 %"
     if outside:
         text += f"\ntriangles: {len(outside)} without a best"
-    drawing.note(axis, text, above=not len(x) or bool(np.log(y / x).mean() <= 0))
+    drawing.note(axis, text, colours, above=not len(x) or bool(np.log(y / x).mean() <= 0))
     if len(best) <= _FEW:
-        _name_points(figure, axis, inside)
+        _name_points(figure, axis, inside, colours)
     return figure
 
 
-def _draw_pooled(axis: "Axes", pooled: float) -> None:
-    """The level of a prediction that is the same for all tasks."""
-    axis.axhline(pooled, color=ACCENTS[0], linewidth=1, alpha=0.8, zorder=1)
+def _draw_pooled(axis: "Axes", pooled: float, points: NDArray[np.float64], theme: Theme) -> None:
+    """The level of a prediction that is the same for all tasks, named where fewer points are."""
+    axis.axhline(pooled, color=theme.accents[0], linewidth=1, alpha=0.8, zorder=1)
+    to_axes = axis.transData + axis.transAxes.inverted()
+    x, y = to_axes.transform(points).T
+    level = to_axes.transform((1, pooled))[1]
+    beside = (y > level) & (y < level + 0.07)
+    left = bool((beside & (x < 0.4)).sum() <= (beside & (x > 0.6)).sum())
     axis.annotate(
         f"one for all: {pooled:.3g}",
-        (0.01, pooled),
+        (0.01 if left else 0.99, pooled),
         (0, 3),
         xycoords=("axes fraction", "data"),
         textcoords="offset points",
-        fontsize=9,
-        color=ACCENTS[0],
+        ha="left" if left else "right",
+        fontsize=SMALL,
+        color=theme.accents[0],
     )
 
 
-def _draw_outside(axis: "Axes", points: NDArray[np.float64], low: float, high: float) -> None:
+def _draw_outside(
+    axis: "Axes", points: NDArray[np.float64], low: float, high: float, theme: Theme
+) -> None:
     """Triangles at the left or right edge, which point to where the best temperature would be."""
     right = points[:, 0] > 1
     inset = (high / low) ** 0.015
@@ -116,8 +128,8 @@ def _draw_outside(axis: "Axes", points: NDArray[np.float64], low: float, high: f
             points[chosen, 1],
             s=46,
             marker=marker,
-            facecolor="white",
-            edgecolor=SINGLE,
+            facecolor=theme.ground,
+            edgecolor=theme.single,
             linewidth=1.2,
             clip_on=False,
             zorder=3,
@@ -126,17 +138,15 @@ def _draw_outside(axis: "Axes", points: NDArray[np.float64], low: float, high: f
 
 def _log_ticks(axis: "Axes", low: float, high: float) -> None:
     """Plain numbers on both logarithmic axes, as many as fit."""
-    steps = [1.0] if high / low > 1e3 else [1.0, 2.0, 5.0]
-    if high / low < 5:
-        steps = [1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0]
-    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    ticks = [s * 10**d for d in decades for s in steps if low <= s * 10**d <= high]
+    ticks = drawing.log_ticks(low, high)
     for set_ticks in (axis.set_xticks, axis.set_yticks):
         set_ticks(ticks, [f"{tick:g}" for tick in ticks])
         set_ticks([], minor=True)
 
 
-def _name_points(figure: "Figure", axis: "Axes", points: Mapping[str, tuple[float, float]]) -> None:
+def _name_points(
+    figure: "Figure", axis: "Axes", points: Mapping[str, tuple[float, float]], theme: Theme
+) -> None:
     """Write each name beside its point, where it covers least of points and earlier names."""
     figure.draw_without_rendering()  # fixes the layout, hence where the points are
     unit = figure.dpi / 72
@@ -147,7 +157,13 @@ def _name_points(figure: "Figure", axis: "Axes", points: Mapping[str, tuple[floa
     spots = [(side, rise) for rise in (0, 5, -5, 11, -11, 17, -17, 23, -23) for side in (7, -7)]
     for (name, point), (px, py) in zip(points.items(), pixels, strict=True):
         label = axis.annotate(
-            name, point, (0, 0), textcoords="offset points", fontsize=9, color=INK, in_layout=False
+            name,
+            point,
+            (0, 0),
+            textcoords="offset points",
+            fontsize=SMALL,
+            color=theme.ink,
+            in_layout=False,
         )
         extent = label.get_window_extent()
         left = np.array([px + side * unit - (side < 0) * extent.width for side, _ in spots])

@@ -145,7 +145,7 @@ def compare(
     order = np.argsort(task, kind="stable")
     logits, chosen, task = logits[order], chosen[order], task[order]
     used = {
-        name: Predicted(*(part[order] for part in values))
+        name: Predicted(values.probs[order], values.answer[order])
         if isinstance(values, Predicted)
         else values[order]
         for name, values in used.items()

@@ -4,11 +4,9 @@
 every row its temperatures and leave the numbers to `comparison`. Nothing here trains or draws.
 """
 
-import platform
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from thermometer.comparison import Predicted, compare
 from thermometer.held_out import HeldOut, check_labelled, hold_out
 from thermometer.methods import Vector, task_level
 from thermometer.protocols import Protocol
-from thermometer.report import Report, TaskResult
+from thermometer.report import Report, TaskResult, versions
 from thermometer.tables import OutputTable
 
 _METHODS = ("vanilla", "pooled", "thermometer", "thermometer_task")
@@ -27,7 +25,6 @@ _PAIRS = [
     for method in ("thermometer", "thermometer_task")
     for baseline in ("vanilla", "pooled")
 ]
-_PACKAGES = ("thermometer", "torch", "transformers", "lightning", "numpy")
 
 
 def cross_validate(
@@ -191,7 +188,7 @@ def _report(
         protocol=protocol,
         settings={"seed": seed, "n_resamples": n_resamples, "level": 0.95},
         provenance={**table.provenance, "digest": table.digest},
-        versions={"python": platform.python_version(), **{n: version(n) for n in _PACKAGES}},
+        versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

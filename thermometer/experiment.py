@@ -5,10 +5,10 @@ stopped and repeated. The same class is the Python API, the command line and the
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -19,6 +19,7 @@ from thermometer.evaluation import cross_validate
 from thermometer.extraction import extract
 from thermometer.language_model import LanguageModel
 from thermometer.network import ThermometerConfig
+from thermometer.presets import resolve
 from thermometer.protocols import Protocol
 from thermometer.report import Report, pictures, print_report, write_report
 from thermometer.table_files import MANIFEST, questions_digest
@@ -27,8 +28,6 @@ from thermometer.tasks import TaskSource, load_tasks, question_row
 from thermometer.templates import Template
 from thermometer.training import TrainingConfig, train
 from thermometer.types import Task
-
-Config = TypeVar("Config", ThermometerConfig, TrainingConfig)
 
 
 @dataclass(frozen=True)
@@ -107,20 +106,13 @@ class Experiment:
     n_resamples: int = 1000
 
     def __post_init__(self) -> None:
-        _checks.one_of("preset", self.preset, ("default", "paper"))
         self.resolved()
         if unknown := unknown_keywords(self.trainer):
             raise _checks.fail("trainer", "keywords of lightning.Trainer", repr(unknown))
 
     def resolved(self) -> tuple[ThermometerConfig, TrainingConfig]:
         """Network and training: the preset with the fields that differ."""
-        paper = self.preset == "paper"
-        network = ThermometerConfig.paper() if paper else ThermometerConfig()
-        training = TrainingConfig.paper() if paper else TrainingConfig()
-        return (
-            _override(network, "network", self.network),
-            _override(training, "training", self.training),
-        )
+        return resolve(self.preset, self.network, self.training)
 
     @property
     def checkpoint(self) -> Path:
@@ -224,10 +216,3 @@ class Experiment:
             trainer={"enable_progress_bar": log_dir is not None, **one_device},
             log_dir=log_dir,
         )
-
-
-def _override(config: Config, name: str, fields: Mapping[str, Any]) -> Config:
-    if unknown := sorted(set(fields) - set(config.__dataclass_fields__)):
-        known = ", ".join(config.__dataclass_fields__)
-        raise _checks.fail(name, f"fields among {known}", repr(unknown))
-    return replace(config, **fields)

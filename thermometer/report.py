@@ -6,15 +6,16 @@
 
 import json
 import math
+import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from io import BytesIO
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from thermometer import report_html, report_text, report_words
+from thermometer import drawing, report_html, report_text, report_words
 from thermometer.comparison import Difference, MethodResult, Numbers
 from thermometer.intervals import Interval
 from thermometer.reliability import ReliabilityDiagram, draw_reliability
@@ -112,7 +113,7 @@ class Report:
     def to_json(self) -> str:
         """The report as JSON text; NaN is `null`."""
         fields = {"format_version": FORMAT_VERSION, "verdict": self.verdict, **asdict(self)}
-        return json.dumps(_plain(fields), indent=1, allow_nan=False) + "\n"
+        return json.dumps(plain(fields), indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Report":
@@ -176,22 +177,33 @@ def pictures(report: Report) -> dict[str, bytes]:
             pooled=float(np.median([task.pooled_temperature for task in report.tasks])),
         ),
     }
-    images = {}
-    for name, figure in figures.items():
-        buffer = BytesIO()
-        figure.savefig(buffer, format="png")
-        images[name] = buffer.getvalue()
-    return images
+    return {name: drawing.png(figure) for name, figure in figures.items()}
 
 
-def _plain(value: Any) -> Any:
-    """JSON values: arrays as lists, NaN as None."""
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide a result.
+
+    Example:
+        >>> sorted(versions())
+        ['lightning', 'numpy', 'python', 'thermometer', 'torch', 'transformers']
+    """
+    packages = ("thermometer", "torch", "transformers", "lightning", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def plain(value: Any) -> Any:
+    """JSON values: arrays as lists, NaN as None.
+
+    Example:
+        >>> plain({"a": np.array([1.0, np.nan])})
+        {'a': [1.0, None]}
+    """
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -3,13 +3,14 @@
 Terminal, Markdown and HTML show the same cells. Nothing here knows their syntax.
 """
 
-from math import isnan
 from typing import TYPE_CHECKING
 
-from thermometer.comparison import LOWER_IS_BETTER, TOPLINE, Numbers
+from thermometer import method_tables
+from thermometer.comparison import TOPLINE
 from thermometer.grids import Cell, Grid
-from thermometer.intervals import Interval
-from thermometer.report_words import MINUS, gain, percent, signed
+from thermometer.method_tables import METRIC_TITLES
+from thermometer.method_tables import SCOPES as SCOPES
+from thermometer.report_words import gain
 
 if TYPE_CHECKING:
     from thermometer.report import Report, TaskResult
@@ -19,68 +20,21 @@ TITLES = {
     "pooled": "one temperature",
     "thermometer": "thermometer",
     "thermometer_task": "thermometer, per task",
-    "topline": "topline (uses labels)",
-}
-METRIC_TITLES = {
-    "accuracy": "accuracy",
-    "nll": "NLL",
-    "brier": "Brier",
-    "ece_10": "ECE, 10 bins",
-    "ece_15": "ECE, 15 bins",
-    "smooth_ece": "smooth ECE",
-    "gap": f"conf. {MINUS} acc.",
-    "gap_closed": "gap closed",
-}
-SCOPES = {
-    "mean_over_tasks": "Mean over tasks, each task counting once",
-    "all_rows": "All questions thrown together",
+    TOPLINE: "topline (uses labels)",
 }
 
 
 def results(report: "Report", scope: str) -> Grid:
     """Methods by metrics, `mean_over_tasks` or `all_rows`, with the chance level below."""
-    numbers: dict[str, Numbers] = {n: getattr(m, scope) for n, m in report.methods.items()}
-    best = {
-        key: min(round(v[key].estimate, 3) for name, v in numbers.items() if name != TOPLINE)
-        for key in LOWER_IS_BETTER
-    }
-
-    def cell(name: str, key: str) -> Cell:
-        value = numbers[name][key]
-        if key == "gap_closed" and name == "vanilla":
-            return Cell("")  # the gap begins at one temperature
-        is_best = name != TOPLINE and best.get(key) == round(value.estimate, 3)
-        return _number(key, value, "best" if is_best else "")
-
+    grid = method_tables.results(report.methods, scope, TITLES)
     floor = report.methods["thermometer"].floor[scope]
-    chance = (
-        Cell("chance"),
-        *(Cell(f"{floor[k]:.3f}" if k in floor else "") for k in METRIC_TITLES),
-    )
-    rows = [
-        (Cell(TITLES.get(name, name)), *(cell(name, key) for key in METRIC_TITLES))
-        for name in numbers
-        if name != TOPLINE
-    ]
-    bounds = [(Cell(TITLES[TOPLINE]), *(cell(TOPLINE, key) for key in METRIC_TITLES)), chance]
-    rows += [tuple(c._replace(tone="faint") for c in row) for row in bounds]
-    return Grid(SCOPES[scope], ("", *METRIC_TITLES.values()), tuple(rows))
+    level = (Cell(f"{floor[k]:.3f}" if k in floor else "", tone="faint") for k in METRIC_TITLES)
+    return Grid(grid.title, grid.header, (*grid.rows, (Cell("chance", tone="faint"), *level)))
 
 
 def differences(report: "Report", scope: str) -> Grid:
     """Paired differences; the tone says on which side of zero the whole interval lies."""
-    header = ("", *(METRIC_TITLES[key] for key in LOWER_IS_BETTER))
-    rows = []
-    for difference in report.differences:
-        numbers: Numbers = getattr(difference, scope)
-        name = f"{TITLES[difference.method]} {MINUS} {TITLES[difference.baseline]}"
-        rows.append((Cell(name), *(_signed_cell(numbers[key]) for key in LOWER_IS_BETTER)))
-        if scope == "mean_over_tasks":
-            n_better = (
-                f"{difference.n_better[key]}/{len(report.tasks)}" for key in LOWER_IS_BETTER
-            )
-            rows.append((Cell("… better on"), *map(Cell, n_better)))
-    return Grid(f"Differences. {SCOPES[scope]}", header, tuple(rows))
+    return method_tables.differences(report.differences, scope, TITLES, len(report.tasks))
 
 
 def tasks(report: "Report") -> Grid:
@@ -128,20 +82,3 @@ def _temperature(value: float) -> str:
 
 def _tone(difference: float) -> str:
     return "better" if difference < 0 else "worse" if difference > 0 else ""
-
-
-def _number(key: str, value: Interval, tone: str = "") -> Cell:
-    show = percent if key == "gap_closed" else signed if key == "gap" else "{:.3f}".format
-    if isnan(value.estimate):
-        return Cell("\N{EN DASH}")
-    if isnan(value.low) or value.low == value.high:
-        return Cell(show(value.estimate), "", tone)
-    joint = " to " if key in ("gap", "gap_closed") else "\N{EN DASH}"
-    return Cell(show(value.estimate), f"{show(value.low)}{joint}{show(value.high)}", tone)
-
-
-def _signed_cell(value: Interval) -> Cell:
-    if isnan(value.low):
-        return Cell(signed(value.estimate))
-    tone = "better" if value.high < 0 else "worse" if value.low > 0 else ""
-    return Cell(signed(value.estimate), f"{signed(value.low)} to {signed(value.high)}", tone)

@@ -1,0 +1,85 @@
+"""The picture of a curve: what changes with the number of labels or prompts, and what does not.
+
+It draws numbers that others computed; nothing here knows models, tables or files.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thermometer import _checks, drawing
+from thermometer.curves import MEASURES, Curve
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_TITLES = {"nll": "NLL", "ece_10": "ECE (10 bins)"}
+
+
+def draw_curve(
+    curve: Curve,
+    measure: str,
+    *,
+    x_title: str,
+    titles: Mapping[str, str] | None = None,
+    leave_out: tuple[str, ...] = ("vanilla",),
+    theme: str = "light",
+) -> "Figure":
+    """Means over tasks by the number of labels or prompts, and the level of what needs none.
+
+    The numbers stand at equal distances. The band is the interval of the varying method; that of
+    the others, which is about as wide and moves with it, is left to the table of differences.
+
+    Args:
+        curve: From `curves.few_labels` or `curves.unlabelled`.
+        measure: One of `curves.MEASURES`.
+        x_title: What is counted.
+        titles: Of constant methods.
+        leave_out: Constant methods that are not drawn, such as one far above all others.
+        theme: `light` or `dark`.
+
+    Returns:
+        A `matplotlib.figure.Figure`; save it with ``savefig``.
+
+    Raises:
+        ValueError: For an unknown measure or theme.
+
+    Example:
+        >>> from thermometer.intervals import Interval
+        >>> points = (Interval(1.0, 0.9, 1.1), Interval(0.8, 0.7, 0.9))
+        >>> curve = Curve((1, None), {"own labels": {"nll": points}}, {}, {}, 3, 10)
+        >>> axis = draw_curve(curve, "nll", x_title="labels").axes[0]
+        >>> [tick.get_text() for tick in axis.get_xticklabels()]
+        ['1', 'all']
+    """
+    _checks.one_of("measure", measure, MEASURES)
+    colours = drawing.theme_named(theme)
+    figure = drawing.figure(6.0, 4.0, None, colours)
+    axis = figure.add_subplot()
+    drawing.style(axis, colours)
+    axis.grid(color=colours.faint, linewidth=0.8, axis="y")
+    x = np.arange(len(curve.x))
+    for (name, values), colour in zip(curve.varying.items(), colours.accents, strict=False):
+        low, middle, high = np.array([(p.low, p.estimate, p.high) for p in values[measure]]).T
+        axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        axis.plot(x, middle, color=colour, linewidth=2, marker="o", markersize=5, label=name)
+    levels = {n: v[measure] for n, v in curve.constant.items() if n not in leave_out}
+    styles = ((0, ()), (0, (5, 2)), (0, (1, 1)), (0, (3, 1, 1, 1)))
+    for i, (name, level) in enumerate(levels.items()):
+        axis.axhline(
+            level.estimate,
+            color=colours.accents[(1 + i) % len(colours.accents)],
+            linewidth=1.6,
+            linestyle=styles[i % len(styles)],
+            label=(titles or {}).get(name, name),
+        )
+    axis.set_xticks(x, ["all" if size is None else str(size) for size in curve.x])
+    axis.set_xlabel(x_title, fontsize=drawing.TEXT, color=colours.ink)
+    axis.set_ylabel(
+        f"{_TITLES[measure]}, mean of {curve.n_tasks} tasks",
+        fontsize=drawing.TEXT,
+        color=colours.ink,
+    )
+    axis.legend(frameon=False, fontsize=drawing.SMALL, labelcolor=colours.ink, loc="upper right")
+    return figure

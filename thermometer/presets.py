@@ -1,0 +1,44 @@
+"""Network and training by name: a preset with the fields that differ."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from thermometer import _checks
+from thermometer.network import ThermometerConfig
+from thermometer.training import TrainingConfig
+
+PRESETS = ("default", "paper")
+Config = TypeVar("Config", ThermometerConfig, TrainingConfig)
+
+
+def resolve(
+    preset: str, network: Mapping[str, Any], training: Mapping[str, Any]
+) -> tuple[ThermometerConfig, TrainingConfig]:
+    """The network and training of a preset, with some fields changed.
+
+    Args:
+        preset: `default`, or `paper`: the network and training of Shen et al. (ICML 2024).
+        network: Fields of `ThermometerConfig` that differ from the preset.
+        training: Fields of `TrainingConfig` that differ from the preset.
+
+    Raises:
+        ValueError: For an unknown preset or field, or a value out of range.
+
+    Example:
+        >>> network, training = resolve("paper", {"hidden_size": 128}, {})
+        >>> network.hidden_size, training.max_steps
+        (128, 5000)
+    """
+    paper = _checks.one_of("preset", preset, PRESETS) == "paper"
+    return (
+        _override(ThermometerConfig.paper() if paper else ThermometerConfig(), "network", network),
+        _override(TrainingConfig.paper() if paper else TrainingConfig(), "training", training),
+    )
+
+
+def _override(config: Config, name: str, fields: Mapping[str, Any]) -> Config:
+    if unknown := sorted(set(fields) - set(config.__dataclass_fields__)):
+        known = ", ".join(config.__dataclass_fields__)
+        raise _checks.fail(name, f"fields among {known}", repr(unknown))
+    return replace(config, **fields)

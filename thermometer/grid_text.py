@@ -1,6 +1,6 @@
 """Grids and notes in the terminal and as Markdown. Nothing here knows what is shown."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from rich import box
@@ -20,12 +20,16 @@ def text(cell: Cell, *, detail: bool = True) -> Text:
     return shown
 
 
-def table(grid: Grid, *, detail: bool = True) -> Table:
-    """A grid for rich, without its title: names on the left, numbers on the right."""
+def table(grid: Grid, *, detail: bool = True, wrapped: Collection[str] = ()) -> Table:
+    """A grid for rich, without its title: names on the left, numbers on the right.
+
+    Names may take several lines, and so may the columns whose titles are in `wrapped`.
+    """
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for position, title in enumerate(grid.header):
         side: Literal["left", "right"] = "right" if position else "left"
-        shown.add_column(Text(title), justify=side, no_wrap=bool(position), overflow="fold")
+        may_wrap = not position or title in wrapped
+        shown.add_column(Text(title), justify=side, no_wrap=not may_wrap, overflow="fold")
     for row in grid.rows:
         shown.add_row(*(text(cell, detail=detail) for cell in row))
     return shown

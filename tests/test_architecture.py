@@ -23,7 +23,7 @@ ORDER = """
     families dataset_tasks tasks templates tokenization planning forward runners
     loading language_model
     table_files tables _lightning extraction
-    objective network checkpoint model_card calibrator calibrated_lm data training evaluation
+    objective network checkpoint model_card calibrator calibrated_lm data training ats evaluation
     experiment cli
 """.split()  # noqa: SIM905
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -98,7 +98,7 @@ def test_only_these_modules_import_lightning():
         for path in FILES
         if any(name.split(".")[0] in ("lightning", "pytorch_lightning") for name in imported(path))
     }
-    assert users == {"extraction", "training", "data", "_lightning"}
+    assert users == {"extraction", "training", "ats", "data", "_lightning"}
 
 
 def test_the_mathematics_loads_neither_transformers_nor_lightning():

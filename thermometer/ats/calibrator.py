@@ -1,0 +1,272 @@
+"""A trained ATS head with the language model that it was made for: load, predict, measure, save.
+
+It knows for which language model it was trained, refuses others, and loads it when first needed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thermometer import _checks, checkpoint
+from thermometer.ats import predicting
+from thermometer.ats.data import Pair, PairFormat, TokenPair, token_pairs
+from thermometer.ats.network import AtsHead
+from thermometer.ats.predicting import ResponseTokens
+from thermometer.ats.reading import TokenReader
+from thermometer.language_model import LanguageModel
+from thermometer.tables import OutputTable
+from thermometer.templates import Prompt, Template
+from thermometer.tokenization import encode_prompts
+from thermometer.types import Task
+
+_KIND = "ats"
+
+
+class AtsCalibrator:
+    """Divides a language model's logits by a temperature of each token.
+
+    Made by `train` or `from_pretrained`. The most probable token stays the same.
+
+    Args:
+        head: The trained head.
+        provenance: What `provenance_of` says of the language model and the format of pairs.
+        pooled_temperature: The one temperature that training started from.
+        train_tasks: Names of the tasks that it was trained on, if they had any.
+        metrics: Measured quality, kept with the checkpoint.
+        training: The configuration that made it, as YAML.
+        language_model: By default it is loaded as `provenance` says, when first needed.
+
+    Raises:
+        ValueError: If `language_model` is not the one that the head was trained for.
+    """
+
+    def __init__(
+        self,
+        head: AtsHead,
+        *,
+        provenance: Mapping[str, Any],
+        pooled_temperature: float,
+        train_tasks: Sequence[str] = (),
+        metrics: Mapping[str, Any] | None = None,
+        training: str = "",
+        language_model: LanguageModel | None = None,
+    ) -> None:
+        self.head = head.eval().requires_grad_(False)
+        self.provenance = dict(provenance)
+        self.pooled_temperature = pooled_temperature
+        self.train_tasks = _checks.strings("train_tasks", train_tasks)
+        self.metrics = dict(metrics or {})
+        self.training = training
+        self._reader: TokenReader | None = None
+        if language_model is not None:
+            self.language_model = language_model
+
+    def __repr__(self) -> str:
+        return f"AtsCalibrator({self.provenance.get('model')!r}, head={self.head.config})"
+
+    @staticmethod
+    def provenance_of(lm: LanguageModel, style: PairFormat) -> dict[str, Any]:
+        """What identifies a language model and the format of pairs (JSON values)."""
+        return {
+            "model": lm.name,
+            "revision": lm.revision,
+            "fingerprint": lm.fingerprint,
+            "dtype": lm.dtype,
+            "position": "all",
+            "format": asdict(style),
+        }
+
+    @property
+    def style(self) -> PairFormat:
+        """How pairs were written in training."""
+        return PairFormat(**self.provenance["format"])
+
+    @property
+    def language_model(self) -> LanguageModel:
+        """The language model; loaded when first asked for."""
+        return self._loaded().lm
+
+    @language_model.setter
+    def language_model(self, lm: LanguageModel) -> None:
+        if lm.fingerprint != self.provenance["fingerprint"]:
+            raise _checks.fail(
+                "language_model",
+                f"{self.provenance['model']} with fingerprint {self.provenance['fingerprint']}",
+                f"{lm.name} with {lm.fingerprint}",
+            )
+        self._reader = TokenReader(lm)
+
+    def _loaded(self) -> TokenReader:
+        if self._reader is None:
+            self.language_model = LanguageModel.from_pretrained(
+                self.provenance["model"],
+                revision=self.provenance.get("revision"),
+                dtype=self.provenance["dtype"],
+            )
+        assert self._reader is not None
+        return self._reader
+
+    def temperature(
+        self, prompts: Sequence[str], *, token_budget: int = 4096
+    ) -> NDArray[np.float64]:
+        """Temperature of the token that follows each prompt.
+
+        Args:
+            prompts: As users write them, if the head was trained on chats; otherwise complete.
+            token_budget: Largest number of tokens, padding included, in one forward pass.
+
+        Returns:
+            (N,) float64, > 0.
+
+        Raises:
+            TypeError: If `prompts` is one string.
+            ValueError: For no prompts, or one longer than the model's context.
+        """
+        rows = self._encode(prompts)
+        return predicting.next_temperatures(self._loaded(), self.head, rows, token_budget)
+
+    def logprobs(self, prompts: Sequence[str], *, token_budget: int = 4096) -> NDArray[np.float32]:
+        """Calibrated log-probabilities of every token after each prompt.
+
+        Args:
+            prompts: As for `temperature`, with its errors.
+            token_budget: Likewise.
+
+        Returns:
+            (N, V) float32; exp of a row sums to one. The order of tokens is the model's.
+        """
+        rows = self._encode(prompts)
+        return predicting.next_logprobs(self._loaded(), self.head, rows, token_budget)
+
+    def probs(self, prompts: Sequence[str], *, token_budget: int = 4096) -> NDArray[np.float32]:
+        """Calibrated probabilities (N, V) of every token after each prompt: exp of `logprobs`."""
+        found: NDArray[np.float32] = np.exp(self.logprobs(prompts, token_budget=token_budget))
+        return found
+
+    def responses(
+        self,
+        pairs: Sequence[Pair] | Sequence[TokenPair],
+        *,
+        temperature: float | None = None,
+        token_budget: int = 4096,
+    ) -> ResponseTokens:
+        """What the model says of every token of given responses.
+
+        Args:
+            pairs: Texts, written as in training, or tokens.
+            temperature: One for all tokens, in place of the head's: 1 for the model as it is.
+            token_budget: Largest number of tokens, padding included, in one forward pass.
+
+        Returns:
+            Tokens in the order of the pairs.
+
+        Raises:
+            ValueError: For no pairs, or a temperature that is not positive.
+        """
+        if not pairs:
+            raise _checks.fail("pairs", "at least one pair", "none")
+        tokens = token_pairs(self.language_model.tokenizer, pairs, self.style)
+        return predicting.response_tokens(
+            self._loaded(), self.head, tokens, temperature, token_budget
+        )
+
+    def table(
+        self, tasks: Task | Sequence[Task], template: Template, *, token_budget: int = 4096
+    ) -> OutputTable:
+        """Calibrated option scores of multiple-choice tasks.
+
+        A score is the calibrated log-probability of the option's token; softmax over a row's scores
+        is softmax(logits / temperature) over its options, so the scores need no temperature more.
+
+        Args:
+            tasks: One or several; labels are copied.
+            template: Renders them; each option must be one token: the `letter` style.
+            token_budget: Largest number of tokens, padding included, in one forward pass.
+
+        Raises:
+            ValueError: For options of several tokens.
+        """
+        several = [tasks] if isinstance(tasks, Task) else list(tasks)
+        return predicting.option_table(self._loaded(), self.head, several, template, token_budget)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a checkpoint folder: JSON and safetensors, in the format of all checkpoints."""
+        content = checkpoint.Checkpoint(
+            network={"architecture": _KIND, **self.head.architecture()},
+            weights=self.head.state_dict(),
+            features=self.provenance,
+            target=self.provenance,
+            train_tasks=self.train_tasks,
+            pooled_temperature=self.pooled_temperature,
+            metrics=self.metrics,
+            training=self.training,
+            card=_card(self),
+        )
+        checkpoint.write(content, folder)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str | Path, *, language_model: LanguageModel | None = None
+    ) -> "AtsCalibrator":
+        """Load a checkpoint folder.
+
+        Raises:
+            FileNotFoundError: If a file of the checkpoint is missing.
+            ValueError: If it is malformed or damaged or no ATS checkpoint, or if `language_model`
+                is not the one that it was trained for.
+        """
+        path = Path(folder)
+        content = checkpoint.read(path)
+        network = dict(content.network)
+        if network.pop("architecture", None) != _KIND:
+            raise ValueError(f"{path / checkpoint.CONFIG}: not a checkpoint of ATS")
+        try:
+            head = AtsHead.from_architecture(network)
+            head.load_state_dict(dict(content.weights), strict=True)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error
+        return cls(
+            head,
+            provenance=content.features,
+            pooled_temperature=content.pooled_temperature,
+            train_tasks=content.train_tasks,
+            metrics=content.metrics,
+            training=content.training,
+            language_model=language_model,
+        )
+
+    def _encode(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
+        texts = _checks.strings("prompts", prompts)
+        if not texts:
+            raise _checks.fail("prompts", "at least one prompt", "none")
+        lm, chat = self.language_model, self.style.chat
+        rows = [Prompt(f"prompt {i}", text, chat=chat) for i, text in enumerate(texts, start=1)]
+        trees = encode_prompts(lm.tokenizer, rows, max_length=lm.max_length)
+        return [tree.prefix for tree in trees]
+
+
+def _card(calibrator: AtsCalibrator) -> str:
+    model, head = calibrator.provenance["model"], calibrator.head
+    tasks = "".join(f"- {name}\n" for name in calibrator.train_tasks)
+    return f"""# Adaptive temperature scaling for {model}
+
+A `{head.config.kind}` head reads the last hidden states ({head.n_features} numbers a token) of
+{model} (weights {calibrator.provenance["fingerprint"]}) and predicts the temperature of each next
+token (Xie et al., EMNLP 2024). Training started from one temperature for all,
+{calibrator.pooled_temperature:.3f}. It fits no other model, and answers stay the same.
+
+```python
+from thermometer import ats
+
+calibrator = ats.AtsCalibrator.from_pretrained("this folder")
+calibrator.probs(["What is the capital of France?"])
+```
+
+Trained on pairs of these tasks:
+
+{tasks or "not named"}
+"""

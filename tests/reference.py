@@ -18,6 +18,17 @@ def brier(probs, labels):
     return total / len(probs)
 
 
+def binary_nll(confidence, correct):
+    total = 0.0
+    for c, y in zip(confidence, correct, strict=True):
+        total -= math.log(max(c if y else 1 - c, 2.2250738585072014e-308))
+    return total / len(confidence)
+
+
+def binary_brier(confidence, correct):
+    return sum((c - y) ** 2 for c, y in zip(confidence, correct, strict=True)) / len(confidence)
+
+
 def ece(confidence, correct, n_bins):
     """Bins (lo, hi] with edges k / n_bins; the first one also holds 0."""
     total = 0.0
@@ -49,7 +60,9 @@ def mass_bins(confidence, n_bins):
     for c in confidence:
         below = sum(other < c for other in confidence)
         equal = sum(other == c for other in confidence)
-        bins.append(next(b for b in range(n_bins) if n_bins * (2 * below + equal) < 2 * n * (b + 1)))
+        bins.append(
+            next(b for b in range(n_bins) if n_bins * (2 * below + equal) < 2 * n * (b + 1))
+        )
     return bins
 
 

@@ -90,7 +90,8 @@ def _starts(ordered: Vector, n_bins: int) -> Index:
     step = np.floor(_ODDS * (np.log(inner) - np.log1p(-inner))).astype(np.int64)
     step += bin_index(values, _FINE) + bin_index(values, n_bins)
     step += ranks * starts // n + ranks * np.append(starts[1:], n) // n
-    return starts[np.diff(step, prepend=step[0] - 1) > 0]  # each part rises, so their sum tells
+    rises: Index = starts[np.diff(step, prepend=step[0] - 1) > 0]  # each part does: the sum tells
+    return rises
 
 
 def resample(cells: Cells, n_resamples: int, seed: int) -> Iterator[Vector]:

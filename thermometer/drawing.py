@@ -60,8 +60,8 @@ THEMES = {
         ink="#E6E6E6",
         quiet="#9BA1A8",
         faint="#2B3038",
-        single="#56B4E9",
-        accents=("#F28140", "#56B4E9", "#2FC29A", "#E093C0", "#9AD4F5", "#F0E442"),
+        single="#4A9BE0",
+        accents=("#F28140", "#4A9BE0", "#6FE0BB", "#CC79A7", "#BFE3F8", "#F0E442"),
     ),
 }
 

@@ -67,9 +67,9 @@ class SmoothReliability:
 def prepare_smooth_reliability(
     confidence: ArrayLike,
     correct: ArrayLike,
-    *,
     n_resamples: int = 200,
     seed: int = 0,
+    *,
     bandwidth: float | None = None,
     level: float = 0.95,
 ) -> SmoothReliability:
@@ -235,7 +235,7 @@ def _draw_line(axis: "Axes", diagram: SmoothReliability, colour: str, theme: The
     from matplotlib.collections import LineCollection, PolyCollection
 
     step = diagram.grid[1]
-    kept = (diagram.grid > diagram.lowest - step) & (diagram.grid < diagram.highest + step)
+    kept = (diagram.grid >= diagram.lowest - step) & (diagram.grid <= diagram.highest + step)
     x, y = diagram.grid[kept], diagram.line[kept]
     low, high = diagram.line_low[kept], diagram.line_high[kept]
     density = (diagram.density[kept][:-1] + diagram.density[kept][1:]) / 2

@@ -13,18 +13,20 @@ import thermometer
 PACKAGE = Path(thermometer.__file__).parent
 # Each module imports only modules to its left; `families` is the folder of that name.
 ORDER = """
-    _checks types smooth_calibration calibration_error risk_coverage metrics scaling intervals resampling summary
+    _checks types smooth_calibration calibration_error risk_coverage metrics scaling intervals
+    resampling summary streaming
     baselines recommendation_words recommendation outcomes
     drawing reliability_panels reliability smooth_reliability small_multiples
     temperature_plot temperature_spread risk_plot terminal_plots comparison
     grids grid_text grid_html report_words
     gap_comparison segment_columns segment_errors segment_tables segments
-    report_tables report_html report_text report protocols
+    report_tables report_html report_text report
+    paired_differences confidence_report_text confidence_report protocols
     families dataset_tasks tasks templates tokenization planning forward runners
     loading language_model
-    table_files tables _lightning extraction
+    table_files tables question_columns _lightning extraction
     objective network checkpoint model_card calibrator calibrated_lm data training ats evaluation
-    experiment cli
+    experiment confidence_files report_command cli
 """.split()  # noqa: SIM905
 FILES = sorted(PACKAGE.rglob("*.py"))
 

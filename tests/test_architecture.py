@@ -18,15 +18,16 @@ ORDER = """
     baselines recommendation_words recommendation outcomes
     drawing reliability_panels reliability smooth_reliability small_multiples
     temperature_plot temperature_spread risk_plot terminal_plots comparison
-    grids grid_text grid_html report_words
+    grids grid_text grid_html report_words method_tables
     gap_comparison segment_columns segment_errors segment_tables segments
     report_tables report_html report_text report
     paired_differences confidence_report_text confidence_report protocols
     families dataset_tasks tasks templates tokenization planning forward runners
     loading language_model
     table_files tables question_columns _lightning extraction
-    objective network checkpoint model_card calibrator calibrated_lm data training ats evaluation
-    experiment confidence_files report_command cli
+    objective network checkpoint model_card calibrator calibrated_lm data training ats
+    methods held_out evaluation presets experiment
+    recorded curves curve_plot study_tables study_report study confidence_files report_command cli
 """.split()  # noqa: SIM905
 FILES = sorted(PACKAGE.rglob("*.py"))
 

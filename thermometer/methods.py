@@ -181,11 +181,7 @@ def task_level(temperature: Vector, tasks: NDArray[np.str_]) -> Vector:
 
 def _without_bias(table: OutputTable) -> Vector:
     """Log-probabilities less each task's own bias, which needs no labels."""
-    scores = table.require("scores")
-    fair = np.full_like(scores, -np.inf)
-    for name in table.task_names:
-        rows = table.tasks == name
-        probs = BatchCalibration().fit(scores[rows]).predict_proba(scores[rows])
-        finite = np.isfinite(scores[rows])
-        fair[rows] = np.where(finite, np.log(np.maximum(probs, _SMALLEST)), -np.inf)
-    return fair
+    scores, tasks = table.require("scores"), table.tasks
+    batch = BatchCalibration(per_task=True).fit(scores, tasks=tasks)
+    logs = np.log(np.maximum(batch.predict_proba(scores, tasks), _SMALLEST))
+    return np.where(np.isfinite(scores), logs, -np.inf)

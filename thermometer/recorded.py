@@ -48,7 +48,8 @@ def load_table(source: str | Path) -> OutputTable:
     if not path.is_file():
         raise FileNotFoundError(f"Expected a table, but there is no {path}")
     columns = table_files.columns_of(table_files.checked(path, _read(path)))
-    made = {"model": path.name.split(".parquet")[0].split(".json")[0], "file": path.name}
+    ending = next(ending for ending in (".parquet", *_LINES) if path.name.endswith(ending))
+    made = {"model": path.name.removesuffix(ending), "file": path.name}
     try:
         return OutputTable(
             tuple(columns["id"]),

@@ -162,7 +162,7 @@ def test_fitted_names_are_no_wider_than_allowed(name):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n", [1, 2, 60])
+@pytest.mark.parametrize("n", [2, 60])
 def test_no_text_leaves_the_picture_or_covers_a_title(kind, n):
     figure = several(kind, n, "light", title="Many tasks")
     figure.draw_without_rendering()

@@ -17,6 +17,7 @@ from thermometer import _checks
 
 GRID = 1 << 14  # cells of [0, 1] on which smooth_ece convolves
 _COARSE = 1 << 10  # the same for resamples
+_FEWEST = 64  # cells that are enough for the broadest Gaussians
 _HALVINGS = 13  # bisections of [0, 1] for resamples: the result is within 6e-5
 
 
@@ -143,10 +144,15 @@ def smooth_ece_of(densities: NDArray[np.float64]) -> NDArray[np.float64]:
         [0.4]
     """
     spectrum = dct(densities, type=1)
+    n_cells = spectrum.shape[1] - 1
     low, high = np.zeros(len(densities)), np.ones(len(densities))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        above = _error(spectrum, middle[:, None]) > middle
+        kept = n_cells  # a Gaussian of deviation s leaves nothing of frequencies far above 1/s
+        while kept > _FEWEST and kept * middle.min() > 16:
+            kept //= 2
+        error = _error(spectrum[:, : kept + 1], middle[:, None]) * (kept / n_cells)
+        above = error > middle
         low, high = np.where(above, middle, low), np.where(above, high, middle)
     return np.where(np.isnan(spectrum[:, 0]), np.nan, (low + high) / 2)
 

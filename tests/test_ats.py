@@ -130,6 +130,7 @@ def test_training_lowers_the_validation_loss_and_keeps_the_best(lm, world):
     training = replace(SHORT, loss="nll", max_steps=40, validate_every=20)
     trainer = {**QUIET, "callbacks": [spy]}
     calibrator = ats.train(lm, world[0], NETWORK, training, trainer=trainer)
+    assert "Spy" in yaml.safe_load(calibrator.training)["trainer"]["callbacks"][0]
     assert len(spy.losses) == 3  # before the first step, and two more
     assert min(spy.losses[1:]) < spy.losses[0] - 0.02
     with torch.random.fork_rng():
@@ -398,6 +399,22 @@ def test_chats_are_wrapped_as_in_training(learned, lm):
     )
     row = learned.responses([ats.TokenPair((*ids, 5), len(ids))])
     assert learned.temperature([text])[0] == pytest.approx(row.temperature[0], rel=1e-5)
+
+
+def test_trainings_can_share_a_reader(lm):
+    reader = TokenReader(lm, cache_bytes=1 << 20)
+    calls = []
+    handle = lm.model.model.register_forward_hook(lambda *_: calls.append(1))
+    try:
+        first = train(reader, PAIRS, style=PLAIN)
+        assert calls
+        calls.clear()
+        second = train(reader, PAIRS, style=PLAIN)
+        assert len(calls) == 2  # the calibrator tries out a reader of its own
+    finally:
+        handle.remove()
+    assert second.language_model is lm
+    assert second.pooled_temperature == pytest.approx(first.pooled_temperature, rel=1e-4)
 
 
 def test_hidden_states_are_read_once_where_there_is_room(lm):

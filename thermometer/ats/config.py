@@ -21,7 +21,7 @@ class AtsTraining:
         weight_decay: Of AdamW.
         max_steps: Optimisation steps.
         validate_every: Steps between two validations.
-        monitor: What validation compares: the negative log-likelihood (`nll`) or the own `loss`.
+        monitor: What validations compare: negative log-likelihood (`nll`), or `loss` itself.
         patience: Validations without improvement after which training stops; 0 for never.
         validation_fraction: Share of the pairs that is set aside; at least one.
         cache_bytes: See `reading.TokenReader`.

@@ -1,5 +1,6 @@
 """Train an ATS head for a language model on prompts with responses."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +20,7 @@ from thermometer.language_model import LanguageModel
 
 
 def train(
-    lm: LanguageModel,
+    lm: LanguageModel | TokenReader,
     pairs: Sequence[Pair] | Sequence[TokenPair],
     network: AtsConfig | None = None,
     training: AtsTraining | None = None,
@@ -35,7 +36,8 @@ def train(
     worse on the validation pairs than one temperature.
 
     Args:
-        lm: A causal model; it is moved to the device of training.
+        lm: A causal model, which is moved to the device of training; or a reader of one, so that
+            several trainings share what it has read.
         pairs: At least two; `TokenPair` for tokens made elsewhere, which `style` does not touch.
         network: Shape of the head.
         training: How to train.
@@ -52,11 +54,12 @@ def train(
             state of another training.
     """
     network, training = network or AtsConfig(), training or AtsTraining()
+    reader = lm if isinstance(lm, TokenReader) else TokenReader(lm, training.cache_bytes)
+    lm = reader.lm
     style = style or PairFormat(chat=bool(getattr(lm.tokenizer, "chat_template", None)))
     if len(pairs) < 2:
         raise _checks.fail("pairs", "at least two", len(pairs))
     tokens = token_pairs(lm.tokenizer, pairs, style)
-    reader = TokenReader(lm, training.cache_bytes)
     with torch.random.fork_rng():
         torch.manual_seed(training.seed)
         head = AtsHead(network, lm.n_features)
@@ -69,7 +72,7 @@ def train(
         "network": asdict(network),
         "training": asdict(training),
         "pairs": len(tokens),
-        "trainer": {key: _plain(value) for key, value in (trainer or {}).items()},
+        "trainer": json.loads(json.dumps(dict(trainer or {}), default=repr)),
     }
     return AtsCalibrator(
         head.float().cpu(),
@@ -79,10 +82,3 @@ def train(
         training=yaml.safe_dump(settings, sort_keys=False),
         language_model=lm,
     )
-
-
-def _plain(value: Any) -> Any:
-    """A value of the configuration as YAML can write it: objects by their description."""
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if value is None or type(value) in (bool, int, float, str) else repr(value)

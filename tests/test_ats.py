@@ -314,6 +314,13 @@ def test_checkpoints_of_other_kinds_are_refused(saved, tmp_path):
         (broken / "config.json").write_text(json.dumps({**config, "network": network}))
         with pytest.raises(ValueError, match=message):
             ats.AtsCalibrator.from_pretrained(broken)
+    for features, message in [
+        ({"model": "m"}, r"no \['dtype', 'fingerprint', 'format'\]"),
+        ({**config["features"], "format": {"x": 1}}, "unexpected keyword"),
+    ]:
+        (broken / "config.json").write_text(json.dumps({**config, "features": features}))
+        with pytest.raises(ValueError, match=message):
+            ats.AtsCalibrator.from_pretrained(broken)
 
 
 PROMPTS = ["What is the capital of France?", "The answer is", "Which is larger. \nAnswer:"]
@@ -472,6 +479,11 @@ def test_what_cannot_be_measured_is_refused(plain, lm):
         plain.temperature(["one " * 600])
     with pytest.raises(ValueError, match="at least one pair"):
         plain.responses([])
+    with (
+        pytest.warns(UserWarning, match="Left out"),
+        pytest.raises(ValueError, match="prompts below 1024 tokens, but got 1 longer ones"),
+    ):
+        plain.responses([*PAIRS[:2], ats.Pair("one " * 1200, "two")])
     with pytest.raises(ValueError, match=r"`temperature` to be a number in \(0, 1000\]"):
         plain.responses(PAIRS[:1], temperature=0.0)
     with pytest.raises(ValueError, match="`pairs` to be at least two, but got 1"):

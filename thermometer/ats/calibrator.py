@@ -165,11 +165,15 @@ class AtsCalibrator:
             Tokens in the order of the pairs.
 
         Raises:
-            ValueError: For no pairs, or a temperature that is not positive.
+            ValueError: For no pairs, a prompt that leaves no room for a response, or a temperature
+                that is not positive.
         """
         if not pairs:
             raise _checks.fail("pairs", "at least one pair", "none")
         tokens = token_pairs(self.language_model.tokenizer, pairs, self.style)
+        if len(tokens) < len(pairs):
+            got = f"{len(pairs) - len(tokens)} longer ones"
+            raise _checks.fail("pairs", f"prompts below {self.style.max_length} tokens", got)
         return predicting.response_tokens(
             self._loaded(), self.head, tokens, temperature, token_budget
         )
@@ -225,6 +229,7 @@ class AtsCalibrator:
         if network.pop("architecture", None) != _KIND:
             raise ValueError(f"{path / checkpoint.CONFIG}: not a checkpoint of ATS")
         try:
+            _check_provenance(content.features)
             head = AtsHead.from_architecture(network)
             head.load_state_dict(dict(content.weights), strict=True)
         except (RuntimeError, TypeError, ValueError) as error:
@@ -247,6 +252,12 @@ class AtsCalibrator:
         rows = [Prompt(f"prompt {i}", text, chat=chat) for i, text in enumerate(texts, start=1)]
         trees = encode_prompts(lm.tokenizer, rows, max_length=lm.max_length)
         return [tree.prefix for tree in trees]
+
+
+def _check_provenance(provenance: Mapping[str, Any]) -> None:
+    if missing := {"model", "fingerprint", "dtype", "format"} - set(provenance):
+        raise _checks.fail("features", "of a language model and a format", f"no {sorted(missing)}")
+    PairFormat(**provenance["format"])
 
 
 def _card(calibrator: AtsCalibrator) -> str:

@@ -29,7 +29,8 @@ class IsotonicCalibration(ConfidenceRecalibrator):
 
     Attributes:
         thresholds_: (B,) float64, increasing confidences.
-        rates_: (B,) float64, the map at these; linear between them.
+        rates_: (B,) float64, the map at these before it is clipped; linear between them.
+        least_: What it is clipped to from below, 1/(2N).
         n_levels_: Number of different results on the fitted rows.
         share_tied_: Share of the fitted rows that now equal a row that was surer or less sure.
 
@@ -43,6 +44,7 @@ class IsotonicCalibration(ConfidenceRecalibrator):
     fitted: ClassVar[Kinds] = {
         "thresholds_": "vector",
         "rates_": "vector",
+        "least_": "number",
         "n_levels_": "integer",
         "share_tied_": "number",
     }
@@ -55,17 +57,17 @@ class IsotonicCalibration(ConfidenceRecalibrator):
         if self.centred:
             levels, level = np.unique(model.predict(confidence), return_inverse=True)
             self.thresholds_ = np.bincount(level, confidence) / np.bincount(level)
-            rates = levels
+            self.rates_ = levels
         else:
-            self.thresholds_, rates = model.X_thresholds_, model.y_thresholds_
-        least = 1 / (2 * len(confidence))
-        self.rates_ = np.clip(rates, least, 1 - least)
+            self.thresholds_, self.rates_ = model.X_thresholds_, model.y_thresholds_
+        self.least_ = 1 / (2 * len(confidence))
         fitted = self._recalibrate(confidence)
         self.n_levels_ = len(np.unique(fitted))
         self.share_tied_ = share_tied(confidence, fitted)
 
     def _recalibrate(self, confidence: Vector) -> Vector:
-        return np.asarray(np.interp(confidence, self.thresholds_, self.rates_), np.float64)
+        rate = np.interp(confidence, self.thresholds_, self.rates_)
+        return np.asarray(np.clip(rate, self.least_, 1 - self.least_), np.float64)
 
     @property
     def notes_(self) -> tuple[str, ...]:
@@ -84,5 +86,6 @@ class IsotonicCalibration(ConfidenceRecalibrator):
     def _check_fit(self) -> None:
         rates = _checks.unit_interval("rates_", self.rates_, len(self.thresholds_))
         _checks.unit_interval("thresholds_", self.thresholds_)
+        _checks.number("least_", self.least_, maximum=0.5, strict=True)
         if (np.diff(self.thresholds_) < 0).any() or (np.diff(rates) < 0).any():
             raise _checks.fail("thresholds_ and rates_", "in ascending order", "others")

@@ -77,16 +77,23 @@ def clipped_logit(confidence: Vector, epsilon: float) -> Vector:
     return np.asarray(logit(np.clip(confidence, epsilon, 1 - epsilon)), np.float64)
 
 
+def soft_targets(correct: Vector) -> Vector:
+    """What right and wrong answers count as, see `PlattScaling`."""
+    n_right = correct.sum()
+    n_wrong = len(correct) - n_right
+    target: Vector = np.where(correct == 1, (n_right + 1) / (n_right + 2), 1 / (n_wrong + 2))
+    return target
+
+
 def fit_line(log_odds: Vector, correct: Vector) -> tuple[float, float]:
     """Slope and intercept of `PlattScaling`, from (N,) log-odds and (N,) zeros and ones."""
-    n_right = correct.sum()
-    target = np.where(correct == 1, (n_right + 1) / (n_right + 2), 1 / (len(correct) - n_right + 2))
+    target = soft_targets(correct)
     spread = float(log_odds.std())
     if spread < 1e-9:  # one confidence: any slope fits
         return 1.0, float(logit(target.mean()) - log_odds.mean())
     # A soft target is two rows: right with the weight of the target, wrong with the rest.
     standard = (log_odds - log_odds.mean()) / spread
-    model = LogisticRegression(C=np.inf, tol=1e-9, max_iter=1000)
+    model = LogisticRegression(C=np.inf, solver="newton-cg", tol=1e-10)
     model.fit(
         np.concatenate([standard, standard])[:, None],
         np.repeat([1, 0], len(standard)),

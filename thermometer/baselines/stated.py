@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.special import betaln, expit, logit
 
 from thermometer import _checks
-from thermometer.baselines.platt import clipped_logit, fit_line
+from thermometer.baselines.platt import clipped_logit, fit_line, soft_targets
 from thermometer.baselines.protocol import ConfidenceRecalibrator, Kinds, Vector, as_column, inside
 
 _EPSILON = 0.005  # people and models round to whole percents
@@ -31,7 +31,7 @@ class StatedConfidenceCalibration(ConfidenceRecalibrator):
     The curve counts as s answers: a number said often speaks for itself, a rare one follows the
     curve. This is the posterior mean of a beta prior Beta(s f(v), s (1 - f(v))). Its strength s is
     chosen by empirical Bayes, as the one of 107 values from 0.5 to 100,000 under which the counts
-    are most probable, i.e. with the largest
+    are most probable (of equals the largest), i.e. with the largest
 
         sum_v log B(k_v + s f(v), n_v - k_v + s (1 - f(v))) - log B(s f(v), s (1 - f(v))),
 
@@ -94,8 +94,7 @@ class StatedConfidenceCalibration(ConfidenceRecalibrator):
         stated, correct = np.round(confidence[parsed], _DECIMALS), correct[parsed]
         self.slope_, self.intercept_ = fit_line(clipped_logit(stated, _EPSILON), correct)
         if self.slope_ < 0:
-            rate = (correct.sum() + 1) / (len(correct) + 2)
-            self.slope_, self.intercept_ = 0.0, float(logit(rate))
+            self.slope_, self.intercept_ = 0.0, float(logit(soft_targets(correct).mean()))
         self.values_, index = np.unique(stated, return_inverse=True)
         self.counts_ = np.bincount(index).astype(np.int64)
         right = np.asarray(np.bincount(index, correct), np.float64)
@@ -139,8 +138,9 @@ class StatedConfidenceCalibration(ConfidenceRecalibrator):
 
 
 def _strength(right: Vector, wrong: Vector, curve: Vector) -> float:
-    """The strength of the prior under which the counts are most probable."""
+    """The strength of the prior under which the counts are most probable; of equals the largest."""
     s = _STRENGTHS[:, None]
     prior_right, prior_wrong = s * curve, s * (1 - curve)
     likelihood = betaln(right + prior_right, wrong + prior_wrong) - betaln(prior_right, prior_wrong)
-    return float(_STRENGTHS[np.argmax(likelihood.sum(axis=1))])
+    total = likelihood.sum(axis=1)
+    return float(_STRENGTHS[np.flatnonzero(total > total.max() - 1e-6)[-1]])

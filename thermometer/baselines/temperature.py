@@ -13,6 +13,8 @@ from thermometer import _checks
 from thermometer.baselines.protocol import Kinds, Matrix, ScoreRecalibrator, task_names
 from thermometer.scaling import MAX_TEMPERATURE, MIN_TEMPERATURE, fit_temperature, scale_scores
 
+_BOUNDS = MIN_TEMPERATURE * (1 - 1e-9), MAX_TEMPERATURE * (1 + 1e-9)  # up to rounding
+
 
 class TemperatureScaling(ScoreRecalibrator):
     """softmax(scores / t), with the t in [0.01, 100] of least NLL on labelled rows (Guo 2017).
@@ -118,7 +120,7 @@ class TemperatureScaling(ScoreRecalibrator):
 
     def _check_fit(self) -> None:
         for temperature in (self.temperature_, *self.task_temperature_):
-            _checks.number("temperature_", temperature, MIN_TEMPERATURE, MAX_TEMPERATURE)
+            _checks.number("temperature_", temperature, *_BOUNDS)
         if len(self.tasks_) != len(self.task_temperature_):
             raise _checks.fail(
                 "task_temperature_", f"of length {len(self.tasks_)}", len(self.task_temperature_)

@@ -1,9 +1,9 @@
-"""The command line: each command is a stage of an `Experiment`, or applies a checkpoint."""
+"""The command line: each command is a stage of an `Experiment`, or a function of its own."""
 
 import json
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +15,7 @@ from thermometer import __version__, table_files
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator, Level
 from thermometer.experiment import Experiment, ModelSpec
+from thermometer.report_command import report
 from thermometer.tasks import TaskSource, load_tasks
 from thermometer.types import Calibration, Task
 
@@ -61,16 +62,33 @@ def calibrate(
     print(f"{len(rows)} questions calibrated: {out}")  # noqa: T201
 
 
+_FUNCTIONS: dict[str, tuple[Callable[..., None], str]] = {
+    "calibrate": (calibrate, "apply a checkpoint to new questions"),
+    "report": (report, "measure confidences of a file or folder: numbers, pictures, segments"),
+}
+_OWN: dict[str, dict[str, dict[str, Any]]] = {  # arguments that are not of the form --name VALUE
+    "report": {
+        "source": {
+            "type": str,
+            "help": "a .csv, .jsonl or .parquet file, folder of an output table, or report.json",
+        },
+        "--terminal": {"action": "store_true", "help": "draw the pictures in the terminal, too"},
+        "--skip_empty": {"action": "store_true", "help": "leave out rows with an empty number"},
+    }
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the `thermometer` command."""
     command, fields = parse(arguments)
+    if command in _FUNCTIONS:
+        with _plain_errors():
+            _FUNCTIONS[command][0](**fields)
+        return
     with _plain_errors(TypeError):  # types are the user's only until the work begins
-        experiment = None if command == "calibrate" else Experiment(**fields)
+        experiment = Experiment(**fields)
     with _plain_errors():
-        if experiment is None:
-            calibrate(**fields)
-        else:
-            getattr(experiment, command)()
+        getattr(experiment, command)()
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[str, dict[str, Any]]:
@@ -80,11 +98,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[str, dict[str, Any]]:
     commands = parser.add_subcommands(metavar="command")
     for name, text in _STAGES.items():
         commands.add_subcommand(name, _stage_parser(text), help=text)
-    text = "apply a checkpoint to new questions"
-    calibrate_parser = _Parser(description=text)
-    calibrate_parser.add_argument("--config", action=ActionConfigFile)
-    calibrate_parser.add_function_arguments(calibrate, as_positional=False)
-    commands.add_subcommand("calibrate", calibrate_parser, help=text)
+    for name, (_, text) in _FUNCTIONS.items():
+        commands.add_subcommand(name, _function_parser(name), help=text)
     parsed = parser.parse_args(arguments)
     with _plain_errors(TypeError):
         return parsed.subcommand, _fields(parser.instantiate(parsed)[parsed.subcommand])
@@ -99,6 +114,18 @@ def _stage_parser(description: str) -> ArgumentParser:
     parser = _Parser(description=description)
     parser.add_argument("--config", action=ActionConfigFile, help="a YAML file; see configs/")
     parser.add_class_arguments(Experiment, as_positional=False)
+    return parser
+
+
+def _function_parser(name: str) -> ArgumentParser:
+    function, text = _FUNCTIONS[name]
+    parser = _Parser(description=text)
+    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file of these options")
+    own = _OWN.get(name, {})
+    for flag, keywords in own.items():
+        parser.add_argument(flag, **keywords)
+    skip = {flag.removeprefix("--") for flag in own}
+    parser.add_function_arguments(function, as_positional=False, skip=skip)
     return parser
 
 

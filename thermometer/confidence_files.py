@@ -1,0 +1,187 @@
+"""Confidences and outcomes from a file whose columns the user has named.
+
+CSV, JSON lines and Parquet, read by pyarrow. Which column means what is told and never guessed;
+nothing here measures.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from thermometer import _checks
+from thermometer.scaling import scale_scores
+
+Vector = NDArray[np.float64]
+_KINDS = {
+    ".csv": pyarrow.csv.read_csv,
+    ".jsonl": pyarrow.json.read_json,
+    ".ndjson": pyarrow.json.read_json,
+    ".parquet": pyarrow.parquet.read_table,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a file says of N answers.
+
+    Args:
+        confidence: (N,) float64 by the name of the column.
+        correct: (N,) zeros and ones.
+        by: Values of the columns that make segments, by name.
+        n_skipped: Rows that were left out because a cell was empty.
+    """
+
+    confidence: dict[str, Vector]
+    correct: Vector
+    by: dict[str, list[Any]]
+    n_skipped: int
+
+
+def read_answers(
+    file: str | Path,
+    *,
+    confidence: Sequence[str] = (),
+    correct: str | None = None,
+    scores: Sequence[str] = (),
+    label: str | None = None,
+    by: Sequence[str] = (),
+    skip_empty: bool = False,
+) -> Answers:
+    r"""Read a table of answers.
+
+    Either `confidence` and `correct` are named, or `scores` and `label`: then the confidence is the
+    largest softmax of a row, and the answer its first option of the highest score.
+
+    Args:
+        file: A ``.csv``, ``.jsonl``, ``.ndjson`` or ``.parquet`` file, or one of them as ``.gz``.
+        confidence: Columns of probabilities that the answer is right, in [0, 1].
+        correct: Column of booleans, or zeros and ones.
+        scores: One column of lists of unnormalised scores, or several columns, one per option.
+        label: Column of indices of the right option.
+        by: Columns that make segments.
+        skip_empty: Leave out rows in which one of the numbers is missing, instead of failing.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: For another kind of file, a damaged or empty one, a missing column, or a value
+            out of range. The message names the file and the column or the row, counted from 0.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> file = Path(mkdtemp()) / "answers.csv"
+        >>> size = file.write_text("p,ok,topic\n0.9,1,law\n0.6,0,art\n")
+        >>> answers = read_answers(file, confidence=["p"], correct="ok", by=["topic"])
+        >>> answers.confidence["p"].tolist(), answers.correct.tolist(), answers.by
+        ([0.9, 0.6], [1.0, 0.0], {'topic': ['law', 'art']})
+    """
+    path = Path(file)
+    table = _read(path)
+    try:
+        by_confidence = bool(confidence) and correct is not None and not scores and label is None
+        by_scores = bool(scores) and label is not None and not confidence and correct is None
+        if not by_confidence and not by_scores:
+            raise ValueError(
+                "Expected the columns to be named, confidence and correct or else scores and "
+                f"label, but got {_named(confidence, correct, scores, label)}. "
+                f"There are {', '.join(table.column_names)}"
+            )
+        numbers = [*confidence, *scores, correct if by_confidence else label]
+        for name in [*numbers, *by]:
+            if name not in table.column_names:
+                found = ", ".join(table.column_names)
+                raise _checks.fail("column", f"one of {found}", repr(name))
+        whole = len(table)
+        if skip_empty:
+            empty = np.zeros(whole, dtype=np.bool_)
+            for name in numbers:
+                empty |= _empty(table[name])
+            table = table.filter(pa.array(~empty))
+        if not len(table):
+            raise _checks.fail("file", "a table of at least one row", f"none of {whole}")
+        if by_confidence:
+            right = _checks.binary(str(correct), _numbers(table, str(correct)), len(table))
+            claimed = {n: _checks.unit_interval(n, _numbers(table, n)) for n in confidence}
+        else:
+            logits = _checks.score_matrix("scores", _scores(table, scores))
+            options = np.isfinite(logits).sum(axis=1)
+            labels = _whole(str(label), _numbers(table, str(label)))
+            answers = _checks.label_vector(str(label), labels, options)
+            right = (logits.argmax(axis=1) == answers).astype(np.float64)
+            claimed = {"confidence": scale_scores(logits, 1.0).max(axis=1)}
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    columns = {name: table[name].to_pylist() for name in by}
+    return Answers(claimed, right, columns, whole - len(table))
+
+
+def _read(path: Path) -> pa.Table:
+    """All columns of a file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a file, but there is no {path}")
+    kind = Path(path.name.removesuffix(".gz")).suffix
+    if kind not in _KINDS:
+        known = ", ".join(_KINDS)
+        raise ValueError(f"{path}: expected one of {known} (or with .gz), but got {kind or 'none'}")
+    if not path.stat().st_size:
+        raise ValueError(f"{path}: the file is empty")
+    try:
+        return _KINDS[kind](path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path}: damaged, or of another format ({error})") from error
+
+
+def _named(*columns: Any) -> str:
+    names = ("confidence", "correct", "scores", "label")
+    given = [name for name, column in zip(names, columns, strict=True) if column]
+    return " and ".join(given) or "none"
+
+
+def _empty(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Null or NaN."""
+    return np.array(column.is_null(nan_is_null=pa.types.is_floating(column.type)).to_numpy())
+
+
+def _numbers(table: pa.Table, name: str) -> Vector:
+    """A column as float64; an empty cell and a text are errors."""
+    column = table[name]
+    kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise _checks.fail(name, "a column of numbers or truth values", f"one of type {kind}")
+    if (empty := _empty(column)).any():
+        row = int(np.flatnonzero(empty)[0])
+        raise _checks.fail(
+            name, "a number in every row (or leave such rows out: skip_empty)", f"none at row {row}"
+        )
+    return np.asarray(column.to_numpy(), dtype=np.float64)
+
+
+def _whole(name: str, values: Vector) -> NDArray[np.int64]:
+    if (between := values != np.floor(values)).any():
+        row = int(np.flatnonzero(between)[0])
+        raise _checks.fail(name, "whole numbers", f"{values[row]} at row {row}")
+    return values.astype(np.int64)
+
+
+def _scores(table: pa.Table, names: Sequence[str]) -> Vector:
+    """(N, K) scores from a column of lists, or from a column per option."""
+    if len(names) > 1:
+        return np.stack([_numbers(table, name) for name in names], axis=1)
+    column = table[names[0]]
+    lists = column.to_pylist()
+    if not pa.types.is_list(column.type) and not pa.types.is_fixed_size_list(column.type):
+        raise _checks.fail(names[0], "a column of lists of numbers", f"one of type {column.type}")
+    longest = max(len(row or ()) for row in lists)
+    scores = np.full((len(lists), longest), -np.inf)
+    for number, row in enumerate(lists):
+        if not row or any(not isinstance(value, int | float) for value in row):
+            raise _checks.fail(names[0], "a list of numbers in every row", f"{row} at row {number}")
+        scores[number, : len(row)] = row
+    return scores

@@ -20,8 +20,8 @@ from thermometer.smooth_calibration import residual_matrix, smooth_ece_of
 Vector = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-_EXACT = 1 << 13  # different confidences up to which each is a cell of its own
-_FINE = 1 << 11  # steps of confidence, and of rank, that no larger cell spans
+_EXACT = 1 << 12  # different confidences up to which each is a cell of its own
+_FINE = 1 << 10  # steps of confidence, and of rank, that no larger cell spans
 _ODDS = 8  # steps per unit of log-odds, likewise
 _HELD = 1 << 18  # counts held at a time
 
@@ -46,12 +46,12 @@ class Cells:
 
 
 def gather(confidence: Vector, correct: Vector, n_bins: int, groups: Index | None = None) -> Cells:
-    """Rows in cells: exact up to 8,192 different confidences, so fine that it cannot matter beyond.
+    """Rows in cells: exact up to 4,096 different confidences, so fine that it cannot matter beyond.
 
-    Beyond, confidences are in one cell if they agree in the bin and in steps: of 1/2048 of
-    confidence, 1/2048 of first and of last rank, and 1/8 of log-odds. How many rows of a cell are
+    Beyond, confidences are in one cell if they agree in the bin and in steps: of 1/1024 of
+    confidence, 1/1024 of first and of last rank, and 1/8 of log-odds. How many rows of a cell are
     right and wrong in a resample stays as it is; lost is only how the means of those rows would
-    vary besides. For the mean confidence that is a standard deviation of 1/4096 a row at most,
+    vary besides. For the mean confidence that is a standard deviation of 1/2048 a row at most,
     against the 1/2 or so of right and wrong: less than a millionth of the variance. NLL varies in
     a cell by 1/8 nat at most. For AUROC and AURC the rows of a cell count as ties.
 

@@ -77,7 +77,7 @@ def summarise(
 
     The intervals are those of `intervals.bootstrap`, up to the chance of the draws, but rows are
     counted instead of copied: drawing N rows with replacement draws a multinomial number of each
-    different one. With more than 8,192 different confidences, rows that nearly agree are drawn as
+    different one. With more than 4,096 different confidences, rows that nearly agree are drawn as
     one cell, and the cells are so fine that it cannot matter (`resampling.gather` says why); the
     estimates are always those of the rows themselves. Memory for resamples does not grow with N.
 

@@ -19,7 +19,7 @@ ORDER = """
     drawing reliability_panels reliability smooth_reliability small_multiples
     temperature_plot temperature_spread risk_plot terminal_plots comparison
     grids grid_text grid_html report_words method_tables
-    gap_comparison segment_columns segment_errors segment_tables segments
+    gap_comparison segment_columns segment_errors segment_tables segment_report
     report_tables report_html report_text report
     paired_differences confidence_report_text confidence_report protocols
     families dataset_tasks tasks templates tokenization planning forward runners

@@ -16,7 +16,7 @@ from thermometer.confidence_report import measure
 from thermometer.intervals import bootstrap
 from thermometer.paired_differences import PAIRED, paired_differences
 from thermometer.recommendation import recommend
-from thermometer.segments import segments
+from thermometer.segment_report import segments
 from thermometer.summary import summarise
 
 NASTY = 'a<b> & "q" | [red]x[/red] *y* `z`'

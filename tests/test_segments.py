@@ -16,7 +16,7 @@ from thermometer.intervals import bootstrap
 from thermometer.metrics import calibration_floor, expected_calibration_error
 from thermometer.segment_columns import cut
 from thermometer.segment_errors import chance, ece_interval, gap_interval
-from thermometer.segments import segments
+from thermometer.segment_report import segments
 
 MINUS = "\N{MINUS SIGN}"
 

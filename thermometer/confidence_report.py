@@ -25,7 +25,7 @@ from thermometer.reliability import ReliabilityDiagram, draw_reliability, prepar
 from thermometer.report import plain, versions
 from thermometer.risk_plot import draw_risk_coverage
 from thermometer.segment_errors import Chance, chance
-from thermometer.segments import SegmentReport, segments
+from thermometer.segment_report import SegmentReport, segments
 from thermometer.smooth_reliability import (
     SmoothReliability,
     draw_smooth_reliability,

@@ -38,8 +38,10 @@ _TITLES = {
 _COMPACT = 2  # series beside one another in the terminal with their intervals
 _NOTES = {
     f"conf. {MINUS} acc.": "mean confidence minus accuracy; above zero is overconfident.",
-    "ECE": "mean distance of confidence and accuracy over bins of equal width; over bins of equal "
-    "counts; and with its bias taken off. Intervals of the first two sit high.",
+    "ECE": "mean distance of confidence and accuracy over bins of equal width, or of equal mass. "
+    "Its interval sits high.",
+    "debiased ECE": "root of the mean squared distance over bins, less what chance adds (Kumar et "
+    "al. 2019).",
     "smooth ECE": "the same without bins (Błasiok and Nakkiran 2024).",
     "chance": "the ECE that perfect calibration would score on as few answers: mean, and below it "
     "what is seldom exceeded.",

@@ -1,4 +1,4 @@
-"""Segments as a table and in words. It shows what `segments` found and computes nothing."""
+"""Segments as a table and in words. It shows what `segment_report` found and computes nothing."""
 
 from math import isnan
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from thermometer.grids import Cell, Grid
 from thermometer.report_words import MINUS, percent, signed
 
 if TYPE_CHECKING:
-    from thermometer.segments import Segment, SegmentReport
+    from thermometer.segment_report import Segment, SegmentReport
 
 DASH = "\N{EN DASH}"
 NOTES = {

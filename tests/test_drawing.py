@@ -214,6 +214,15 @@ def test_pictures_are_the_same_byte_for_byte_and_change_no_setting(kind, tmp_pat
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_dollars_are_no_mathematics(kind, monkeypatch):
+    monkeypatch.setitem(globals(), "NAMES", [r"from $5 to \$10", r"$\nonsense{$"])
+    figure = several(kind, 2, "light", title=r"$\nonsense{$")
+    figure.draw_without_rendering()  # raises where nonsense is read as mathematics
+    shown = [text.get_text() for text in shown_texts(figure)]
+    assert sum("nonsense" in text for text in shown) == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_unknown_theme_is_refused_with_the_known_ones(kind):
     with pytest.raises(ValueError, match="`theme` to be one of 'dark', 'light', but got 'sepia'"):
         several(kind, 2, "sepia")

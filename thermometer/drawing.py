@@ -81,7 +81,7 @@ def figure(
     figure = Figure((width, height), dpi=200, facecolor=theme.ground, layout=layout)  # type: ignore[arg-type]
     FigureCanvasAgg(figure)
     if title:
-        figure.suptitle(title, fontsize=HEAD, color=theme.ink)
+        figure.suptitle(plain(title), fontsize=HEAD, color=theme.ink)
     return figure
 
 
@@ -154,6 +154,16 @@ def blend(colour: str, ground: str, share: float) -> str:
     )
 
 
+def plain(text: str) -> str:
+    r"""Text that matplotlib shows as it is, and does not read as mathematics between dollars.
+
+    Example:
+        >>> print(plain("from $5 to $10"))
+        from \$5 to \$10
+    """
+    return text.replace("$", r"\$")
+
+
 def shorten(text: str, length: int, mark: str = "…") -> str:
     """At most `length` characters, cut in the middle: names of tasks differ at their ends.
 
@@ -169,7 +179,7 @@ def shorten(text: str, length: int, mark: str = "…") -> str:
 
 def width_of(figure: "Figure", text: str, size: float) -> float:
     """Width in inches of a line of text in this figure."""
-    drawn = figure.text(0, 0, text, fontsize=size)
+    drawn = figure.text(0, 0, plain(text), fontsize=size)
     width = float(drawn.get_window_extent().width)
     drawn.remove()
     return width / figure.dpi

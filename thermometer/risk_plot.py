@@ -89,7 +89,7 @@ def draw_risk_coverage(
             markersize=5,
             markevery=blocks.tolist(),
             zorder=3,
-            label=f"{name}, AURC {aurc[name]:.3f}" if name in aurc else name,
+            label=drawing.plain(f"{name}, AURC {aurc[name]:.3f}" if name in aurc else name),
         )
     _draw_limits(
         axis, sorted({round(float(curve.risk[-1]), 9) for curve in curves.values()}), colours

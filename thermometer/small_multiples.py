@@ -78,7 +78,8 @@ def draw_small_multiples(
         x, y = _LEFT + column * (side + _GAP), height - top - (row + 1) * (above + side)
         axis = figure.add_axes((x / width, y / height, side / width, side / height))
         _draw_panel(axis, diagrams[name], colours)
-        axis.set_title(shown[position], fontsize=SMALL, color=colours.ink, pad=5, linespacing=1.05)
+        text = drawing.plain(shown[position])
+        axis.set_title(text, fontsize=SMALL, color=colours.ink, pad=5, linespacing=1.05)
         axis.tick_params(labelleft=column == 0, labelbottom=position + across >= len(names))
     _draw_words(figure, title, top, colours)
     return figure
@@ -108,7 +109,7 @@ def _draw_words(figure: "Figure", title: str | None, top: float, theme: Theme) -
     words: dict[str, Any]
     if title:
         words = {"ha": "center", "va": "top", "fontsize": HEAD, "color": theme.ink}
-        figure.text(centre, 1 - 0.1 / height, title, **words)
+        figure.text(centre, 1 - 0.1 / height, drawing.plain(title), **words)
     words = {"ha": "center", "va": "center", "fontsize": TEXT, "color": theme.ink}
     figure.text(centre, 0.17 / height, "confidence", **words)
     figure.text(0.17 / width, middle, "accuracy", rotation="vertical", **words)

@@ -157,7 +157,7 @@ def _name_points(
     spots = [(side, rise) for rise in (0, 5, -5, 11, -11, 17, -17, 23, -23) for side in (7, -7)]
     for (name, point), (px, py) in zip(points.items(), pixels, strict=True):
         label = axis.annotate(
-            name,
+            drawing.plain(name),
             point,
             (0, 0),
             textcoords="offset points",

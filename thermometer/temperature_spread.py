@@ -148,7 +148,7 @@ def _new_plot(tasks: list[str], title: str | None, theme: Theme) -> tuple["Figur
     axis = figure.add_axes(place)
     drawing.style(axis, theme)
     axis.set_ylim(len(tasks) - 0.4, -0.6)
-    axis.set_yticks(np.arange(len(tasks)), names, color=theme.ink)
+    axis.set_yticks(np.arange(len(tasks)), list(map(drawing.plain, names)), color=theme.ink)
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
     axis.grid(color=theme.faint, linewidth=0.8)
@@ -157,7 +157,7 @@ def _new_plot(tasks: list[str], title: str | None, theme: Theme) -> tuple["Figur
     figure.text(middle, 0.12 / height, "temperature", va="bottom", **words)
     if title:
         words["fontsize"] = HEAD
-        figure.text(0.5, 1 - 0.1 / height, title, va="top", **words)
+        figure.text(0.5, 1 - 0.1 / height, drawing.plain(title), va="top", **words)
     return figure, axis
 
 

@@ -1,8 +1,9 @@
-"""Make recorded MMLU scores and their questions fit for `thermometer extract` and `compare`.
+"""Make recorded MMLU scores fit for `thermometer compare`, with features of a small model.
 
     .venv/bin/python benchmarks/prepare_recorded.py ../shared/data/recorded outputs/recorded
 
-writes questions.jsonl and one Parquet file of scores per model. In the source 69 rows stand twice
+writes questions.jsonl, one Parquet file of scores per model, and the table of features: hidden
+states of SmolLM2-135M (first 12 of 30 blocks, letter prompts; 15 minutes on a core). In the source 69 rows stand twice
 under one id (the same question was matched twice): the second gets an id of its own, so that all
 9,964 rows are kept, as in the published figures. Options that repeat another option, or are empty,
 get a word that tells them apart; they are shown to the small model only.
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+import thermometer as th
 
 
 def main() -> None:
@@ -38,6 +41,10 @@ def main() -> None:
             row = {**row, "id": identifier, "choices": different(row["choices"])}
             out.write(json.dumps(row) + "\n")
     print(f"{len(ids)} questions, {len(files)} models: {arguments.out}")
+    tasks = th.load_tasks(str(arguments.out / "questions.jsonl"))
+    small = th.LanguageModel.from_pretrained("bundled:smollm2", dtype="bfloat16", num_layers=12)
+    features = arguments.out / "features"
+    print(th.extract(small, tasks, features, template=th.Template("letter"), scores=False))
 
 
 def numbered(ids: list[str]) -> list[str]:

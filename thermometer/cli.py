@@ -1,4 +1,4 @@
-"""The command line: each command is a stage of an `Experiment`, or a function of its own."""
+"""The command line: stages of an `Experiment`, a `Study`, and functions of their own."""
 
 import json
 import platform
@@ -16,6 +16,7 @@ from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator, Level
 from thermometer.experiment import Experiment, ModelSpec
 from thermometer.report_command import report
+from thermometer.study import Study
 from thermometer.tasks import TaskSource, load_tasks
 from thermometer.types import Calibration, Task
 
@@ -25,6 +26,7 @@ _STAGES = {
     "train": "train on all tasks and write the checkpoint",
     "evaluate": "measure on unseen tasks and write the report",
 }
+_COMPARE = "compare methods on recorded scores: unseen tasks, few labels, other models"
 
 
 class _Parser(ArgumentParser):  # type: ignore[misc]
@@ -86,18 +88,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _FUNCTIONS[command][0](**fields)
         return
     with _plain_errors(TypeError):  # types are the user's only until the work begins
-        experiment = Experiment(**fields)
+        if command == "compare":
+            work = Study(**fields).run
+        else:
+            work = getattr(Experiment(**fields), command)
     with _plain_errors():
-        getattr(experiment, command)()
+        work()
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[str, dict[str, Any]]:
-    """Which command is asked for, and the arguments of its function or of `Experiment`."""
+    """Which command is asked for, and the arguments of its function or class."""
     parser = _Parser(prog="thermometer", description=__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=_versions())
     commands = parser.add_subcommands(metavar="command")
     for name, text in _STAGES.items():
-        commands.add_subcommand(name, _stage_parser(text), help=text)
+        commands.add_subcommand(name, _class_parser(Experiment, text), help=text)
+    commands.add_subcommand("compare", _class_parser(Study, _COMPARE), help=_COMPARE)
     for name, (_, text) in _FUNCTIONS.items():
         commands.add_subcommand(name, _function_parser(name), help=text)
     parsed = parser.parse_args(arguments)
@@ -110,10 +116,10 @@ def train_main(arguments: Sequence[str] | None = None) -> None:
     main(["train", *(sys.argv[1:] if arguments is None else arguments)])
 
 
-def _stage_parser(description: str) -> ArgumentParser:
+def _class_parser(kind: type, description: str) -> ArgumentParser:
     parser = _Parser(description=description)
     parser.add_argument("--config", action=ActionConfigFile, help="a YAML file; see configs/")
-    parser.add_class_arguments(Experiment, as_positional=False)
+    parser.add_class_arguments(kind, as_positional=False)
     return parser
 
 

@@ -46,9 +46,9 @@ class Study:
         labels: Numbers of labels of the curve `few_labels`, `null` for all; none by default.
         prompts: Numbers of prompts of the curve `unlabelled`, `null` for all; none by default.
         transfer: Also apply what was fitted on each model to every other one.
-        preset: As for an `Experiment`.
-        network: As for an `Experiment`.
-        training: As for an `Experiment`.
+        preset: `default`, or `paper`: the network and training of Shen et al. (ICML 2024).
+        network: Fields of `ThermometerConfig` that differ from the preset.
+        training: Fields of `TrainingConfig` that differ from the preset.
         n_resamples: Bootstrap resamples of tasks behind the intervals.
         n_repeats: Random draws of labels or prompts behind each point of a curve.
 

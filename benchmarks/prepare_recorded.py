@@ -3,10 +3,10 @@
     .venv/bin/python benchmarks/prepare_recorded.py ../shared/data/recorded outputs/recorded
 
 writes questions.jsonl, one Parquet file of scores per model, and the table of features: hidden
-states of SmolLM2-135M (first 12 of 30 blocks, letter prompts; 15 minutes on a core). In the source 69 rows stand twice
-under one id (the same question was matched twice): the second gets an id of its own, so that all
-9,964 rows are kept, as in the published figures. Options that repeat another option, or are empty,
-get a word that tells them apart; they are shown to the small model only.
+states of SmolLM2-135M (first 12 of 30 blocks, letter prompts), 15 minutes on a core. In the source
+69 rows stand twice under one id (the same question was matched twice): the second gets an id of its
+own, so that all 9,964 rows are kept, as in the published figures. Options that repeat another
+option, or are empty, get a word that tells them apart; they are shown to the small model only.
 """
 
 import argparse

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _NOISY = 0.05  # coverage below which a curve does not set the height of the plot
 _BLOCK = 0.02  # share of the answers that makes a step of the curve a mark
+_NAME = 2.8  # inches for a name in the key
 _DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1)))
 
 
@@ -78,6 +79,7 @@ def draw_risk_coverage(
     for (name, curve), colour, dashes in zip(
         curves.items(), cycle(colours.accents), cycle(_DASHES), strict=False
     ):
+        shown = drawing.fitted(figure, name, _NAME, SMALL)
         blocks = np.flatnonzero(np.diff(curve.coverage, prepend=0) >= _BLOCK)
         axis.plot(
             curve.coverage,
@@ -89,7 +91,7 @@ def draw_risk_coverage(
             markersize=5,
             markevery=blocks.tolist(),
             zorder=3,
-            label=drawing.plain(f"{name}, AURC {aurc[name]:.3f}" if name in aurc else name),
+            label=drawing.plain(shown + (f", AURC {aurc[name]:.3f}" if name in aurc else "")),
         )
     _draw_limits(
         axis, sorted({round(float(curve.risk[-1]), 9) for curve in curves.values()}), colours

@@ -18,6 +18,7 @@ from thermometer import _checks, drawing, reliability_panels
 from thermometer.drawing import Theme
 from thermometer.intervals import Interval, percentile_interval
 from thermometer.metrics import smooth_ece
+from thermometer.resampling import gather, resample
 from thermometer.smooth_calibration import smooth_ece_of
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def prepare_smooth_reliability(
 
     Rows are shared linearly among the points of a grid of 1,024 cells, of which every fourth is
     kept. There a reflected Gaussian is a product in cosine space. The band holds, at each t by
-    itself, percentiles of the same line from resampled rows (Efron 1979), s being kept.
+    itself, percentiles of the same line from resampled rows (Efron 1979), s being kept; more than
+    4,096 different confidences are first gathered into cells (see `resampling.gather`).
 
     Args:
         confidence: (N,) probabilities of the chosen options, in [0, 1].
@@ -104,22 +106,18 @@ def prepare_smooth_reliability(
     error = smooth_ece(confidence, correct)  # checks both
     n_resamples = _checks.integer("n_resamples", n_resamples)
     level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
-    rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
+    seed = _checks.integer("seed", seed, minimum=0)
     confidence, correct = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
     n = len(confidence)
     if bandwidth is None:
         bandwidth = float(np.clip(error, _NARROWEST, _WIDEST))
     else:
         bandwidth = _checks.number("bandwidth", bandwidth, minimum=_NARROWEST, maximum=1)
-    shares = _shares(confidence)
-    columns = np.stack([np.ones(n), correct, confidence - correct])
-    mass, right, _ = (shares @ columns.T).T
-    draws = np.empty((n_resamples, 3, _CELLS + 1))
-    for draw in draws:
-        count = np.bincount(rng.integers(n, size=n), minlength=n)
-        draw[:] = (shares @ (count * columns).T).T
-    low, high = _band(_line(draws[:, 0], draws[:, 1], bandwidth), level)
-    errors = smooth_ece_of(draws[:, 2]) if n > 1 else np.full(n_resamples, np.nan)
+    shares = _shares(confidence, n)
+    mass, right = shares @ np.ones(n), shares @ correct
+    masses, rights, residuals = _resampled(confidence, correct, n_resamples, seed)
+    low, high = _band(_line(masses, rights, bandwidth), level)
+    errors = smooth_ece_of(residuals) if n > 1 else np.full(n_resamples, np.nan)
     return SmoothReliability(
         grid=np.arange(0, _CELLS + 1, _KEPT) / _CELLS,
         line=_line(mass, right, bandwidth),
@@ -136,17 +134,30 @@ def prepare_smooth_reliability(
     )
 
 
-def _shares(confidence: Vector) -> csr_array:
-    """(G + 1, N): how each row adds to the density at the points of the grid, with mean 1."""
-    n = len(confidence)
+def _resampled(confidence: Vector, correct: Vector, n_resamples: int, seed: int) -> Vector:
+    """(3, R, G + 1) densities of all rows, of the right ones and of residuals, by resample."""
+    cells = gather(confidence, correct, n_bins=1)
+    at = cells.means[:, 0]
+    shares, is_right = _shares(at, len(confidence)), np.repeat([1.0, 0.0], len(at) // 2)
+    draws = np.empty((3, n_resamples, _CELLS + 1))
+    done = 0
+    for counts in resample(cells, n_resamples, seed):
+        for draw, values in zip(draws, (1.0, is_right, at - is_right), strict=True):
+            draw[done : done + len(counts)] = (shares @ (counts * values).T).T
+        done += len(counts)
+    return draws
+
+
+def _shares(confidence: Vector, n: int) -> csr_array:
+    """(G + 1, N): how each row, one of `n`, adds to the density at the points of the grid."""
     position = confidence * _CELLS
     left = np.minimum(position.astype(np.int64), _CELLS - 1)
     on_right = position - left
     points = np.concatenate([left, left + 1])
     share = np.concatenate([1 - on_right, on_right]) * (_CELLS / n)
     share *= np.where((points == 0) | (points == _CELLS), 2, 1)  # half cells at the ends
-    rows = np.tile(np.arange(n), 2)
-    return csr_array((share, (points, rows)), shape=(_CELLS + 1, n))
+    rows = np.tile(np.arange(len(confidence)), 2)
+    return csr_array((share, (points, rows)), shape=(_CELLS + 1, len(confidence)))
 
 
 def _smoothed(densities: Vector, s: float) -> Vector:

@@ -156,8 +156,9 @@ def _name_points(
     frame = axis.get_window_extent()
     spots = [(side, rise) for rise in (0, 5, -5, 11, -11, 17, -17, 23, -23) for side in (7, -7)]
     for (name, point), (px, py) in zip(points.items(), pixels, strict=True):
+        room = (max(px - frame.x0, frame.x1 - px) - 8 * unit) / figure.dpi
         label = axis.annotate(
-            drawing.plain(name),
+            drawing.plain(drawing.fitted(figure, name, room, SMALL)),
             point,
             (0, 0),
             textcoords="offset points",

@@ -120,10 +120,14 @@ def test_rows_of_different_lengths_have_means_of_their_own():
     three, two = sample(n=50, n_options=3, seed=1)[0], sample(n=40, n_options=2, seed=2)[0]
     padded = np.column_stack([two, np.full(40, -np.inf)])
     mixed = np.concatenate([three, padded])
-    probs = baselines.BatchCalibration().fit(mixed).predict_proba(mixed)
+    calibration = baselines.BatchCalibration().fit(mixed)
+    probs = calibration.predict_proba(mixed)
     np.testing.assert_allclose(probs[:50], reference.divide_by_mean(three, three))
     np.testing.assert_allclose(probs[50:, :2], reference.divide_by_mean(two, two))
     assert (probs[50:, 2] == 0).all()
+    assert calibration.n_options_.tolist() == [2, 3]
+    mean = scale_scores(two, 1.0).mean(axis=0)
+    np.testing.assert_allclose(np.exp(calibration.log_prior_[0, :2]), mean)
     with pytest.raises(ValueError, match="`scores` to be rows of 3 options, but got 2 at row 1"):
         baselines.BatchCalibration().fit(three).predict_proba([[1, 2, 3], [1, 2, -np.inf]])
 

@@ -88,7 +88,7 @@ def test_it_is_platt_scaling_where_the_curve_tells_all_and_the_rates_where_it_te
     values, right, count = counts(stated, wild)
     raw = np.array(right) / np.array(count)
     np.testing.assert_allclose(fitted.recalibrate(values), raw, atol=0.02)
-    assert "right less often than the one below" in fitted.notes_[0]
+    assert fitted.notes_[0].startswith("answers stated at 0.75 are right less often (0.0")
 
 
 def test_what_could_not_be_parsed_has_a_rate_of_its_own():
@@ -126,3 +126,8 @@ def test_a_curve_that_would_fall_is_flat():
     assert fitted.slope_ == 0
     assert reference.sigmoid(fitted.intercept_) == pytest.approx(0.55, abs=0.005)
     assert fitted.recalibrate([0.5])[0] > fitted.recalibrate([0.9])[0]
+
+
+def test_counts_that_no_strength_explains_better_follow_the_curve():
+    fitted = StatedConfidenceCalibration().fit([0.9], [1])
+    assert fitted.strength_ == pytest.approx(1e5)

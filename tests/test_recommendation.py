@@ -7,7 +7,8 @@ import pytest
 
 from thermometer import baselines, metrics
 from thermometer.baselines.cross_fitting import deal_folds
-from thermometer.recommendation import recommend
+from thermometer.intervals import Interval
+from thermometer.recommendation import Candidate, _choose, recommend
 from thermometer.scaling import scale_scores
 
 SEEDS = range(5)
@@ -78,7 +79,7 @@ def test_habits_of_stated_confidence_are_found():
 
     found = recommended(stated)
     assert sum(one.best == "stated" for one in found) >= 4
-    assert "right less often than the one below" in found[0].reason
+    assert "Answers stated at 0.9 are right less often (0.3" in found[0].reason
 
 
 def test_thirty_rows_are_not_enough():
@@ -119,6 +120,23 @@ def test_the_rule_holds_for_what_is_returned():
             assert candidate.versus_none.estimate == pytest.approx(
                 nll.estimate - one.candidates["none"].nll.estimate
             )
+
+
+def candidate(versus_best, versus_none):
+    best, none = Interval(0.0, *versus_best), Interval(0.0, *versus_none)
+    return Candidate(Interval(0.5, 0.4, 0.6), best, none, 0.7, None)
+
+
+def test_what_is_not_clearly_better_than_none_is_not_preferred_for_being_simple():
+    found = {
+        "none": candidate((0.01, 0.09), (0, 0)),
+        "platt": candidate((-0.01, 0.06), (-0.04, 0.001)),
+        "isotonic": candidate((-0.01, 0.05), (-0.06, -0.001)),
+        "histogram": candidate((0, 0), (-0.09, -0.01)),
+    }
+    assert _choose(found) == "isotonic"
+    found["none"] = candidate((0, 0.09), (0, 0))
+    assert _choose(found) == "none"
 
 
 def test_losses_are_those_of_rows_that_were_not_fitted():

@@ -146,8 +146,10 @@ def recommend(
 
     Give either `confidence` and `correct`, or `scores` and `labels`. The candidates are, in this
     order: none (leave it), one temperature (for scores), Platt scaling, the stated-confidence
-    calibration (if there are at least five rows for each different confidence), isotonic
-    calibration, histogram binning. Each fold is recalibrated by what the others taught.
+    calibration (if there are at least five rows for each different confidence; Platt scaling then
+    has epsilon 0.01), isotonic calibration, histogram binning. For scores the last four recalibrate
+    the confidence of the answer and keep the proportions of the other options. Each fold is
+    recalibrated by what the others taught.
 
     The rule: of all candidates whose NLL is not clearly above the lowest, the first. "Clearly" is a
     paired difference whose percentile interval, from resampled rows, leaves out 0. A candidate

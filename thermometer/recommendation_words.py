@@ -83,7 +83,7 @@ def _gain(best: str, candidates: "Mapping[str, Candidate]", n: int) -> str:
     lowest = min(candidates, key=lambda name: candidates[name].nll.estimate)
     if lowest != best:
         words.append(
-            f"That {_METHODS[lowest]} is lower by another {chosen.versus_best.estimate:.3f} may be "
+            f"That {_METHODS[lowest]} is lower by another {chosen.versus_best.estimate:.4f} may be "
             f"chance on {n:,} rows; the simpler one is preferred."
         )
     words.append(f"AUROC is {before.auroc:.3f} before and {chosen.auroc:.3f} after.")

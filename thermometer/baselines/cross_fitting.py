@@ -119,8 +119,9 @@ def from_scores(scores: Vector, labels: NDArray[np.int64], folds: Folds) -> list
 
 def _confidence_recalibrators(confidence: Vector) -> Iterator[tuple[str, ConfidenceRecalibrator]]:
     """Those that suit the confidences, the preferred first."""
-    yield "platt", PlattScaling()
-    if len(np.unique(confidence.round(6))) * _ROWS_PER_VALUE <= len(confidence):
+    stated = len(np.unique(confidence.round(6))) * _ROWS_PER_VALUE <= len(confidence)
+    yield "platt", PlattScaling(epsilon=0.01) if stated else PlattScaling()
+    if stated:
         yield "stated", StatedConfidenceCalibration()
     yield "isotonic", IsotonicCalibration()
     yield "histogram", HistogramBinning()

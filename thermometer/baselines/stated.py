@@ -115,16 +115,16 @@ class StatedConfidenceCalibration(ConfidenceRecalibrator):
 
     @property
     def notes_(self) -> tuple[str, ...]:
-        """Numbers whose order the fit turned round."""
-        falls = np.flatnonzero(np.diff(self.rates_) < 0)
+        """Numbers, of those stated in 1 % of the answers or more, whose order was turned round."""
+        often = self.counts_ >= 0.01 * self.counts_.sum()
+        values, rates = self.values_[often], self.rates_[often]
+        falls = np.flatnonzero(np.diff(rates) < 0)
         if not len(falls):
             return ()
-        worst = falls[np.argmin(np.diff(self.rates_)[falls])]
-        low, high = self.values_[worst : worst + 2]
+        worst = falls[np.argmin(np.diff(rates)[falls])]
         return (
-            f"{len(falls)} of {len(self.values_)} stated numbers are right less often than the "
-            f"one below, most of all {high:g} ({self.rates_[worst + 1]:.2f}) than {low:g} "
-            f"({self.rates_[worst]:.2f})",
+            f"answers stated at {values[worst + 1]:g} are right less often "
+            f"({rates[worst + 1]:.2f}) than those at {values[worst]:g} ({rates[worst]:.2f})",
         )
 
     def _check_fit(self) -> None:

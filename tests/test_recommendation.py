@@ -8,7 +8,7 @@ import pytest
 from thermometer import baselines, metrics
 from thermometer.baselines.cross_fitting import deal_folds
 from thermometer.intervals import Interval
-from thermometer.recommendation import Candidate, _choose, recommend
+from thermometer.recommendation import Candidate, _choose, _labels_needed, recommend
 from thermometer.scaling import scale_scores
 
 SEEDS = range(5)
@@ -122,8 +122,8 @@ def test_the_rule_holds_for_what_is_returned():
             )
 
 
-def candidate(versus_best, versus_none):
-    best, none = Interval(0.0, *versus_best), Interval(0.0, *versus_none)
+def candidate(versus_best, versus_none, gain=0.0):
+    best, none = Interval(0.0, *versus_best), Interval(-gain, *versus_none)
     return Candidate(Interval(0.5, 0.4, 0.6), best, none, 0.7, None)
 
 
@@ -137,6 +137,16 @@ def test_what_is_not_clearly_better_than_none_is_not_preferred_for_being_simple(
     assert _choose(found) == "isotonic"
     found["none"] = candidate((0, 0.09), (0, 0))
     assert _choose(found) == "none"
+
+
+def test_labels_needed_follow_the_half_width_and_the_gain():
+    found = {
+        "none": candidate((0, 0), (0, 0)),
+        "platt": candidate((0, 0), (-0.07, 0.03), gain=0.03),
+        "isotonic": candidate((0, 0), (-0.005, 0.2), gain=0.05),  # could not be worth it
+    }
+    assert _labels_needed(found, 100, worth=0.01) == 280  # 100 (0.05 / 0.03)^2 = 277.8
+    assert _labels_needed(found, 100, worth=0.05) == 110  # 100 would do, but did not
 
 
 def test_losses_are_those_of_rows_that_were_not_fitted():

@@ -101,10 +101,10 @@ def test_paired_differences_are_those_of_the_bootstrap(answers, report):
 def test_the_normal_limit_of_many_rows_is_what_resampling_gives():
     rng = np.random.default_rng(0)
     first = rng.uniform(0.3, 1, 20_000)
-    correct = rng.random(20_000) < first - 0.1
+    correct = rng.random(20_000) < first**4
     rows = slice(None, -1)
-    limit = paired_differences(first, first**1.5, correct, n_resamples=3000)
-    drawn = paired_differences(first[rows], first[rows] ** 1.5, correct[rows], n_resamples=400)
+    limit = paired_differences(first, first**4, correct, n_resamples=3000)
+    drawn = paired_differences(first[rows], first[rows] ** 4, correct[rows], n_resamples=400)
     for key in PAIRED:
         width = drawn[key].high - drawn[key].low
         assert limit[key].low == pytest.approx(drawn[key].low, abs=0.15 * width)

@@ -113,6 +113,15 @@ def test_any_data_have_a_p_value_that_the_order_of_rows_does_not_change(data):
         assert first.difference == pytest.approx(gap[inside].mean() - gap[~inside].mean())
 
 
+def test_confidence_that_tells_right_from_wrong_gives_power():
+    """Chances near 0 and 1 vary less than two binomials: the same gap is surer."""
+    confidence = np.tile([0.05, 0.95], 100)
+    correct = np.tile([0, 1], 100)
+    correct[1:21:2] = 0  # ten of the first hundred
+    p = gap_tests(confidence, correct, np.repeat([0, 1], 100))[0].p_value
+    assert p < exact(40, 100, 50, 100) / 20
+
+
 def test_a_large_difference_has_a_small_p_value_without_warnings():
     correct = np.repeat([1, 0], 5000)
     first, second = gap_tests(np.full(10000, 0.5), correct, 1 - correct)

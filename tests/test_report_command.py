@@ -75,6 +75,7 @@ def folder(tmp_path_factory):
             "choices": ["yes", "no", "both"][: 2 + i % 2],
             "answer": int(rng.integers(2)),
             "topic": "law" if i < 60 else "art",
+            "context": "two words" if i < 60 else "",
         }
         for i in range(120)
     ]
@@ -237,7 +238,7 @@ def test_columns_of_questions(folder):
     assert list(columns) == ["task", "benchmark", "options", "words", "topic"]
     assert columns["topic"] == ["art"] * 60 + ["law"] * 60
     assert columns["options"] == [3, 2] * 60
-    assert columns["words"][0] == 1 + 119 % 30
+    assert (columns["words"][0], columns["words"][-1]) == (1 + 119 % 30, 1 + 2)
     assert columns["benchmark"][:2] == ["arc", "mmlu"]
     assert list(question_columns(table)) == ["task", "benchmark", "options"]
     assert question_columns(table.select([0])) == {}

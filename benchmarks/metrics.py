@@ -23,12 +23,14 @@ MANY, SOME, FEW = 10_000_000, 1_000_000, 1000  # rows measured, resampled, to wa
 N_BINS, N_RESAMPLES, REPEATS = 15, 200, 3
 
 
-def synthetic(n, seed=0):
+def write(job, folder):
     """Confidences, and outcomes that are too rare below 1/2 and too frequent above."""
-    rng = np.random.default_rng(seed)
+    n = JOBS[job][0]
+    rng = np.random.default_rng(0)
     confidence = rng.random(n)
     right = np.clip(confidence - 0.2 * np.sin(2 * np.pi * confidence), 0, 1)
-    return confidence, rng.random(n) < right
+    np.save(Path(folder) / f"{job}-confidence.npy", confidence)
+    np.save(Path(folder) / f"{job}-correct.npy", rng.random(n) < right)
 
 
 def of_rows(ece, confidence, correct, draw):
@@ -141,11 +143,11 @@ def measure(name, job, folder):
     }
 
 
-def run(name, job, folder):
-    """`measure` in a process of its own."""
-    command = [sys.executable, __file__, "--contestant", name, "--job", job, "--data", folder]
+def run(*arguments):
+    """This script in a process of its own: a child starts with its parent's peak of memory."""
+    command = [sys.executable, __file__, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1]) if done.stdout else None
 
 
 def agree(job, values):
@@ -164,13 +166,11 @@ def agree(job, values):
 def compare(job, repeats, folder):
     """All contestants of a job, one after the other, several times over."""
     n, names = JOBS[job]
-    confidence, correct = synthetic(n)
-    np.save(Path(folder) / f"{job}-confidence.npy", confidence)
-    np.save(Path(folder) / f"{job}-correct.npy", correct)
+    run("--job", job, "--data", folder)
     runs = {name: [] for name in names}
     for _ in range(repeats):
         for name in names:
-            runs[name].append(run(name, job, folder))
+            runs[name].append(run("--contestant", name, "--job", job, "--data", folder))
             print(job, name, runs[name][-1], flush=True)
     agree(job, {name: found[0]["value"] for name, found in runs.items()})
     result = {}
@@ -207,6 +207,9 @@ def main():
     chosen = parser.parse_args()
     if chosen.contestant:
         print(json.dumps(measure(chosen.contestant, chosen.job, chosen.data)))
+        return
+    if chosen.job:
+        write(chosen.job, chosen.data)
         return
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:

@@ -76,6 +76,19 @@ def test_smooth_ece_of_many_resamples_equals_one_by_one():
     assert ours == pytest.approx(alone, abs=2e-4)
 
 
+@pytest.mark.parametrize("power", [0.3, 1.0, 1.5, 20.0])
+@pytest.mark.parametrize("n", [1, 30, 1000, 100_000])
+def test_few_points_are_enough_for_broad_kernels(n, power):
+    rng = np.random.default_rng(n)
+    densities = []
+    for _ in range(6):
+        confidence = rng.random(n)
+        correct = (rng.random(n) < confidence**power).astype(float)
+        densities.append(residual_density(confidence, correct) / n)
+    alone = [smooth_ece_at_fixed_point(density) for density in densities]
+    assert smooth_ece_of(np.array(densities)) == pytest.approx(alone, abs=9e-5)
+
+
 def test_densities_of_parts_add_up_and_rows_alone_are_a_matrix():
     confidence, correct = simulate(0, 500, "wave")
     confidence = np.r_[confidence, 0.0, 1.0, 1.0, 0.5]

@@ -49,6 +49,16 @@ def test_any_split_gives_the_number_of_all_rows(parts):
         assert metric.compute().dtype == torch.float64
 
 
+@pytest.mark.parametrize("n_bins", [1, 3, 7, 10, 15, 49, 100])
+def test_bins_are_those_of_numpy_to_the_last_bit(n_bins):
+    edges = np.arange(n_bins + 1) / n_bins
+    near = np.r_[edges, np.nextafter(edges, 0), np.nextafter(edges, 1)]
+    metric = ExpectedCalibrationError(n_bins)
+    metric.update(torch.tensor(near), torch.zeros(len(near)))
+    sums = np.bincount(metrics.bin_index(near, n_bins), near)
+    assert metric.total.numpy() == pytest.approx(sums, abs=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("outcome", [torch.bool, torch.int64, torch.float32])
 def test_every_dtype_is_taken_at_its_value(dtype, outcome):

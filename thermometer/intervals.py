@@ -35,7 +35,8 @@ def bootstrap(
     Rows of all `arrays` are drawn together, so that a difference of two methods is paired:
     ``bootstrap(lambda p, q, y: nll(p, y) - nll(q, y), probs_a, probs_b, labels)``. For a mean of
     per-task numbers pass those numbers, one row per task; for a pooled statistic whose rows belong
-    to tasks pass `groups`, and whole tasks are drawn.
+    to tasks pass `groups`, and whole tasks are drawn. For the metrics of one set of confidences,
+    `summary.summarise` gives the same intervals without copying rows.
 
     The interval describes what resampling gives. An ECE is larger on resamples than on the data,
     its bias being positive, so its interval sits high and may miss the estimate.

@@ -22,6 +22,8 @@ from thermometer.language_model import LanguageModel
 from thermometer.scaling import scale_scores
 from thermometer.tasks import load_task
 
+pytestmark = pytest.mark.filterwarnings("ignore:No validation was better than the start")
+
 NETWORK = ats.AtsConfig(head_size=8, hidden_size=16)
 SHORT = ats.AtsTraining(max_steps=12, validate_every=4, learning_rate=3e-3, patience=0)
 PLAIN = ats.PairFormat(chat=False)
@@ -85,6 +87,12 @@ def test_known_temperatures_are_recovered_on_unseen_pairs(learned, world):
     assert np.corrcoef(np.log(got.temperature), unseen)[0, 1] > 0.85
 
 
+@pytest.mark.filterwarnings("error:No validation was better than the start")
+def test_nothing_is_said_where_training_helps(lm, world):
+    training = ats.AtsTraining(loss="nll", learning_rate=3e-3, max_steps=60, patience=0)
+    assert train(lm, world[0], training=training).head.output.weight.any()
+
+
 def test_likelihood_and_calibration_gain_over_one_temperature(learned, world):
     got = learned.responses(world[0][180:])
     one = learned.responses(world[0][180:], temperature=learned.pooled_temperature)
@@ -143,7 +151,8 @@ def test_training_lowers_the_validation_loss_and_keeps_the_best(lm, world):
 
 def test_the_start_is_kept_where_training_only_harms(lm):
     training = replace(SHORT, loss="balanced", learning_rate=1.0, max_steps=8)
-    calibrator = train(lm, PAIRS, training=training, style=PLAIN)
+    with pytest.warns(UserWarning, match=r"No validation .* predicts the one temperature \d"):
+        calibrator = train(lm, PAIRS, training=training, style=PLAIN)
     got = calibrator.responses(PAIRS[:3])
     np.testing.assert_allclose(got.temperature, calibrator.pooled_temperature, rtol=1e-5)
 

@@ -1,6 +1,7 @@
 """Train an ATS head for a language model on prompts with responses."""
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +34,7 @@ def train(
 
     The head starts at the one temperature that suits the training tokens, and the weights kept are
     those of the best validation, the start included: with `monitor` at ``nll`` the result is never
-    worse on the validation pairs than one temperature.
+    worse on the validation pairs than one temperature. If it is the start, a warning says so.
 
     Args:
         lm: A causal model, which is moved to the device of training; or a reader of one, so that
@@ -68,6 +69,12 @@ def train(
         kept, seen = [tokens[i] for i in order[:cut]], [tokens[i] for i in order[cut:]]
         module = Training(head, reader, seen, kept, training)
         fit(module, trainer or {}, None if log_dir is None else Path(log_dir))
+    if not head.output.weight.any():
+        warnings.warn(
+            "No validation was better than the start: the head predicts the one temperature "
+            f"{module.pooled_temperature:.3f} for all tokens",
+            stacklevel=2,
+        )
     settings = {
         "network": asdict(network),
         "training": asdict(training),

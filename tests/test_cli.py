@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from thermometer import Calibrator, Experiment, __version__, cli
+from thermometer.methods import METHODS
 from thermometer.network import ThermometerConfig
+from thermometer.study import Study
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+STUDIES = [path for path in CONFIGS if "thermometer compare" in path.read_text().splitlines()[0]]
 STAGES = ["run", "extract", "train", "evaluate"]
 
 
@@ -97,7 +100,9 @@ def finished(config):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in CONFIGS if path not in STUDIES], ids=lambda path: path.stem
+)
 def test_every_config_is_an_experiment_for_every_stage(path, stage):
     command, fields = cli.parse([stage, "--config", str(path), "--training.max_steps", "7"])
     assert command == stage
@@ -110,6 +115,47 @@ def test_every_config_is_an_experiment_for_every_stage(path, stage):
     assert experiment.protocol.folds == 5
     assert experiment.features.model
     assert (experiment.template.style == "cloze") == (path.stem == "demo")
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_other_config_is_a_study(path):
+    command, fields = cli.parse(["compare", "--config", str(path), "--n_repeats", "3"])
+    assert command == "compare"
+    study = Study(**fields)  # loads nothing
+    assert study.out_dir == f"outputs/{path.stem}"
+    assert study.n_repeats == 3
+    assert study.methods == tuple(METHODS)
+
+
+def test_compare_writes_and_prints_a_report(tmp_path, capsys):
+    rows = [
+        {"id": f"{task}{i}", "task": task, "label": int(i % 3 == 0), "scores": [2.0 + i % 4, 1.0]}
+        for task in "abc"
+        for i in range(12)
+    ]
+    scores = tmp_path / "my-model.jsonl"
+    scores.write_text("\n".join(map(json.dumps, rows)))
+    arguments = ["--scores", f"[{scores}]", "--out_dir", str(tmp_path / "out")]
+    arguments += ["--methods", "[vanilla, isotonic]", "--protocol.folds", "3", "--labels", "[0, 4]"]
+    cli.main(["compare", *arguments, "--n_resamples", "20"])
+    assert "my-model: best is" in capsys.readouterr().out
+    assert (tmp_path / "out" / "my-model-labels-nll.png").is_file()
+    with pytest.raises(SystemExit, match=r"`methods` to be one of 'batch', .*, but got 'magic'"):
+        cli.main(["compare", *arguments, "--methods", "[magic]"])
+
+
+def test_every_command_is_where_the_table_says():
+    for name, command in cli.COMMANDS.items():
+        assert callable(command.find()), name
+        if command.method:
+            assert callable(getattr(command.find(), command.method)), name
+
+
+def test_report_does_not_wait_for_the_libraries_of_language_models():
+    code = "import sys; from thermometer import cli; cli.parse(['report', 'x.csv']); "
+    code += "print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "transformers", "lightning", "datasets"} & set(done.stdout.split())
 
 
 def test_run_writes_tables_report_logs_and_checkpoint(finished, config):

@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Any
 __version__ = _version("thermometer")
 
 _HOME = {
+    "CalibratedLM": "calibrated_lm",
     "Calibration": "types",
     "Calibrator": "calibrator",
-    "CalibratedLM": "calibrated_lm",
+    "ConfidenceReport": "confidence_report",
     "Experiment": "experiment",
     "LanguageModel": "language_model",
     "OutputTable": "tables",
     "Protocol": "protocols",
     "Question": "types",
+    "Recommendation": "recommendation",
     "Report": "report",
+    "SegmentReport": "segment_report",
+    "Study": "study",
+    "Summary": "summary",
     "Task": "types",
     "TaskSource": "tasks",
     "Template": "templates",
@@ -29,9 +34,14 @@ _HOME = {
     "evaluate": "evaluation",
     "extract": "extraction",
     "fit_temperature": "scaling",
+    "load_table": "recorded",
     "load_task": "tasks",
     "load_tasks": "tasks",
+    "measure": "confidence_report",
+    "recommend": "recommendation",
     "scale_scores": "scaling",
+    "segments": "segment_report",
+    "summarise": "summary",
     "train": "training",
 }
 
@@ -40,6 +50,8 @@ __all__ = sorted([*_HOME, "__version__"])
 if TYPE_CHECKING:
     from thermometer.calibrated_lm import CalibratedLM as CalibratedLM
     from thermometer.calibrator import Calibrator as Calibrator
+    from thermometer.confidence_report import ConfidenceReport as ConfidenceReport
+    from thermometer.confidence_report import measure as measure
     from thermometer.evaluation import cross_validate as cross_validate
     from thermometer.evaluation import evaluate as evaluate
     from thermometer.experiment import Experiment as Experiment
@@ -48,9 +60,17 @@ if TYPE_CHECKING:
     from thermometer.network import Thermometer as Thermometer
     from thermometer.network import ThermometerConfig as ThermometerConfig
     from thermometer.protocols import Protocol as Protocol
+    from thermometer.recommendation import Recommendation as Recommendation
+    from thermometer.recommendation import recommend as recommend
+    from thermometer.recorded import load_table as load_table
     from thermometer.report import Report as Report
     from thermometer.scaling import fit_temperature as fit_temperature
     from thermometer.scaling import scale_scores as scale_scores
+    from thermometer.segment_report import SegmentReport as SegmentReport
+    from thermometer.segment_report import segments as segments
+    from thermometer.study import Study as Study
+    from thermometer.summary import Summary as Summary
+    from thermometer.summary import summarise as summarise
     from thermometer.tables import OutputTable as OutputTable
     from thermometer.tasks import TaskSource as TaskSource
     from thermometer.tasks import load_task as load_task

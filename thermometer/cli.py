@@ -1,32 +1,74 @@
-"""The command line: stages of an `Experiment`, a `Study`, and functions of their own."""
+"""The command line: stages of an `Experiment`, a `Study`, and functions of their own.
 
-import json
+Only the module of the command that is asked for is imported, so that `report`, which needs no
+language model, does not wait for the libraries of one.
+"""
+
 import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from jsonargparse import ActionConfigFile, ArgumentParser
 
-from thermometer import __version__, table_files
-from thermometer.calibrated_lm import CalibratedLM
-from thermometer.calibrator import Calibrator, Level
-from thermometer.experiment import Experiment, ModelSpec
-from thermometer.report_command import report
-from thermometer.study import Study
-from thermometer.tasks import TaskSource, load_tasks
-from thermometer.types import Calibration, Task
+from thermometer import __version__
 
-_STAGES = {
-    "run": "extract, measure on unseen tasks, train, write report and checkpoint",
-    "extract": "write the tables of features and scores (resumes)",
-    "train": "train on all tasks and write the checkpoint",
-    "evaluate": "measure on unseen tasks and write the report",
+
+@dataclass(frozen=True)
+class _Command:
+    """Where a command is, and what it does.
+
+    Args:
+        module: Of the package.
+        name: A function, or a class whose fields are the arguments.
+        text: For the list of commands.
+        method: Of the class, that does the work.
+        own: Arguments that are not of the form --name VALUE, by flag.
+    """
+
+    module: str
+    name: str
+    text: str
+    method: str = ""
+    own: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def find(self) -> Callable[..., Any]:
+        """The function or class itself."""
+        found: Callable[..., Any] = getattr(import_module(f"thermometer.{self.module}"), self.name)
+        return found
+
+
+_ABOUT = "Confidence of a language model that one can believe, on tasks without labels."
+_stage = partial(_Command, "experiment", "Experiment")
+COMMANDS = {
+    "run": _stage("extract, measure on unseen tasks, train, write report and checkpoint", "run"),
+    "extract": _stage("write the tables of features and scores (resumes)", "extract"),
+    "train": _stage("train on all tasks and write the checkpoint", "train"),
+    "evaluate": _stage("measure on unseen tasks and write the report", "evaluate"),
+    "calibrate": _Command("calibrate_command", "calibrate", "apply a checkpoint to new questions"),
+    "compare": _Command(
+        "study", "Study", "compare methods on recorded scores, few labels, other models", "run"
+    ),
+    "report": _Command(
+        "report_command",
+        "report",
+        "measure confidences of a file or folder: numbers, pictures, segments",
+        own={
+            "source": {
+                "type": str,
+                "help": "a .csv, .jsonl or .parquet file, folder of an output table, "
+                "or report.json",
+            },
+            "--terminal": {"action": "store_true", "help": "draw the pictures in the terminal"},
+            "--skip_empty": {"action": "store_true", "help": "leave out rows with an empty number"},
+        },
+    ),
 }
-_COMPARE = "compare methods on recorded scores: unseen tasks, few labels, other models"
 
 
 class _Parser(ArgumentParser):  # type: ignore[misc]
@@ -38,77 +80,33 @@ class _Parser(ArgumentParser):  # type: ignore[misc]
         sys.exit(2)
 
 
-def calibrate(
-    checkpoint: str,
-    tasks: TaskSource,
-    out: str,
-    scores: ModelSpec | None = None,
-    level: Level = "sample",
-) -> None:
-    """Predict temperatures for new tasks and, if a model is given, calibrated probabilities.
-
-    Args:
-        checkpoint: Folder or hub id of a trained thermometer.
-        tasks: Questions; labels are not needed.
-        out: JSON lines to write, one per question.
-        scores: The answering model.
-        level: Divide each question's scores by its own temperature or by its task's.
-    """
-    calibrator = Calibrator.from_pretrained(checkpoint)
-    large = None if scores is None else CalibratedLM(scores.load(), calibrator)
-    rows = []
-    for task in load_tasks(tasks):
-        result = calibrator.calibrate(task) if large is None else large.calibrate(task, level=level)
-        rows += _rows(task, result)
-    table_files.write_text(Path(out), "\n".join(json.dumps(row) for row in rows) + "\n")
-    print(f"{len(rows)} questions calibrated: {out}")  # noqa: T201
-
-
-_FUNCTIONS: dict[str, tuple[Callable[..., None], str]] = {
-    "calibrate": (calibrate, "apply a checkpoint to new questions"),
-    "report": (report, "measure confidences of a file or folder: numbers, pictures, segments"),
-}
-_OWN: dict[str, dict[str, dict[str, Any]]] = {  # arguments that are not of the form --name VALUE
-    "report": {
-        "source": {
-            "type": str,
-            "help": "a .csv, .jsonl or .parquet file, folder of an output table, or report.json",
-        },
-        "--terminal": {"action": "store_true", "help": "draw the pictures in the terminal, too"},
-        "--skip_empty": {"action": "store_true", "help": "leave out rows with an empty number"},
-    }
-}
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the `thermometer` command."""
-    command, fields = parse(arguments)
-    if command in _FUNCTIONS:
-        with _plain_errors():
-            _FUNCTIONS[command][0](**fields)
-        return
-    with _plain_errors(TypeError):  # types are the user's only until the work begins
-        if command == "compare":
-            work = Study(**fields).run
-        else:
-            work = getattr(Experiment(**fields), command)
+    name, fields = parse(arguments)
+    command = COMMANDS[name]
+    work = partial(command.find(), **fields)
+    if command.method:
+        with _plain_errors(TypeError):  # types are the user's only until the work begins
+            work = getattr(work(), command.method)
     with _plain_errors():
         work()
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[str, dict[str, Any]]:
     """Which command is asked for, and the arguments of its function or class."""
-    parser = _Parser(prog="thermometer", description=__doc__, allow_abbrev=False)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _Parser(prog="thermometer", description=_ABOUT, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=_versions())
     commands = parser.add_subcommands(metavar="command")
-    for name, text in _STAGES.items():
-        commands.add_subcommand(name, _class_parser(Experiment, text), help=text)
-    commands.add_subcommand("compare", _class_parser(Study, _COMPARE), help=_COMPARE)
-    for name, (_, text) in _FUNCTIONS.items():
-        commands.add_subcommand(name, _function_parser(name), help=text)
-    parsed = parser.parse_args(arguments)
+    asked = next((word for word in given if word in COMMANDS), "")
+    for name, command in COMMANDS.items():
+        with _plain_errors():  # of imports
+            inner = _command_parser(command) if name == asked else _Parser()
+        commands.add_subcommand(name, inner, help=command.text)
+    parsed = parser.parse_args(given)
     with _plain_errors(TypeError):
-        return parsed.subcommand, _fields(parser.instantiate(parsed)[parsed.subcommand])
+        chosen = vars(parser.instantiate(parsed)[parsed.subcommand])
+    return parsed.subcommand, {key: value for key, value in chosen.items() if key != "config"}
 
 
 def train_main(arguments: Sequence[str] | None = None) -> None:
@@ -116,44 +114,18 @@ def train_main(arguments: Sequence[str] | None = None) -> None:
     main(["train", *(sys.argv[1:] if arguments is None else arguments)])
 
 
-def _class_parser(kind: type, description: str) -> ArgumentParser:
-    parser = _Parser(description=description)
+def _command_parser(command: _Command) -> ArgumentParser:
+    found = command.find()
+    parser = _Parser(description=command.text)
     parser.add_argument("--config", action=ActionConfigFile, help="a YAML file; see configs/")
-    parser.add_class_arguments(kind, as_positional=False)
-    return parser
-
-
-def _function_parser(name: str) -> ArgumentParser:
-    function, text = _FUNCTIONS[name]
-    parser = _Parser(description=text)
-    parser.add_argument("--config", action=ActionConfigFile, help="a YAML file of these options")
-    own = _OWN.get(name, {})
-    for flag, keywords in own.items():
+    for flag, keywords in command.own.items():
         parser.add_argument(flag, **keywords)
-    skip = {flag.removeprefix("--") for flag in own}
-    parser.add_function_arguments(function, as_positional=False, skip=skip)
+    if isinstance(found, type):
+        parser.add_class_arguments(found, as_positional=False)
+    else:
+        skip = {flag.removeprefix("--") for flag in command.own}
+        parser.add_function_arguments(found, as_positional=False, skip=skip)
     return parser
-
-
-def _fields(chosen: Namespace) -> dict[str, Any]:
-    return {name: value for name, value in vars(chosen).items() if name != "config"}
-
-
-def _rows(task: Task, result: Calibration) -> list[dict[str, Any]]:
-    rows = []
-    for number, question in enumerate(task.questions):
-        row: dict[str, Any] = {
-            "id": question.id,
-            "task": task.name,
-            "temperature": float(result.temperature[number]),
-            "task_temperature": result.task_temperature,
-        }
-        if result.probs is not None:
-            row["answer"] = int(result.prediction[number])
-            row["confidence"] = float(result.confidence[number])
-            row["probs"] = result.probs[number, : len(question.options)].tolist()
-        rows.append(row)
-    return rows
 
 
 @contextmanager

@@ -112,7 +112,7 @@ def _cut_off(
     seen = np.concatenate([band[:, band[1] <= usual].ravel() for band in bands] + [levels])
     seen = seen[np.isfinite(seen)]
     low, high = seen.min(), seen.max()
-    margin = 0.08 * (high - low)
+    margin = max(0.08 * (high - low), 0.01 * abs(high))
     axis.set_ylim(low - margin, high + 3 * margin)
     for name, values in curve.varying.items():
         for i, point in enumerate(values[measure]):

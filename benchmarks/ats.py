@@ -21,7 +21,7 @@ from thermometer import LanguageModel, Template, ats, metrics
 from thermometer.ats.data import encode_pairs
 from thermometer.ats.predicting import option_table, response_tokens
 from thermometer.ats.reading import TokenReader
-from thermometer.intervals import bootstrap
+from thermometer.metrics.intervals import bootstrap
 from thermometer.scaling import fit_temperature, scale_scores
 from thermometer.tasks import load_tasks
 

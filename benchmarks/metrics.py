@@ -44,7 +44,7 @@ def of_rows(ece, confidence, correct, draw):
 
 def thermometer():
     from thermometer import metrics
-    from thermometer.summary import summarise
+    from thermometer.metrics.summary import summarise
 
     def bootstrap(confidence, correct):  # and ten other metrics on the way
         ece = summarise(confidence, correct, n_bins=N_BINS, n_resamples=N_RESAMPLES).ece

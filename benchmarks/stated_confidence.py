@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from thermometer import baselines, metrics
-from thermometer.intervals import bootstrap
+from thermometer.metrics.intervals import bootstrap
 
 RESULTS = Path(__file__).parent / "results" / "stated_confidence.json"
 N_BINS, N_FOLDS, N_FEW, LEAST = 10, 5, 100, 1e-6

@@ -16,14 +16,17 @@ from PIL import Image
 
 import thermometer as th
 from thermometer import metrics
-from thermometer.intervals import bootstrap, task_counts
-from thermometer.reliability import draw_reliability, prepare_reliability
-from thermometer.risk_plot import draw_risk_coverage
-from thermometer.small_multiples import draw_small_multiples
-from thermometer.smooth_reliability import draw_smooth_reliability, prepare_smooth_reliability
-from thermometer.temperature_plot import draw_temperatures
-from thermometer.temperature_spread import draw_task_temperatures
-from thermometer.terminal_plots import text_bars, text_reliability
+from thermometer.metrics.intervals import bootstrap, task_counts
+from thermometer.pictures.reliability import draw_reliability, prepare_reliability
+from thermometer.pictures.risk_plot import draw_risk_coverage
+from thermometer.pictures.small_multiples import draw_small_multiples
+from thermometer.pictures.smooth_reliability import (
+    draw_smooth_reliability,
+    prepare_smooth_reliability,
+)
+from thermometer.pictures.temperature_plot import draw_temperatures
+from thermometer.pictures.temperature_spread import draw_task_temperatures
+from thermometer.pictures.terminal_plots import text_bars, text_reliability
 
 KINDS = ["stated", "linguistic", "sequence_probability"]
 

@@ -8,8 +8,7 @@ import sys
 
 import numpy as np
 
-from thermometer.confidence_report import measure
-from thermometer.recommendation import recommend
+import thermometer as th
 
 
 def make_answers(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
@@ -24,12 +23,12 @@ def make_answers(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, n
 def main(folder: str) -> None:
     """Learn on labelled answers, test on others."""
     stated, correct, _ = make_answers(1500, seed=0)
-    advice = recommend(confidence=stated, correct=correct)
+    advice = th.recommend(confidence=stated, correct=correct)
     print(advice.reason, "\n")
 
     stated, correct, columns = make_answers(1500, seed=1)
     series = {"stated": stated, "recalibrated": advice.apply(confidence=stated)}
-    report = measure(series, correct, by=columns, title="Stated confidence, before and after")
+    report = th.measure(series, correct, by=columns, title="Stated confidence, before and after")
     report.print(pictures=True)
     print("\n" + str(report.write(folder) / "report.html"))
 

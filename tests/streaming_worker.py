@@ -11,7 +11,7 @@ def work(rank, world_size, folder):
     """Rows of this rank in ragged batches; what it computes goes to a file."""
     from torchmetrics import MetricCollection
 
-    from thermometer.streaming import ExpectedCalibrationError, SmoothCalibrationError
+    from thermometer.metrics.streaming import ExpectedCalibrationError, SmoothCalibrationError
 
     warnings.simplefilter("error")
     torch.set_num_threads(1)

@@ -8,7 +8,8 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thermometer import calibration_error, metrics
+from thermometer import metrics
+from thermometer.metrics import calibration_error
 
 # Many of these are equal, and many lie on edges of bins.
 confidences = st.floats(0, 1) | st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0])

@@ -10,7 +10,7 @@ from synthetic import make_table
 
 from thermometer import metrics
 from thermometer.comparison import LOWER_IS_BETTER, METRICS, compare
-from thermometer.intervals import task_counts
+from thermometer.metrics.intervals import task_counts
 from thermometer.outcomes import Outcomes
 from thermometer.scaling import fit_temperature
 

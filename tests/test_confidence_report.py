@@ -12,12 +12,12 @@ import pytest
 from rich.console import Console
 
 from thermometer import metrics
-from thermometer.confidence_report import measure
-from thermometer.intervals import bootstrap
-from thermometer.paired_differences import PAIRED, paired_differences
+from thermometer.metrics.intervals import bootstrap
+from thermometer.metrics.paired_differences import PAIRED, paired_differences
+from thermometer.metrics.summary import summarise
 from thermometer.recommendation import recommend
-from thermometer.segment_report import segments
-from thermometer.summary import summarise
+from thermometer.reports.confidence_report import measure
+from thermometer.segmentation.segment_report import segments
 
 NASTY = 'a<b> & "q" | [red]x[/red] *y* `z`'
 PICTURES = ["reliability.png", "risk_coverage.png", "smooth_reliability.png"]

@@ -5,9 +5,10 @@ import pytest
 import reference
 from synthetic import make_fit, make_table
 
-from thermometer.curve_plot import draw_curve
+from thermometer.comparison import compare
 from thermometer.curves import few_labels, unlabelled
 from thermometer.held_out import hold_out
+from thermometer.pictures.curve_plot import draw_curve
 from thermometer.protocols import Protocol
 from thermometer.scaling import fit_temperature
 
@@ -81,8 +82,17 @@ def test_no_labels_is_one_temperature_exactly(held):
 def test_all_prompts_are_the_temperature_of_the_task(held):
     curve = unlabelled(held, (1, 10, None), n_repeats=3, n_resamples=50)
     all_of_them = curve.varying["thermometer, per task"]
+    assert set(curve.constant) == {"vanilla", "pooled", "thermometer"}
+    whole = compare(
+        held.table.scores,
+        held.table.labels,
+        held.table.tasks,
+        {"task": held.methods["thermometer_task"]},
+        baseline="task",
+        n_resamples=50,
+    )
     for measure in ("nll", "ece_10"):
-        task = curve.constant["thermometer_task"][measure]
+        task = whole.methods["task"].mean_over_tasks[measure]
         assert all_of_them[measure][-1].estimate == pytest.approx(task.estimate)
         assert all_of_them[measure][-1].low == pytest.approx(task.low)
     beyond = unlabelled(held, (1000,), n_repeats=1, n_resamples=20)
@@ -125,7 +135,8 @@ def test_the_picture_shows_the_points_and_cuts_ruinous_ones(held, theme):
     cut = [f"\N{UPWARDS ARROW} {p:.3g}" for p in points if p > axis.get_ylim()[1]]
     assert [text.get_text() for text in axis.texts] == cut
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["0", "2", "15", "all"]
-    shown = [text.get_text() for text in axis.get_legend().get_texts()]
+    (legend,) = axis.figure.legends
+    shown = [text.get_text() for text in legend.get_texts()]
     assert shown == ["own labels", "pooled", "thermometer", "thermometer_task"]
     with pytest.raises(ValueError, match="measure"):
         draw_curve(curve, "brier", x_title="labels")

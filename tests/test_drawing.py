@@ -10,13 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thermometer import drawing, metrics
-from thermometer.reliability import draw_reliability, prepare_reliability
-from thermometer.risk_plot import draw_risk_coverage
-from thermometer.small_multiples import draw_small_multiples
-from thermometer.smooth_reliability import draw_smooth_reliability, prepare_smooth_reliability
-from thermometer.temperature_plot import draw_temperatures
-from thermometer.temperature_spread import draw_task_temperatures
+from thermometer import metrics
+from thermometer.pictures import drawing
+from thermometer.pictures.reliability import draw_reliability, prepare_reliability
+from thermometer.pictures.risk_plot import draw_risk_coverage
+from thermometer.pictures.small_multiples import draw_small_multiples
+from thermometer.pictures.smooth_reliability import (
+    draw_smooth_reliability,
+    prepare_smooth_reliability,
+)
+from thermometer.pictures.temperature_plot import draw_temperatures
+from thermometer.pictures.temperature_spread import draw_task_temperatures
 
 # Colours as a dichromat sees them: Machado, Oliveira and Fernandes (2009), table 1, severity 1.
 EYES = {
@@ -229,8 +233,8 @@ def test_an_unknown_theme_is_refused_with_the_known_ones(kind):
 def test_drawing_needs_no_pyplot_and_numbers_no_matplotlib():
     code = (
         "import sys\n"
-        "from thermometer import risk_plot, small_multiples, smooth_reliability as s\n"
-        "from thermometer import temperature_spread as t, terminal_plots\n"
+        "from thermometer.pictures import risk_plot, small_multiples, smooth_reliability as s\n"
+        "from thermometer.pictures import temperature_spread as t, terminal_plots\n"
         "diagram = s.prepare_smooth_reliability([0.5, 0.7], [1, 0])\n"
         "t.prepare_task_temperatures({'a': [1.0]})\n"
         "assert 'matplotlib' not in sys.modules\n"

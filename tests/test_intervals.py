@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thermometer import metrics
-from thermometer.intervals import bootstrap, percentile_interval, task_counts
+from thermometer.metrics.intervals import bootstrap, percentile_interval, task_counts
 
 
 def test_bootstrap_covers_as_often_as_it_says():

@@ -7,7 +7,7 @@ import pytest
 
 from thermometer import baselines, metrics
 from thermometer.baselines.cross_fitting import deal_folds
-from thermometer.intervals import Interval
+from thermometer.metrics.intervals import Interval
 from thermometer.recommendation import Candidate, _choose, _labels_needed, recommend
 from thermometer.scaling import scale_scores
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
 
+import numpy as np
 import pytest
 from rich.console import Console
 from synthetic import TEMPERATURES, make_fit, make_table
 
 from thermometer.evaluation import cross_validate, evaluate
-from thermometer.intervals import Interval
-from thermometer.report import Report, pictures, print_report, write_report
+from thermometer.metrics.intervals import Interval
+from thermometer.reports.report import Report, pictures, print_report, write_report
 
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 NASTY = 'a<b> & "q" | [red]x[/red] *y* `z`'
@@ -60,6 +61,29 @@ def test_json_goes_round(report, folder):
     assert again.tasks == report.tasks
     assert again.differences == report.differences
     assert pictures(again) == pictures(report)  # the same bytes, too
+
+
+def test_segments_of_the_thermometers_confidence_are_there(report, folder):
+    found = report.segments
+    assert {segment.column for segment in found} >= {"task", "options"}
+    assert sum(s.n for s in found if s.column == "options") == 720
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    worst = found.segments[0]
+    assert f"| {worst.n} | {worst.accuracy:.3f} | {worst.confidence:.3f} |" in text
+    assert "Segments of the thermometer" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_segments_follow_their_questions(report):
+    """Rows come back sorted by fold: a column must move with them."""
+    table = make_table()
+    by = {"half": ["low" if t < "task 06" else "high" for t in table.tasks]}
+    found = cross_validate(table, make_fit(), n_resamples=20, progress=False, by=by).segments
+    right = table.scores.argmax(axis=1) == table.labels
+    for segment in found:
+        rows = np.array([half == segment.value for half in by["half"]])
+        assert segment.accuracy == pytest.approx(right[rows].mean())
+    with pytest.raises(ValueError, match=r"`by\['x'\]` to be of length 720, but got 1"):
+        cross_validate(table, make_fit(), n_resamples=20, progress=False, by={"x": [1]})
 
 
 def test_json_keys(report):
@@ -156,7 +180,7 @@ def test_html_opens_alone_and_escapes_names(report, folder):
 def test_markdown_tables_are_whole_and_names_harmless(report, folder):
     text = (folder / "report.md").read_text(encoding="utf-8")
     blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("| ")]
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for lines in blocks:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
     assert r'a&lt;b> & "q" \| \[red\]x\[/red\] \*y\* \`z\`' in text

@@ -12,10 +12,10 @@ from synthetic import make_fit, make_table
 
 from thermometer import cli, table_files
 from thermometer.confidence_files import read_answers
-from thermometer.confidence_report import measure
 from thermometer.evaluation import cross_validate
-from thermometer.question_columns import question_columns, read_questions, top_answers
-from thermometer.report import write_report
+from thermometer.reports.confidence_report import measure
+from thermometer.reports.report import write_report
+from thermometer.segmentation.question_columns import question_columns, read_questions, top_answers
 from thermometer.tables import OutputTable
 
 ROWS = 60

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from thermometer.intervals import Interval, bootstrap
 from thermometer.metrics import calibration_floor, expected_calibration_error
-from thermometer.segment_columns import cut
-from thermometer.segment_errors import chance, ece_interval, gap_interval
-from thermometer.segment_report import _verdict, segments
+from thermometer.metrics.intervals import Interval, bootstrap
+from thermometer.segmentation.segment_columns import cut
+from thermometer.segmentation.segment_errors import chance, ece_interval, gap_interval
+from thermometer.segmentation.segment_report import _verdict, segments
 
 MINUS = "\N{MINUS SIGN}"
 

@@ -4,9 +4,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from thermometer import drawing
-from thermometer.reliability import prepare_reliability
-from thermometer.small_multiples import draw_small_multiples
+from thermometer.pictures import drawing
+from thermometer.pictures.reliability import prepare_reliability
+from thermometer.pictures.small_multiples import draw_small_multiples
 
 
 def diagram(gap, n=80):

@@ -5,7 +5,7 @@ import pytest
 import reference
 
 from thermometer import metrics
-from thermometer.smooth_calibration import (
+from thermometer.metrics.smooth_calibration import (
     fine_density,
     residual_density,
     residual_matrix,

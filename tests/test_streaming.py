@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics import MetricCollection
 
 from thermometer import _lightning, metrics
-from thermometer.streaming import ExpectedCalibrationError, SmoothCalibrationError
+from thermometer.metrics.streaming import ExpectedCalibrationError, SmoothCalibrationError
 
 confidences = st.floats(0, 1) | st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.7, 1.0])
 batches = st.lists(st.lists(st.tuples(confidences, st.booleans()), max_size=8), max_size=5)

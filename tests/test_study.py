@@ -13,8 +13,8 @@ from synthetic import make_table
 
 from thermometer.comparison import compare
 from thermometer.protocols import Protocol
+from thermometer.reports.study_report import print_study, write_study
 from thermometer.study import Study
-from thermometer.study_report import print_study, write_study
 
 MODELS = ("small-model", "big|model")
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thermometer import metrics, resampling
-from thermometer.intervals import Interval, bootstrap
-from thermometer.resampling import gather, measure, resample
-from thermometer.summary import Summary, summarise
+from thermometer import metrics
+from thermometer.metrics import resampling
+from thermometer.metrics.intervals import Interval, bootstrap
+from thermometer.metrics.resampling import gather, measure, resample
+from thermometer.metrics.summary import Summary, summarise
 
 BY_NAME = {
     "accuracy": lambda c, y: float(y.mean()),

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from thermometer.temperature_spread import draw_task_temperatures, prepare_task_temperatures
+from thermometer.pictures.temperature_spread import (
+    draw_task_temperatures,
+    prepare_task_temperatures,
+)
 
 
 def names(figure):

@@ -13,17 +13,17 @@ _HOME = {
     "CalibratedLM": "calibrated_lm",
     "Calibration": "types",
     "Calibrator": "calibrator",
-    "ConfidenceReport": "confidence_report",
+    "ConfidenceReport": "reports.confidence_report",
     "Experiment": "experiment",
     "LanguageModel": "language_model",
     "OutputTable": "tables",
     "Protocol": "protocols",
     "Question": "types",
     "Recommendation": "recommendation",
-    "Report": "report",
-    "SegmentReport": "segment_report",
+    "Report": "reports.report",
+    "SegmentReport": "segmentation.segment_report",
     "Study": "study",
-    "Summary": "summary",
+    "Summary": "metrics.summary",
     "Task": "types",
     "TaskSource": "tasks",
     "Template": "templates",
@@ -37,11 +37,11 @@ _HOME = {
     "load_table": "recorded",
     "load_task": "tasks",
     "load_tasks": "tasks",
-    "measure": "confidence_report",
+    "measure": "reports.confidence_report",
     "recommend": "recommendation",
     "scale_scores": "scaling",
-    "segments": "segment_report",
-    "summarise": "summary",
+    "segments": "segmentation.segment_report",
+    "summarise": "metrics.summary",
     "train": "training",
 }
 
@@ -50,27 +50,27 @@ __all__ = sorted([*_HOME, "__version__"])
 if TYPE_CHECKING:
     from thermometer.calibrated_lm import CalibratedLM as CalibratedLM
     from thermometer.calibrator import Calibrator as Calibrator
-    from thermometer.confidence_report import ConfidenceReport as ConfidenceReport
-    from thermometer.confidence_report import measure as measure
     from thermometer.evaluation import cross_validate as cross_validate
     from thermometer.evaluation import evaluate as evaluate
     from thermometer.experiment import Experiment as Experiment
     from thermometer.extraction import extract as extract
     from thermometer.language_model import LanguageModel as LanguageModel
+    from thermometer.metrics.summary import Summary as Summary
+    from thermometer.metrics.summary import summarise as summarise
     from thermometer.network import Thermometer as Thermometer
     from thermometer.network import ThermometerConfig as ThermometerConfig
     from thermometer.protocols import Protocol as Protocol
     from thermometer.recommendation import Recommendation as Recommendation
     from thermometer.recommendation import recommend as recommend
     from thermometer.recorded import load_table as load_table
-    from thermometer.report import Report as Report
+    from thermometer.reports.confidence_report import ConfidenceReport as ConfidenceReport
+    from thermometer.reports.confidence_report import measure as measure
+    from thermometer.reports.report import Report as Report
     from thermometer.scaling import fit_temperature as fit_temperature
     from thermometer.scaling import scale_scores as scale_scores
-    from thermometer.segment_report import SegmentReport as SegmentReport
-    from thermometer.segment_report import segments as segments
+    from thermometer.segmentation.segment_report import SegmentReport as SegmentReport
+    from thermometer.segmentation.segment_report import segments as segments
     from thermometer.study import Study as Study
-    from thermometer.summary import Summary as Summary
-    from thermometer.summary import summarise as summarise
     from thermometer.tables import OutputTable as OutputTable
     from thermometer.tasks import TaskSource as TaskSource
     from thermometer.tasks import load_task as load_task

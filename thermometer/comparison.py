@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thermometer import _checks, metrics
-from thermometer.intervals import Interval, Resampled, task_counts
+from thermometer.metrics.intervals import Interval, Resampled, task_counts
 from thermometer.outcomes import METRICS as METRICS
 from thermometer.outcomes import Outcomes
 from thermometer.outcomes import Predicted as Predicted
-from thermometer.reliability import ReliabilityDiagram, prepare_reliability
+from thermometer.pictures.reliability import ReliabilityDiagram, prepare_reliability
 from thermometer.scaling import TemperatureFit, fit_temperature
 
 Vector = NDArray[np.float64]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from thermometer import _checks, metrics
 from thermometer.calibrator import harmonic_mean
 from thermometer.held_out import HeldOut
-from thermometer.intervals import Interval, Resampled, task_counts
+from thermometer.metrics.intervals import Interval, Resampled, task_counts
 from thermometer.outcomes import Outcomes
 from thermometer.scaling import fit_temperature
 
@@ -118,7 +118,7 @@ def unlabelled(
         seed: Equal seeds give equal curves.
 
     Returns:
-        The curve of `thermometer, per task`; constant are all methods of `held` that are
+        The curve of `thermometer, per task`; constant are all other methods of `held` that are
         temperatures, the thermometer per sample among them.
 
     Raises:
@@ -130,6 +130,7 @@ def unlabelled(
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
     tasks = _tasks(held)
     constant = _temperatures(held)
+    constant.pop("thermometer_task", None)  # it is the point of all prompts
     sample = constant["thermometer"]
     varying = np.zeros((len(tasks), len(sizes), len(MEASURES)))
     fixed = {name: np.zeros((len(tasks), len(MEASURES))) for name in constant}

@@ -4,19 +4,24 @@
 every row its temperatures and leave the numbers to `comparison`. Nothing here trains or draws.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from thermometer import _checks
 from thermometer.calibrator import Calibrator
 from thermometer.comparison import Predicted, compare
 from thermometer.held_out import HeldOut, check_labelled, hold_out
 from thermometer.methods import Vector, task_level
 from thermometer.protocols import Protocol
-from thermometer.report import Report, TaskResult, versions
+from thermometer.reports.report import Report, TaskResult, versions
+from thermometer.scaling import scale_scores
+from thermometer.segmentation.question_columns import question_columns
+from thermometer.segmentation.segment_report import SegmentReport, segments
 from thermometer.tables import OutputTable
 
 _METHODS = ("vanilla", "pooled", "thermometer", "thermometer_task")
@@ -35,6 +40,7 @@ def cross_validate(
     n_resamples: int = 1000,
     seed: int = 0,
     progress: bool = True,
+    by: Mapping[str, ArrayLike] | None = None,
 ) -> Report:
     """Train on some tasks, test on the others, and compare with the alternatives.
 
@@ -48,6 +54,8 @@ def cross_validate(
         n_resamples: Number of resamples of tasks behind the intervals.
         seed: Of the resamples. That of the splits is in `protocol`.
         progress: Show a progress bar over the splits.
+        by: Columns of N values that tell questions apart, rows in the order of the table, for the
+            segments of the report; by default `segmentation.question_columns` of the table.
 
     Returns:
         The report. Its methods, as temperatures of each row: `vanilla` (1), `pooled` (one, fitted
@@ -85,7 +93,7 @@ def cross_validate(
         description=f"{n_splits} {'split' if n_splits == 1 else 'folds'}",
     )["table"]
     described = {**protocol.to_dict(), "description": str(protocol)}
-    return _report(table, held, frozenset(), described, n_resamples, seed)
+    return _report(table, held, frozenset(), described, n_resamples, seed, by)
 
 
 def evaluate(
@@ -95,6 +103,7 @@ def evaluate(
     allow_seen: bool = False,
     n_resamples: int = 1000,
     seed: int = 0,
+    by: Mapping[str, ArrayLike] | None = None,
 ) -> Report:
     """Test a finished calibrator on tasks that it was not trained on.
 
@@ -104,6 +113,7 @@ def evaluate(
         allow_seen: Also test on tasks of the training; the report flags them and says so.
         n_resamples: Number of resamples of tasks behind the intervals.
         seed: Of the resamples.
+        by: As for `cross_validate`.
 
     Returns:
         The report, as from `cross_validate`.
@@ -134,7 +144,7 @@ def evaluate(
         "thermometer_task": task_level(sample, table.tasks),
     }
     held = HeldOut(table, methods, np.zeros(len(table), dtype=np.int64))
-    return _report(table, held, frozenset(seen), described, n_resamples, seed)
+    return _report(table, held, frozenset(seen), described, n_resamples, seed, by)
 
 
 def _report(
@@ -144,6 +154,7 @@ def _report(
     protocol: dict[str, Any],
     n_resamples: int,
     seed: int,
+    by: Mapping[str, ArrayLike] | None,
 ) -> Report:
     """Compare the predictions and put the results together."""
     tasks, scores = held.table.tasks, held.table.require("scores")
@@ -190,6 +201,35 @@ def _report(
         provenance={**table.provenance, "digest": table.digest},
         versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        segments=_segments(table, held, by, n_resamples, seed),
+    )
+
+
+def _segments(
+    table: OutputTable,
+    held: HeldOut,
+    by: Mapping[str, ArrayLike] | None,
+    n_resamples: int,
+    seed: int,
+) -> SegmentReport | None:
+    """Where the thermometer's confidence lies; nothing where all questions are alike."""
+    columns = question_columns(table) if by is None else by
+    place = {identifier: row for row, identifier in enumerate(table.ids)}
+    rows = [place[identifier] for identifier in held.table.ids]
+    for name, values in columns.items():
+        if len(np.asarray(values)) != len(table):
+            raise _checks.fail(f"by[{name!r}]", f"of length {len(table)}", len(np.asarray(values)))
+    scores = held.table.require("scores")
+    probs = scale_scores(scores, np.asarray(held.methods["thermometer"]))
+    correct = scores.argmax(axis=1) == held.table.labels
+    if not columns:
+        return None
+    return segments(
+        probs.max(axis=1),
+        correct,
+        {name: [np.asarray(values)[row] for row in rows] for name, values in columns.items()},
+        n_resamples=n_resamples,
+        seed=seed,
     )
 
 

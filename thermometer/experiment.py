@@ -21,7 +21,8 @@ from thermometer.language_model import LanguageModel
 from thermometer.network import ThermometerConfig
 from thermometer.presets import resolve
 from thermometer.protocols import Protocol
-from thermometer.report import Report, pictures, print_report, write_report
+from thermometer.reports.report import Report, pictures, print_report, write_report
+from thermometer.segmentation.question_columns import question_columns, read_questions
 from thermometer.table_files import MANIFEST, questions_digest
 from thermometer.tables import OutputTable
 from thermometer.tasks import TaskSource, load_tasks, question_row
@@ -202,7 +203,16 @@ class Experiment:
         return self._fit(table, log_dir=Path(self.out_dir) / "logs")
 
     def _evaluate(self, table: OutputTable) -> Report:
-        report = cross_validate(table, self._fit, self.protocol, n_resamples=self.n_resamples)
+        questions = read_questions(
+            Path(self.out_dir) / ("outputs" if self.features == self.scores else "scores")
+        )
+        report = cross_validate(
+            table,
+            self._fit,
+            self.protocol,
+            n_resamples=self.n_resamples,
+            by=question_columns(table, questions),
+        )
         write_report(report, Path(self.out_dir) / "report")
         return report
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermometer import metrics
-from thermometer.intervals import Resampled
+from thermometer.metrics.intervals import Resampled
+from thermometer.metrics.smooth_calibration import residual_density, smooth_ece_of
 from thermometer.scaling import scale_scores
-from thermometer.smooth_calibration import residual_density, smooth_ece_of
 
 Vector = NDArray[np.float64]
 

@@ -23,7 +23,7 @@ from thermometer.baselines.cross_fitting import (
 )
 from thermometer.baselines.probabilities import with_confidence
 from thermometer.baselines.protocol import ConfidenceRecalibrator, ScoreRecalibrator
-from thermometer.intervals import Interval, Resampled, task_counts
+from thermometer.metrics.intervals import Interval, Resampled, task_counts
 from thermometer.scaling import scale_scores
 
 Vector = NDArray[np.float64]

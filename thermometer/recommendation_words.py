@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from thermometer.baselines.cross_fitting import NONE
 
 if TYPE_CHECKING:
-    from thermometer.intervals import Interval
+    from thermometer.metrics.intervals import Interval
     from thermometer.recommendation import Candidate, Recommendation
 
 _METHODS = {

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.text import Text
 
 from thermometer.confidence_files import read_answers
-from thermometer.confidence_report import ConfidenceReport, measure
-from thermometer.question_columns import question_columns, read_questions, top_answers
-from thermometer.report import Report, print_report
-from thermometer.report_tables import TITLES
+from thermometer.pictures.terminal_plots import text_reliability
+from thermometer.reports.confidence_report import ConfidenceReport, measure
+from thermometer.reports.report import Report, print_report
+from thermometer.reports.report_tables import TITLES
+from thermometer.segmentation.question_columns import question_columns, read_questions, top_answers
 from thermometer.table_files import MANIFEST
 from thermometer.tables import OutputTable
-from thermometer.terminal_plots import text_reliability
 
 _REPORT = "report.json"
 _SHOWN = ("vanilla", "pooled", "thermometer")

@@ -23,7 +23,7 @@ from thermometer.methods import METHODS, check_methods
 from thermometer.presets import resolve
 from thermometer.protocols import Protocol
 from thermometer.recorded import load_table
-from thermometer.study_report import StudyReport, print_study, write_study
+from thermometer.reports.study_report import StudyReport, print_study, write_study
 from thermometer.tables import OutputTable
 from thermometer.training import train
 

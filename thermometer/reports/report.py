@@ -1,0 +1,265 @@
+"""The result of an evaluation: plain data, in and out of JSON, and its files.
+
+`Report` holds numbers and words only. How it looks is the business of `report_text` and
+`report_html`; the numbers come from `evaluation`. The keys of report.json are its fields.
+"""
+
+import json
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thermometer.comparison import Difference, MethodResult, Numbers
+from thermometer.metrics.intervals import Interval
+from thermometer.pictures import drawing
+from thermometer.pictures.reliability import ReliabilityDiagram, draw_reliability
+from thermometer.pictures.temperature_plot import draw_temperatures
+from thermometer.reports import report_html, report_text, report_words
+from thermometer.reports.report_text import print_report as print_report
+from thermometer.segmentation.segment_report import Segment, SegmentReport
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What was measured on one task.
+
+    Args:
+        task: Its name.
+        n: Number of questions.
+        n_options: Mean number of options.
+        accuracy: The same for every method.
+        fold: Number of the split that tested it.
+        seen: Whether the thermometer was trained on it.
+        temperature: Predicted for the task, without labels.
+        best_temperature: The best on the task's own labels.
+        at_bound: Whether that is only the end of the search, so that there is no best one.
+        pooled_temperature: The one temperature of the tasks that were trained on.
+        metrics: Values by method and metric.
+    """
+
+    task: str
+    n: int
+    n_options: float
+    accuracy: float
+    fold: int
+    seen: bool
+    temperature: float
+    best_temperature: float
+    at_bound: bool
+    pooled_temperature: float
+    metrics: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Methods compared on tasks, with everything needed to repeat and to judge it.
+
+    Args:
+        methods: By name: `vanilla`, `pooled`, `thermometer`, `thermometer_task`, `topline`.
+        differences: Paired, of the thermometer from `vanilla` and from `pooled`.
+        tasks: One per task, sorted by name.
+        protocol: The fields of the protocol, and `description` in words.
+        settings: `seed`, `n_resamples` and `level` of the intervals.
+        provenance: What made features and scores, and `digest` of the questions.
+        versions: Of Python and of the packages that matter.
+        created: When, in UTC.
+        segments: Where the thermometer's confidence lies: by task, number of options, …
+    """
+
+    methods: dict[str, MethodResult]
+    differences: tuple[Difference, ...]
+    tasks: tuple[TaskResult, ...]
+    protocol: dict[str, Any]
+    settings: dict[str, Any]
+    provenance: dict[str, Any]
+    versions: dict[str, str]
+    created: str
+    segments: SegmentReport | None = None
+
+    def __repr__(self) -> str:
+        return f"Report({self.verdict})"
+
+    @property
+    def n_rows(self) -> int:
+        """Number of questions."""
+        return sum(task.n for task in self.tasks)
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Tasks that were tested although the thermometer was trained on them."""
+        return tuple(task.task for task in self.tasks if task.seen)
+
+    @property
+    def verdict(self) -> str:
+        """The result in plain words."""
+        return " ".join(report_words.verdict(self))
+
+    def difference(self, method: str, baseline: str) -> Difference:
+        """The paired difference of two methods.
+
+        Raises:
+            KeyError: If the report does not hold it.
+        """
+        for difference in self.differences:
+            if (difference.method, difference.baseline) == (method, baseline):
+                return difference
+        held = ", ".join(f"{d.method} - {d.baseline}" for d in self.differences)
+        raise KeyError(f"Expected one of {held}, but got {method} - {baseline}")
+
+    def to_json(self) -> str:
+        """The report as JSON text; NaN is `null`."""
+        fields = {"format_version": FORMAT_VERSION, "verdict": self.verdict, **asdict(self)}
+        return json.dumps(plain(fields), indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Report":
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: If it is no JSON, of another format version, or keys are missing or unknown.
+        """
+        fields = json.loads(text)
+        version = fields.pop("format_version", None) if isinstance(fields, dict) else None
+        if version != FORMAT_VERSION:
+            raise ValueError(
+                f"Expected a report of format {FORMAT_VERSION}, but got format {version}"
+            )
+        fields.pop("verdict", None)  # follows from the numbers
+        try:
+            fields["methods"] = {k: _method(value) for k, value in fields["methods"].items()}
+            fields["differences"] = tuple(_difference(value) for value in fields["differences"])
+            fields["tasks"] = tuple(_task(value) for value in fields["tasks"])
+            if fields.get("segments") is not None:
+                fields["segments"] = _segments(fields["segments"])
+            return cls(**fields)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"Expected a report of format {version}, but {error}") from error
+
+
+def write_report(report: Report, folder: str | Path) -> Path:
+    """Write report.md, report.json, report.html, reliability.png and temperatures.png.
+
+    The HTML file opens alone: the pictures are inside it, and it needs no network.
+
+    Args:
+        report: What `evaluate` or `cross_validate` returned.
+        folder: Made if needed; files of the same names are replaced.
+
+    Returns:
+        The folder.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    images = pictures(report)
+    for name, content in images.items():
+        (folder / name).write_bytes(content)
+    (folder / "report.md").write_text(report_text.markdown(report), encoding="utf-8")
+    (folder / "report.html").write_text(report_html.html(report, images), encoding="utf-8")
+    (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
+    return folder
+
+
+def pictures(report: Report) -> dict[str, bytes]:
+    """PNG files by name: reliability before and after, and predicted against best temperatures."""
+    shown = {"vanilla": "vanilla", "pooled": "one temperature", "thermometer": "thermometer"}
+    unseen = "tasks" if report.seen else "unseen tasks"
+    figures = {
+        "reliability.png": draw_reliability(
+            {title: report.methods[name].diagram for name, title in shown.items()},
+            title=f"{report.n_rows:,} answers to {len(report.tasks)} {unseen}",
+        ),
+        "temperatures.png": draw_temperatures(
+            {task.task: task.temperature for task in report.tasks},
+            {task.task: task.best_temperature for task in report.tasks},
+            at_bound=[task.task for task in report.tasks if task.at_bound],
+            pooled=float(np.median([task.pooled_temperature for task in report.tasks])),
+        ),
+    }
+    return {name: drawing.png(figure) for name, figure in figures.items()}
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide a result.
+
+    Example:
+        >>> sorted(versions())
+        ['lightning', 'numpy', 'python', 'thermometer', 'torch', 'transformers']
+    """
+    packages = ("thermometer", "torch", "transformers", "lightning", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def plain(value: Any) -> Any:
+    """JSON values: arrays as lists, NaN as None.
+
+    Example:
+        >>> plain({"a": np.array([1.0, np.nan])})
+        {'a': [1.0, None]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _numbers(fields: Mapping[str, Mapping[str, float | None]]) -> Numbers:
+    return {
+        key: Interval(**{name: _nan(bound) for name, bound in interval.items()})
+        for key, interval in fields.items()
+    }
+
+
+def _method(fields: Mapping[str, Any]) -> MethodResult:
+    diagram: dict[str, Any] = {
+        name: np.array(value, dtype=np.int64 if name == "count" else np.float64)
+        if isinstance(value, list)
+        else value
+        for name, value in fields["diagram"].items()
+    }
+    return MethodResult(
+        **{
+            **fields,
+            "mean_over_tasks": _numbers(fields["mean_over_tasks"]),
+            "all_rows": _numbers(fields["all_rows"]),
+            "diagram": ReliabilityDiagram(**diagram),
+        }
+    )
+
+
+def _difference(fields: Mapping[str, Any]) -> Difference:
+    numbers = {name: _numbers(fields[name]) for name in ("mean_over_tasks", "all_rows")}
+    return Difference(**{**fields, **numbers})
+
+
+def _segments(fields: Mapping[str, Any]) -> SegmentReport:
+    segments = []
+    for row in fields["segments"]:
+        values: dict[str, Any] = {n: _nan(v) if v is None else v for n, v in row.items()}
+        values.update(_numbers({name: row[name] for name in ("gap", "ece")}))
+        segments.append(Segment(**values))
+    return SegmentReport(**{**fields, "segments": tuple(segments)})
+
+
+def _task(fields: Mapping[str, Any]) -> TaskResult:
+    metrics = {
+        method: {name: _nan(value) for name, value in values.items()}
+        for method, values in fields["metrics"].items()
+    }
+    return TaskResult(**{**fields, "metrics": metrics})

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from thermometer.confidence_files import read_answers
-from thermometer.pictures.terminal_plots import text_reliability
+from thermometer.pictures.terminal_plots import canvas, text_reliability
 from thermometer.reports.confidence_report import ConfidenceReport, measure
 from thermometer.reports.report import Report, print_report
 from thermometer.reports.report_tables import TITLES
@@ -129,7 +129,7 @@ def _show_again(file: Path, console: Console, terminal: bool) -> None:
     print_report(found, console)
     for name in _SHOWN if terminal else ():
         console.print(Text(f"\n{TITLES[name]}", style="bold"))
-        console.print(Text(text_reliability(found.methods[name].diagram, min(console.width, 80))))
+        console.print(Text(text_reliability(found.methods[name].diagram, **canvas(console))))
 
 
 def _names(columns: str | None) -> list[str]:

@@ -1,12 +1,14 @@
 """Pictures for the terminal: reliability diagrams and bars as plain text.
 
 Strings come out, nothing is printed, and no line is wider than asked for. With ``ascii=True`` they
-hold ASCII only. Nothing here knows models, tables, files or how wide the terminal is.
+hold ASCII only; `canvas` says what a console can show. Nothing here knows models, tables or files.
 """
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
+
+from rich.console import Console
 
 from thermometer import _checks
 from thermometer.pictures import drawing
@@ -28,6 +30,26 @@ class _Glyphs(NamedTuple):
 
 _BLOCKS = _Glyphs("█", "▓", "░", "◆", "│", "…")
 _ASCII = _Glyphs("#", "=", "-", "o", "|", "~")
+
+
+class Canvas(TypedDict):
+    """Keywords of the functions below."""
+
+    width: int
+    ascii: bool
+
+
+def canvas(console: Console) -> Canvas:
+    """Width and character set of a console, for the functions below: 50 to 80 columns.
+
+    Example:
+        >>> canvas(Console(width=200))["width"]
+        80
+    """
+    return {
+        "width": max(_NARROWEST, min(console.width, 80)),
+        "ascii": not console.encoding.lower().startswith("utf"),
+    }
 
 
 def text_reliability(

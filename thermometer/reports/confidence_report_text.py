@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from thermometer.pictures.terminal_plots import text_bars, text_reliability
+from thermometer.pictures.terminal_plots import canvas, text_bars, text_reliability
 from thermometer.reports import grid_html, grid_text
 from thermometer.reports.grids import Cell, Grid
 from thermometer.reports.method_tables import number, signed_number
@@ -95,7 +95,7 @@ def show(report: "ConfidenceReport", console: Console, *, pictures: bool = False
     for name, one in report.series.items():
         if pictures:
             console.print(Text(f"\n{name}", style="bold"))
-            console.print(Text(text_reliability(one.diagram, min(console.width, 80))))
+            console.print(Text(text_reliability(one.diagram, **canvas(console))))
         if one.segments is None:
             continue
         console.print(Text(f"\nsegments of {name}, worst first", style="bold"))
@@ -107,7 +107,7 @@ def show(report: "ConfidenceReport", console: Console, *, pictures: bool = False
                 (s.name, s.gap.estimate, s.gap.low, s.gap.high)
                 for s in one.segments.segments[:_SHOWN]
             ]
-            console.print(Text("\n" + text_bars(bars, min(console.width, 80))))
+            console.print(Text("\n" + text_bars(bars, **canvas(console))))
     console.print()
     for position, sentence in enumerate(words(report)):
         console.print(Text(sentence, style="" if position else "bold"))

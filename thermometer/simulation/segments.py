@@ -19,6 +19,14 @@ _NODES = 1 << 14  # midpoints of an integral; errors are near 1e-8
 _FARTHEST = 40.0  # logits beyond which a chance is 0 or 1 in float64
 
 
+def check_shape(shape: tuple[float, float]) -> None:
+    """Refuse what is no pair of numbers of at least 1."""
+    if not isinstance(shape, tuple) or len(shape) != 2:
+        raise _checks.fail("shape", "two numbers (a, b)", repr(shape))
+    for value in shape:
+        _checks.number("shape", value, minimum=1.0, maximum=1e6)
+
+
 class SelectiveRisk(NamedTuple):
     """Share of confidences that reach a threshold, and the share of wrong answers among them."""
 
@@ -103,6 +111,9 @@ class Segment:
         return SelectiveRisk(float(wrong / share) if share else 0.0, share)
 
 
+HONEST = Segment()
+
+
 def map_with_ece(
     ece: float,
     shape: tuple[float, float] = (4.0, 2.0),
@@ -160,11 +171,3 @@ def density(confidence: Vector, shape: tuple[float, float]) -> Vector:
     a, b = shape
     value: Vector = np.exp(xlogy(a - 1, confidence) + xlog1py(b - 1, -confidence) - betaln(a, b))
     return value
-
-
-def check_shape(shape: tuple[float, float]) -> None:
-    """Refuse what is no pair of numbers of at least 1."""
-    if not isinstance(shape, tuple) or len(shape) != 2:
-        raise _checks.fail("shape", "two numbers (a, b)", repr(shape))
-    for value in shape:
-        _checks.number("shape", value, minimum=1.0, maximum=1e6)

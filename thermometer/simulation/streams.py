@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermometer import _checks
-from thermometer.simulation.segments import CalibrationMap, Segment, check_shape, density, nodes
+from thermometer.simulation.segments import (
+    HONEST,
+    CalibrationMap,
+    Segment,
+    check_shape,
+    density,
+    nodes,
+)
 
 Vector = NDArray[np.float64]
 
@@ -138,7 +145,7 @@ class Stream:
 
 def simulate(
     n: int,
-    traffic: Segment | Mapping[str, Segment] = Segment(),
+    traffic: Segment | Mapping[str, Segment] = HONEST,
     *,
     changes: Sequence[Change] = (),
     rate: float = 1.0,
@@ -158,7 +165,7 @@ def simulate(
 
     Args:
         n: Number of events.
-        traffic: One segment (then named "all"), or several by name.
+        traffic: One segment (named "all"), or several by name; by default a calibrated one.
         changes: Applied one after another, in this order.
         rate: Events per unit of time.
         delay: Mean time from event to label; 0 is at once.
@@ -173,7 +180,7 @@ def simulate(
         >>> worse = Change(at=500, calibration=CalibrationMap(intercept=-1.0))
         >>> stream = simulate(1000, changes=[worse], delay=20.0)
         >>> round(stream.ece(499), 4), round(stream.ece(500), 4)
-        (0.0, 0.2033)
+        (0.0, 0.2048)
         >>> bool((stream.label_time > stream.time).all())
         True
     """

@@ -1,0 +1,15 @@
+"""Watching the calibration of a model in use: alarms, early signs and recalibration.
+
+`Monitor` takes predictions and late labels. `CalibrationAlarm` and `EarlySign` are its two tests,
+usable alone. Nothing here knows language models; torch is never imported.
+"""
+
+from thermometer.monitoring.alarm import CalibrationAlarm as CalibrationAlarm
+from thermometer.monitoring.alarm import Episode as Episode
+from thermometer.monitoring.bets import Bets as Bets
+from thermometer.monitoring.early_sign import EarlySign as EarlySign
+from thermometer.monitoring.early_sign import Sign as Sign
+from thermometer.monitoring.monitor import Monitor as Monitor
+from thermometer.monitoring.monitor import Receipt as Receipt
+from thermometer.monitoring.settings import MonitorSettings as MonitorSettings
+from thermometer.monitoring.state import MonitorState as MonitorState

@@ -13,7 +13,7 @@ import thermometer
 PACKAGE = Path(thermometer.__file__).parent
 # Each module imports only modules to its left. A folder of `WHOLE` is one name; of the others the
 # name alone is the folder's `__init__`.
-WHOLE = ("ats", "baselines", "families", "simulation")
+WHOLE = ("ats", "baselines", "families", "simulation", "monitoring")
 ORDER = """
     _checks types simulation
     metrics.smooth_calibration metrics.calibration_error metrics.risk_coverage metrics.basic metrics
@@ -26,6 +26,7 @@ ORDER = """
     comparison
     reports reports.grids reports.grid_text reports.grid_html reports.report_words
     reports.method_tables
+    monitoring monitor_command
     segmentation segmentation.gap_comparison segmentation.segment_columns
     segmentation.segment_errors segmentation.segment_tables segmentation.segment_report
     reports.report_tables reports.report_html reports.report_text reports.report

@@ -68,6 +68,12 @@ COMMANDS = {
             "--skip_empty": {"action": "store_true", "help": "leave out rows with an empty number"},
         },
     ),
+    "monitor": _Command(
+        "monitor_command",
+        "monitor",
+        "show a monitor: alarms, calibration in use, drift",
+        own={"source": {"type": str, "help": "the SQLite file of a Monitor"}},
+    ),
 }
 
 

@@ -18,7 +18,7 @@ ORDER = """
     _checks types simulation
     metrics.smooth_calibration metrics.calibration_error metrics.risk_coverage metrics.basic metrics
     metrics.intervals metrics.paired_differences metrics.resampling metrics.summary
-    metrics.streaming
+    metrics.streaming routing
     scaling baselines recommendation_words recommendation outcomes
     pictures pictures.drawing pictures.reliability_panels pictures.reliability
     pictures.smooth_reliability pictures.small_multiples pictures.temperature_plot

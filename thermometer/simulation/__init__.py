@@ -5,6 +5,8 @@ come late or never. `simulate_conversations` makes noisy confidences of keys tha
 here knows what is done with the events.
 """
 
+from thermometer.simulation.conversations import Conversations as Conversations
+from thermometer.simulation.conversations import simulate_conversations as simulate_conversations
 from thermometer.simulation.segments import CalibrationMap as CalibrationMap
 from thermometer.simulation.segments import Segment as Segment
 from thermometer.simulation.segments import map_with_ece as map_with_ece

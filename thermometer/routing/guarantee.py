@@ -1,0 +1,232 @@
+"""A threshold chosen from labelled answers, with a guarantee on the risk of those it accepts.
+
+Exact binomial tests of thresholds in a fixed order: no law of confidences is assumed, nor that they
+are calibrated. `needed_labels` says what it takes. Nothing here remembers keys or knows costs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import bdtr
+
+from thermometer import _checks
+from thermometer.metrics.intervals import Interval
+from thermometer.routing.bands import Bands
+from thermometer.routing.needed_labels import fewest_labels, needed_labels
+
+Vector = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+_STEPS = 100  # thresholds of a grid that is laid here
+_STARTS = 3  # times as many rows as must all be right are accepted at the first of them,
+_START_SHARE = 0.05  # and at least this share
+_LAID = 0.1  # share of labelled rows that lay the grid where nothing else does
+
+
+@dataclass(frozen=True)
+class GuaranteedThreshold:
+    """A threshold with its guarantee, or the refusal to give one.
+
+    Args:
+        threshold: Accept from this confidence on; `None` if the data support none.
+        risk: The stated risk, the largest share of wrong answers among those accepted.
+        delta: The chance, over the draw of the labelled rows, that the true share is larger.
+        share: Share of answers accepted, and bounds that hold at whatever threshold was chosen;
+            zeros if there is none.
+        n_labels: Labelled rows that were tested.
+        n_accepted: How many of them the threshold accepts. Without one: the first one tested.
+        n_wrong: How many of those are wrong.
+        labels_needed: Without a threshold: a rough number of labelled rows with which one would be
+            found four times in five; `None` if there is one, or if no number would do.
+        labels_at_least: Labelled rows without which no data give a threshold, all being right.
+        reason: The same in plain words.
+    """
+
+    threshold: float | None
+    risk: float
+    delta: float
+    share: Interval
+    n_labels: int
+    n_accepted: int
+    n_wrong: int
+    labels_needed: int | None
+    labels_at_least: int
+    reason: str
+
+    @property
+    def enough(self) -> bool:
+        """Whether the data support a threshold."""
+        return self.threshold is not None
+
+    def bands(self, reject: float = 0.0, width: float = 0.75) -> Bands:
+        """`Bands.around` the threshold: no answer below it is accepted, whatever the history.
+
+        With hysteresis not every answer above the threshold is accepted: some are kept back by
+        their key's history. The guarantee then holds if those are, on average, no more often right
+        than the others, as where confidence has the same worth whatever came before; replay a
+        labelled log to see it.
+
+        Raises:
+            ValueError: If there is no threshold; the message says how many labels would do. Also
+                for a `reject` above the threshold.
+        """
+        if self.threshold is None:
+            raise _checks.fail("threshold", "supported by the data", f"none. {self.reason}")
+        return Bands.around(self.threshold, reject, width)
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def guaranteed_threshold(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    *,
+    risk: float = 0.05,
+    delta: float = 0.05,
+    unlabelled: ArrayLike | None = None,
+    grid: ArrayLike | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> GuaranteedThreshold:
+    """The lowest threshold that labelled data support for a stated risk, or a refusal.
+
+    With R(t) = P(wrong given c >= t), the result has R(threshold) <= `risk` with a chance of at
+    least 1 - `delta`, whatever the law of the rows, if these are independent draws from the traffic
+    that will be routed. The thresholds t_1 > t_2 > ... of a grid are tested in this order, at
+    level `delta` each, up to the first that fails; the last one that passed is taken (Learn then
+    Test with a fixed sequence: Angelopoulos et al. 2021, arXiv 2110.01052). The test of t, with
+    n answers accepted and k of them wrong, has the p-value P(Bin(n, risk) <= k).
+
+    Proof. For a threshold fixed before these rows were seen, rows with c >= t are independent draws
+    from the law of such rows, so that given their number n the k wrong ones are Bin(n, R(t)), and
+    if R(t) > risk then P(p-value <= delta) <= delta. Let t* be the first threshold of the grid
+    with R(t*) > risk: which one that is depends on the grid and on the law, not on the labelled
+    rows. A threshold with too large a risk can be taken only if the test of t* passes, since it
+    stands at t* or behind it, and that has a chance of at most delta.
+
+    So the grid must not come from the rows that are tested. Unless `grid` is given, it is laid at
+    100 evenly spaced shares accepted, as found in `unlabelled`, or else in a tenth of the labelled
+    rows, drawn by `seed`, whose labels are not used. The first threshold should accept three times
+    as many rows as would do if all were right (log delta / log(1 - risk)), and at least 5 % of
+    them; the last accepts everything. Tests of fewer rows seldom pass, and the first that fails
+    ends the search.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans, or zeros and ones.
+        risk: Largest share of wrong answers among those accepted, in (0, 1).
+        delta: Chance of a larger one, in (0, 1).
+        unlabelled: (M,) confidences of other answers of the same traffic.
+        grid: Thresholds in [0, 1] fixed without these rows, in any order; the highest is tested
+            first.
+        level: Coverage of the bounds of the share accepted, in (0, 1). They are those of Massart
+            (1990), F_n +- sqrt(log(2 / (1 - level)) / 2n), from `unlabelled` or else all rows.
+        seed: Of the rows that lay the grid. Do not try several: that voids the guarantee.
+
+    Returns:
+        A `GuaranteedThreshold`; if the data support no threshold, one with `enough` false, which
+        says how many labels would do and refuses to make bands.
+
+    Raises:
+        ValueError: If N is 0 or the lengths differ, or a value is NaN or out of range.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> confidence = rng.beta(5, 1, 2000)
+        >>> correct = rng.random(2000) < confidence
+        >>> found = guaranteed_threshold(confidence, correct, risk=0.1, delta=0.1)
+        >>> round(found.threshold, 2), round(found.share.estimate, 2)
+        (0.77, 0.72)
+        >>> guaranteed_threshold(confidence[:20], correct[:20]).enough
+        False
+    """
+    claimed, outcome = _checks.outcomes(confidence, correct)
+    risk = _checks.number("risk", risk, maximum=1 - 1e-9, strict=True)
+    delta = _checks.number("delta", delta, maximum=1 - 1e-9, strict=True)
+    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
+    seed = _checks.integer("seed", seed, minimum=0)
+    if unlabelled is not None and grid is not None:
+        raise _checks.fail("grid", "given without `unlabelled`, which lays one", "both")
+    fewest = fewest_labels(risk, delta)
+    everything = claimed
+    if grid is not None:
+        thresholds = np.unique(_checks.unit_interval("grid", grid))[::-1]
+    elif unlabelled is not None:
+        everything = _checks.unit_interval("unlabelled", unlabelled)
+        thresholds = _laid(everything, len(claimed), fewest)
+    else:
+        rows = np.random.default_rng(seed).permutation(len(claimed))
+        n_laid = int(np.ceil(_LAID * len(rows)))
+        laying, rows = claimed[rows[:n_laid]], rows[n_laid:]
+        claimed, outcome = claimed[rows], outcome[rows]
+        thresholds = _laid(laying, len(claimed), fewest)
+    accepted, wrong = _counts(claimed, outcome, thresholds)
+    passed = bdtr(wrong, accepted, risk) <= delta
+    last = int(np.argmin(passed)) if not passed.all() else len(passed)
+    at = max(last - 1, 0)
+    used = 1.0 if grid is not None or unlabelled is not None else 1.0 - _LAID
+    needed = None
+    if not last:
+        needed = needed_labels(accepted, wrong, len(claimed), risk, delta, used)
+    threshold = float(thresholds[at]) if last else None
+    share = _share(everything, threshold, level)
+    at_least = int(np.ceil(fewest / used))
+    counts = len(claimed), int(accepted[at]), int(wrong[at])
+    reason = _reason(threshold, risk, delta, share, counts, needed, at_least)
+    return GuaranteedThreshold(threshold, risk, delta, share, *counts, needed, at_least, reason)
+
+
+def _laid(confidence: Vector, n: int, fewest: int) -> Vector:
+    """Thresholds that accept evenly spaced shares of these confidences, the highest first."""
+    first = min(max(_STARTS * fewest / n, _START_SHARE), 1.0)
+    shares = np.linspace(first, 1.0, _STEPS)
+    falling = np.sort(confidence)[::-1]
+    laid = falling[np.ceil(shares * len(falling)).astype(np.int64) - 1]
+    laid[-1] = 0.0
+    return np.unique(laid)[::-1]
+
+
+def _counts(confidence: Vector, correct: Vector, thresholds: Vector) -> tuple[Index, Index]:
+    """How many rows each threshold accepts, and how many of these are wrong."""
+    order = np.argsort(-confidence)
+    wrong = np.concatenate([[0.0], np.cumsum(1.0 - correct[order])])
+    accepted = np.searchsorted(-confidence[order], -thresholds, side="right")
+    return accepted, wrong[accepted].astype(np.int64)
+
+
+def _share(confidence: Vector, threshold: float | None, level: float) -> Interval:
+    if threshold is None:
+        return Interval(0.0, 0.0, 0.0)
+    share = float(np.mean(confidence >= threshold))
+    if threshold == 0:
+        return Interval(1.0, 1.0, 1.0)
+    half = float(np.sqrt(np.log(2 / (1 - level)) / (2 * len(confidence))))
+    return Interval(share, max(share - half, 0.0), min(share + half, 1.0))
+
+
+def _reason(
+    threshold: float | None,
+    risk: float,
+    delta: float,
+    share: Interval,
+    counts: tuple[int, int, int],
+    needed: int | None,
+    at_least: int,
+) -> str:
+    n_labels, n_accepted, n_wrong = counts
+    stated = f"at most {risk:.3g} of the accepted answers wrong, with a chance of {1 - delta:.4g}"
+    if threshold is not None:
+        return (
+            f"Accept from {threshold:.4g} on: {stated}. That is {share.estimate:.1%} of all "
+            f"({share.low:.1%} to {share.high:.1%}); of {n_labels:,} labelled answers it accepts "
+            f"{n_accepted:,}, {n_wrong:,} of them wrong."
+        )
+    refusal = (
+        f"{n_labels:,} labelled answers cannot support {stated}: the first threshold accepts "
+        f"{n_accepted:,}, {n_wrong:,} of them wrong. Fewer than {at_least:,} never can."
+    )
+    if needed is None:
+        return f"{refusal} No threshold looks safe enough, so that more labels would not help."
+    return f"{refusal} About {needed:,} would probably do."

@@ -1,0 +1,254 @@
+"""A memory per key, so that a decision changes only when the confidence crosses the far edge.
+
+The rule is that of `bands`. State is explicit, bounded, safe between threads and kept as JSON.
+Nothing here knows what a key stands for or how thresholds were chosen.
+"""
+
+import json
+import math
+from collections import OrderedDict
+from dataclasses import asdict, fields
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from thermometer import __version__, _checks
+from thermometer.routing.bands import ACTIONS, Action, Bands
+
+FORMAT_VERSION = 1
+_KEYS = {
+    "format_version": int,
+    "thermometer_version": str,
+    "bands": dict,
+    "max_keys": int,
+    "decisions": dict,
+    "changes": int,
+    "evicted": int,
+    "actions": list,
+}
+
+
+class Decision(NamedTuple):
+    """What to do with one answer.
+
+    Args:
+        action: "accept", "review" or "reject".
+        previous: The last action for this key; `None` if the router does not know it.
+        confidence: What was decided on; `None` if it was missing.
+    """
+
+    action: Action
+    previous: Action | None
+    confidence: float | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the key was known and had another action."""
+        return self.previous is not None and self.previous != self.action
+
+
+class Router:
+    """Decides for each key (conversation, customer, kind of query), remembering its last action.
+
+    A key that is not known is decided as if it had been under review: accepted from the upper edge
+    of the upper band on, rejected below the lower edge of the lower one. A missing confidence
+    (`None` or NaN) is reviewed, whatever came before, and leaves its key under review; it is never
+    accepted. Keys do not influence one another, but for this: the router knows at most `max_keys`
+    of them and forgets the one that was used longest ago, `evicted` counts how often. A forgotten
+    key is new again, which can only turn what would have been decided into a review.
+
+    Any number of threads may call `decide`; each decision is one step, and calls for one key count
+    in the order in which they come. Several processes do not share a router: send each key to one.
+
+    Args:
+        bands: The thresholds.
+        max_keys: Most keys remembered, at least 1; 100,000 take about 15 MB.
+
+    Raises:
+        TypeError: If `bands` is no `Bands`.
+        ValueError: If `max_keys` is out of range.
+
+    Example:
+        >>> router = Router(Bands(accept_above=0.9, accept_until=0.8))
+        >>> [router.decide("customer 7", c).action for c in (0.85, 0.91, 0.85, 0.79, 0.85)]
+        ['review', 'accept', 'accept', 'review', 'review']
+        >>> router.changes
+        2
+    """
+
+    def __init__(self, bands: Bands, *, max_keys: int = 100_000) -> None:
+        if not isinstance(bands, Bands):
+            raise TypeError(f"Expected `bands` to be Bands, but got {type(bands).__name__}")
+        self._bands = bands
+        self._max_keys = _checks.integer("max_keys", max_keys)
+        self._actions: OrderedDict[str, Action] = OrderedDict()
+        self._decisions: dict[Action, int] = dict.fromkeys(ACTIONS, 0)
+        self._changes = self._evicted = 0
+        self._lock = Lock()
+
+    def decide(self, key: str, confidence: float | None) -> Decision:
+        """What to do with an answer of a key.
+
+        Args:
+            key: Whose answer it is.
+            confidence: In [0, 1]; `None` or NaN if missing.
+
+        Raises:
+            TypeError: If the key is no string, or the confidence no number.
+            ValueError: If the confidence is outside [0, 1]; the state is then as before.
+        """
+        if not isinstance(key, str):
+            raise TypeError(f"Expected `key` to be a string, but got {key!r}")
+        claimed = _or_missing(confidence)
+        with self._lock:
+            previous = self._actions.get(key)
+            action: Action = "review"
+            if claimed is not None:
+                action = self._bands.action(claimed, previous or "review")
+            self._actions[key] = action
+            self._actions.move_to_end(key)
+            if len(self._actions) > self._max_keys:
+                self._actions.popitem(last=False)
+                self._evicted += 1
+            decision = Decision(action, previous, claimed)
+            self._decisions[action] += 1
+            self._changes += decision.changed
+        return decision
+
+    @property
+    def bands(self) -> Bands:
+        """The thresholds."""
+        return self._bands
+
+    @property
+    def max_keys(self) -> int:
+        """Most keys remembered."""
+        return self._max_keys
+
+    @property
+    def actions(self) -> dict[str, Action]:
+        """The last action of every key remembered, the one used longest ago first; a copy."""
+        with self._lock:
+            return dict(self._actions)
+
+    @property
+    def decisions(self) -> dict[Action, int]:
+        """How often each action was decided; a copy."""
+        with self._lock:
+            return dict(self._decisions)
+
+    @property
+    def changes(self) -> int:
+        """How often the action of a known key changed."""
+        return self._changes
+
+    @property
+    def evicted(self) -> int:
+        """How often a key was forgotten because there were too many."""
+        return self._evicted
+
+    def with_bands(self, bands: Bands) -> "Router":
+        """A router with other thresholds that goes on from the same state."""
+        state = self._state()
+        state["bands"] = bands
+        return _restored(state)
+
+    def to_json(self) -> str:
+        """Everything, as one line of JSON; taken between two decisions, never within one."""
+        state = self._state()
+        state["bands"] = asdict(state["bands"])
+        versions = {"format_version": FORMAT_VERSION, "thermometer_version": __version__}
+        return json.dumps({**versions, **state}, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Router":
+        """The router that `to_json` wrote; it decides as that one would have.
+
+        Raises:
+            ValueError: For what is no such text: not JSON, a missing, unknown or mistyped key, a
+                newer format, an unknown action, more keys than remembered.
+        """
+        state = _parsed(text)
+        edges = [field.name for field in fields(Bands)]
+        if set(state["bands"]) != set(edges):
+            raise _checks.fail("bands", f"the edges {', '.join(edges)}", state["bands"])
+        try:
+            state["bands"] = Bands(**state["bands"])
+            return _restored(state)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+    def __len__(self) -> int:
+        return len(self._actions)
+
+    def __repr__(self) -> str:
+        return f"Router({self._bands!r}, max_keys={self._max_keys})"
+
+    def _state(self) -> dict[str, Any]:
+        with self._lock:
+            return {
+                "bands": self._bands,
+                "max_keys": self._max_keys,
+                "decisions": dict(self._decisions),
+                "changes": self._changes,
+                "evicted": self._evicted,
+                "actions": list(self._actions.items()),
+            }
+
+
+def _or_missing(confidence: Any) -> float | None:
+    """A confidence in [0, 1], or `None` for what is missing."""
+    if confidence is None:
+        return None
+    if isinstance(confidence, float | np.floating) and math.isnan(confidence):
+        return None
+    return _checks.number("confidence", confidence, maximum=1.0)
+
+
+def _restored(state: dict[str, Any]) -> Router:
+    """A router in a given state, checked."""
+    router = Router(state["bands"], max_keys=state["max_keys"])
+    if set(state["decisions"]) != set(ACTIONS):
+        raise _checks.fail("decisions", "a count of every action", state["decisions"])
+    for action in ACTIONS:
+        count = _checks.integer(f"decisions of {action}", state["decisions"][action], minimum=0)
+        router._decisions[action] = count
+    router._changes = _checks.integer("changes", state["changes"], minimum=0)
+    router._evicted = _checks.integer("evicted", state["evicted"], minimum=0)
+    for position, pair in enumerate(state["actions"]):
+        match pair:
+            case [str(key), "accept" | "review" | "reject" as action]:
+                router._actions[key] = action
+            case _:
+                raise _checks.fail("actions", "pairs of key and action", f"{pair} at {position}")
+    if len(router._actions) != len(state["actions"]) or len(router) > router.max_keys:
+        limit = f"at most {router.max_keys} different keys"
+        raise _checks.fail("actions", limit, f"{len(state['actions'])}")
+    return router
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """The values of a router's JSON, with the declared keys and types."""
+    try:
+        state = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"Expected `text` to be JSON of a router, but got {error}") from error
+    if not isinstance(state, dict):
+        raise _checks.fail("text", "a JSON object", type(state).__name__)
+    version = state.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ValueError(
+            f"Expected `format_version` to be at most {FORMAT_VERSION}, but got {version}, written "
+            f"by thermometer {state.get('thermometer_version')}; this is {__version__}, upgrade it"
+        )
+    if missing := sorted(set(_KEYS) - set(state)):
+        raise _checks.fail("text", "a whole router", f"none of {', '.join(missing)}")
+    if unknown := sorted(set(state) - set(_KEYS)):
+        raise _checks.fail("text", "a router", f"unknown {', '.join(unknown)}")
+    for key, kind in _KEYS.items():
+        if not isinstance(state[key], kind):
+            raise _checks.fail(key, f"of type {kind.__name__}", repr(state[key]))
+    if version != FORMAT_VERSION:
+        raise _checks.fail("format_version", str(FORMAT_VERSION), version)
+    return {key: state[key] for key in _KEYS if not key.endswith("_version")}

@@ -10,6 +10,6 @@ from thermometer.monitoring.bets import Bets as Bets
 from thermometer.monitoring.early_sign import EarlySign as EarlySign
 from thermometer.monitoring.early_sign import Sign as Sign
 from thermometer.monitoring.monitor import Monitor as Monitor
-from thermometer.monitoring.monitor import Receipt as Receipt
 from thermometer.monitoring.settings import MonitorSettings as MonitorSettings
 from thermometer.monitoring.state import MonitorState as MonitorState
+from thermometer.monitoring.state import Receipt as Receipt

@@ -27,8 +27,8 @@ def draw_monitor(
 
     The band around the gap is its interval, the shade around zero is tolerated. The broken line
     beside the ECE is what perfect calibration would score on as few answers. Upright lines are
-    recalibrations. Below, each episode is a bar from its estimated onset to its end, hatched until
-    it was raised.
+    recalibrations. Below, each episode is a bar from its estimated onset to its end, pale until it
+    was raised.
 
     Args:
         state: Of a monitor with at least one labelled answer.
@@ -86,7 +86,7 @@ def _draw_gap(axis: "Axes", state: "MonitorState", colours: drawing.Theme) -> No
     axis.plot(x, middle, color=colours.single, linewidth=1.8)
     label = "confidence \N{MINUS SIGN} accuracy"
     axis.set_ylabel(label, fontsize=drawing.SMALL, color=colours.ink)
-    for refit in state.refits:
+    for refit in state.refits[:1]:
         axis.annotate(
             "refit",
             (refit.number, 1.0),
@@ -113,7 +113,13 @@ def _draw_ece(axis: "Axes", state: "MonitorState", colours: drawing.Theme) -> No
     axis.set_ylim(bottom=0)
     axis.set_ylabel("ECE", fontsize=drawing.SMALL, color=colours.ink)
     axis.legend(
-        loc="upper right", ncols=2, frameon=False, fontsize=drawing.SMALL, labelcolor=colours.ink
+        loc="upper right",
+        ncols=2,
+        facecolor=colours.ground,
+        edgecolor="none",
+        framealpha=0.9,
+        fontsize=drawing.SMALL,
+        labelcolor=colours.ink,
     )
 
 

@@ -5,12 +5,12 @@ Evidence is in `alarm` and `early_sign`, the tables in `storage`. Nothing here p
 
 import time as clock
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
 
 from thermometer import _checks
 from thermometer.baselines import PlattScaling
@@ -18,31 +18,15 @@ from thermometer.baselines.protocol import ConfidenceRecalibrator
 from thermometer.monitoring.alarm import Episode
 from thermometer.monitoring.ledger import Ledger, Row
 from thermometer.monitoring.settings import MonitorSettings
-from thermometer.monitoring.state import MonitorState
+from thermometer.monitoring.state import MonitorState, Receipt
 from thermometer.monitoring.state_reading import read_state
 from thermometer.monitoring.storage import Store
+from thermometer.monitoring.watches import load_episodes
 
 Vector = NDArray[np.float64]
 
 LEAST = 50  # labelled answers for a refit
 _Value = TypeVar("_Value", str, float)
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What became of labels.
-
-    Args:
-        new: Number of labels that were taken.
-        repeated: Number of those that were there already, with the same outcome.
-        unknown: Ids without a prediction.
-        changes: Episodes that opened or ended, in order.
-    """
-
-    new: int
-    repeated: int
-    unknown: tuple[str, ...]
-    changes: tuple[Episode, ...]
 
 
 class Monitor:
@@ -230,7 +214,8 @@ class Monitor:
         that come from now on. A fit on few answers is off by chance, which the alarm may find.
 
         Args:
-            recalibrator: Of `thermometer.baselines`, to be fitted; Platt scaling by default.
+            recalibrator: Of `thermometer.baselines`, of which a copy is fitted; Platt scaling by
+                default.
             since: Number of the first answer to fit on, such as the `onset` of an episode: the
                 window may hold answers from before the change.
 
@@ -241,7 +226,7 @@ class Monitor:
             ValueError: If there are fewer than 50 such answers.
         """
         since = _checks.integer("since", since)
-        made = PlattScaling() if recalibrator is None else recalibrator
+        made = PlattScaling() if recalibrator is None else clone(recalibrator)
         with self._ledger.changing():
             rows = self._ledger.window(since)
             if len(rows) < LEAST:
@@ -260,6 +245,12 @@ class Monitor:
         with self._store.reading():
             self._ledger.refresh()
             return self._ledger.applied(_checks.unit_interval("confidence", confidence))
+
+    @property
+    def alarms(self) -> tuple[Episode, ...]:
+        """All episodes so far, in the order in which they were raised."""
+        with self._store.reading():
+            return tuple(load_episodes(self._store))
 
     def state(self, *, n_resamples: int = 200, seed: int = 0, level: float = 0.95) -> MonitorState:
         """Everything that the monitor can say now.

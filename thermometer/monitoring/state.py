@@ -37,6 +37,23 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Receipt:
+    """What became of labels.
+
+    Args:
+        new: Number of labels that were taken.
+        repeated: Number of those that were there already, with the same outcome.
+        unknown: Ids without a prediction.
+        changes: Episodes that opened or ended, in order.
+    """
+
+    new: int
+    repeated: int
+    unknown: tuple[str, ...]
+    changes: tuple[Episode, ...]
+
+
+@dataclass(frozen=True)
 class Refit:
     """A recalibration.
 

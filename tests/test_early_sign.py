@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from thermometer.monitoring import early_sign
-from thermometer.monitoring.early_sign import N_CELLS, N_LEARNED, EarlySign
+from thermometer.monitoring.early_sign import N_EDGES, N_LEARNED, EarlySign
 
 
 def ranks(values):
@@ -39,8 +39,9 @@ def test_ranks_are_uniform_and_independent(draw):
 def test_a_rank_counts_what_was_below_and_shares_what_is_equal():
     rng = np.random.default_rng(1)
     values = rng.normal(size=300)
-    edges = np.quantile(values[:N_LEARNED], np.arange(1, N_CELLS) / N_CELLS)
-    cells = np.searchsorted(edges, values)
+    edges = np.quantile(values[:N_LEARNED], np.linspace(0, 1, N_EDGES + 2)[1:-1])
+    cells = [(edges < value).sum() + (edges <= value).sum() for value in values]
+    cells = np.array(cells)
     luck = early_sign._uniform(0, 300)
     for row, u in enumerate(ranks(values)):
         t = N_LEARNED + row
@@ -80,6 +81,13 @@ def test_drift_is_found_with_its_direction_and_onset(change, direction):
     assert 2000 < sign.raised < 2300
     assert abs(sign.onset - 2001) < 60
     assert sign.to_dict()["name"] == "temperature"
+
+
+def test_numbers_that_were_all_the_same_may_become_less():
+    """Stated confidences repeat: 0.8 is an edge, and what is below it is another cell."""
+    signs = EarlySign("confidence").update([0.8] * 500 + [0.6] * 100)
+    assert [sign.direction for sign in signs] == ["lower"]
+    assert EarlySign("confidence").update([0.8] * 2000) == []
 
 
 def test_after_a_sign_the_new_level_is_the_usual_one():

@@ -17,7 +17,8 @@ from thermometer.monitoring.wealth import Wealth
 Vector = NDArray[np.float64]
 
 N_LEARNED = 100  # values that set the cells
-N_CELLS = 20
+N_EDGES = 19
+N_CELLS = 2 * N_EDGES + 1  # between the edges, and on each
 _TILTS = np.array([-4.0, -2.0, -1.0, 1.0, 2.0, 4.0, -3.0, -1.5, 1.5, 3.0])
 _ON_SPREAD = 6  # bets from here on are on the distance of the rank from the middle
 
@@ -53,9 +54,10 @@ class EarlySign:
     """Says when a stream of numbers drifts, wrongly so with probability `level` at most.
 
     The null hypothesis is that the numbers are exchangeable: any order of them is equally probable.
-    The first 100 set 20 cells of about equal counts and are then forgotten. From then on
-    each number has a rank among all since, u = (below + v (equal + 1)) / (n + 1), where n were seen
-    before, equal ones of them are in the same cell, and v is uniform. Under the null hypothesis
+    The first 100 set 19 edges, their quantiles, and are then forgotten. The cells are the ranges
+    between edges and the edges themselves, as numbers may repeat. From then on each number has a
+    rank among all since, u = (below + v (equal + 1)) / (n + 1), where n were seen before, `equal`
+    of them in the same cell, `below` in lower ones, and v is uniform. Under the null hypothesis
     these u are independent and uniform on [0, 1] (Vovk, Gammerman and Shafer 2005, "Algorithmic
     Learning in a Random World"), so that bets on u, and on |2 u - 1|, of the form
     d exp(d u) / (exp(d) - 1), are fair, and `Wealth` bounds the chance of ever reaching 1 / level.
@@ -149,9 +151,9 @@ class EarlySign:
         """Place of a value among those since the first, in (0, 1); counts it."""
         edges = self._edges
         if edges is None:
-            edges = np.quantile(self._first, np.arange(1, N_CELLS) / N_CELLS)
+            edges = np.quantile(self._first, np.arange(1, N_EDGES + 1) / (N_EDGES + 1))
             self._edges = edges
-        cell = int(edges.searchsorted(value))
+        cell = int(edges.searchsorted(value) + edges.searchsorted(value, side="right"))
         below, equal = int(self._counts[:cell].sum()), int(self._counts[cell])
         u = (below + v * (equal + 1)) / (int(self._counts.sum()) + 1)
         self._counts[cell] += 1

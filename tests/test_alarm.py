@@ -95,6 +95,38 @@ def test_one_alarm_per_episode_with_onset_and_end(seed):
     assert opened.to_dict()["where"] == opened.where
 
 
+@pytest.mark.parametrize("level", [0.05, 0.001])
+def test_it_is_raised_when_the_wealth_first_reaches_one_over_level(level):
+    c, y = three_phases(3)
+    bets = Bets(tolerance=0.01)
+    (raised, *_) = CalibrationAlarm(bets, level).update(c, y)
+    won, totals = np.zeros(len(bets.all)), []
+    for t, factors in enumerate(bets.factors(c[: raised.raised], y[: raised.raised]), start=1):
+        won = (won + start_weight(t) * bets.shares) * factors
+        totals.append(won.sum() + kept_back(t))
+    assert max(totals[:-1]) < 1 / level <= totals[-1] == pytest.approx(raised.evidence)
+    assert raised.level == level
+
+
+def test_an_episode_ends_when_the_bet_on_recovery_has_won_as_much():
+    c, y = three_phases(3)
+    alarm = CalibrationAlarm(level=0.02)
+    opened, ended, *_ = alarm.update(c, y)
+    bet = next(b for b in Bets().all if b.where == opened.where and b.verdict == opened.verdict)
+    assert bet.where == "all confidences"
+    crossed = []
+    for size in Bets().sizes:  # of the bet that won
+        won = 0.0
+        for n, row in enumerate(range(opened.raised, len(c)), start=1):
+            won += start_weight(n)
+            won *= Bets().recovery(bet._replace(size=size), c[row], y[row])
+            if won + kept_back(n) >= 50:
+                crossed.append(row + 1)
+                break
+    assert ended.ended in crossed
+    assert len(set(crossed)) > 1
+
+
 def test_an_episode_does_not_end_while_it_lasts():
     """Nor by silence: the mistake goes on for 6,000 answers."""
     for seed in range(5):

@@ -42,6 +42,13 @@ def sound(path):
     return found == "ok" and mode == "wal"
 
 
+def test_every_commit_is_synchronised(tmp_path):
+    """Which no kill can show: the system keeps what a killed process has written."""
+    with Monitor(tmp_path / "monitor.db") as monitor:
+        assert monitor._store.rows("PRAGMA synchronous") == [(2,)]
+    assert sound(tmp_path / "monitor.db")
+
+
 @pytest.mark.parametrize("seconds", [0.03, 0.15, 0.4])
 def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path, seconds):
     path = tmp_path / "monitor.db"

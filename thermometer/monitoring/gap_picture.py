@@ -113,11 +113,10 @@ def _draw_ece(axis: "Axes", state: "MonitorState", colours: drawing.Theme) -> No
     axis.set_ylim(bottom=0)
     axis.set_ylabel("ECE", fontsize=drawing.SMALL, color=colours.ink)
     axis.legend(
-        loc="upper right",
+        loc="lower right",
+        bbox_to_anchor=(1, 0.94),
         ncols=2,
-        facecolor=colours.ground,
-        edgecolor="none",
-        framealpha=0.9,
+        frameon=False,
         fontsize=drawing.SMALL,
         labelcolor=colours.ink,
     )

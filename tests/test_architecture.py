@@ -18,8 +18,8 @@ ORDER = """
     _checks types simulation
     metrics.smooth_calibration metrics.calibration_error metrics.risk_coverage metrics.basic metrics
     metrics.intervals metrics.paired_differences metrics.resampling metrics.summary
-    metrics.streaming routing
-    scaling baselines recommendation_words recommendation outcomes
+    metrics.streaming
+    scaling baselines routing recommendation_words recommendation outcomes
     pictures pictures.drawing pictures.reliability_panels pictures.reliability
     pictures.smooth_reliability pictures.small_multiples pictures.temperature_plot
     pictures.temperature_spread pictures.risk_plot pictures.terminal_plots

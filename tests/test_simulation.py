@@ -6,9 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.integrate import quad
+from scipy.special import expit, logit
 
 from thermometer import metrics
-from thermometer.simulation import CalibrationMap, Change, Segment, map_with_ece, simulate
+from thermometer.simulation import (
+    CalibrationMap,
+    Change,
+    Segment,
+    conversations,
+    map_with_ece,
+    simulate,
+    simulate_conversations,
+)
 
 SHAPES = [(4.0, 2.0), (1.0, 1.0), (1.0, 3.0), (20.0, 2.5)]
 MAPS = [CalibrationMap(), CalibrationMap(0.4), CalibrationMap(2.0, -0.5), CalibrationMap(1.0, 0.8)]
@@ -199,3 +208,30 @@ def test_equal_arguments_give_equal_streams():
 def test_bad_arguments_are_refused_by_name(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_conversations_are_calibrated_and_wander_as_stated():
+    drawn = simulate_conversations(300, 1000, centre=0.7, spread=0.6, persistence=0.9, noise=0.4)
+    z = logit(drawn.probability) - logit(0.7)
+    assert z.mean() == pytest.approx(0, abs=0.02)
+    assert z.std() == pytest.approx(0.6, rel=0.02)
+    assert z[:, 0].std() == pytest.approx(0.6, rel=0.15)  # stationary from the first answer on
+    lagged = (z[:, 1:] * z[:, :-1]).mean() / z.var()
+    assert lagged == pytest.approx(0.9, abs=0.01)
+    c, p, y = (a.ravel() for a in (drawn.confidence, drawn.probability, drawn.correct))
+    for rows in np.array_split(np.argsort(c), 12):
+        assert p[rows].mean() == pytest.approx(c[rows].mean(), abs=0.006)
+        assert y[rows].mean() == pytest.approx(c[rows].mean(), abs=0.015)
+    # E[expit(z) given x] by the normal law itself.
+    law = stats.norm(0.5 * 0.36 / 0.52, np.sqrt(0.36 * 0.16 / 0.52))
+    expected = quad(lambda v: law.pdf(v) * expit(logit(0.7) + v), -6, 6)[0]
+    assert conversations._worth(np.array([0.5]), logit(0.7), 0.6, 0.4)[0] == pytest.approx(expected)
+
+
+def test_conversations_without_noise_show_the_truth_and_bad_numbers_are_refused():
+    drawn = simulate_conversations(3, 50, noise=0.0)
+    assert drawn.confidence == pytest.approx(drawn.probability)
+    assert (simulate_conversations(3, 50).correct == simulate_conversations(3, 50).correct).all()
+    for name, value in [("centre", 1.0), ("spread", 0.0), ("persistence", 1.0), ("noise", -1.0)]:
+        with pytest.raises(ValueError, match=f"`{name}`"):
+            simulate_conversations(3, 50, **{name: value})

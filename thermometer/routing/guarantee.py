@@ -38,7 +38,7 @@ class GuaranteedThreshold:
         n_accepted: How many of them the threshold accepts. Without one: the first one tested.
         n_wrong: How many of those are wrong.
         labels_needed: Without a threshold: a rough number of labelled rows with which one would be
-            found four times in five; `None` if there is one, or if no number would do.
+            found four times in five; `None` if there is one, or if none looks safe enough.
         labels_at_least: Labelled rows without which no data give a threshold, all being right.
         reason: The same in plain words.
     """
@@ -147,29 +147,29 @@ def guaranteed_threshold(
     delta = _checks.number("delta", delta, maximum=1 - 1e-9, strict=True)
     level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
     seed = _checks.integer("seed", seed, minimum=0)
+    fewest = fewest_labels(risk, delta)
     if unlabelled is not None and grid is not None:
         raise _checks.fail("grid", "given without `unlabelled`, which lays one", "both")
-    fewest = fewest_labels(risk, delta)
-    everything = claimed
+    everything, used = claimed, 1.0
     if grid is not None:
-        thresholds = np.unique(_checks.unit_interval("grid", grid))[::-1]
-    elif unlabelled is not None:
-        everything = _checks.unit_interval("unlabelled", unlabelled)
-        thresholds = _laid(everything, len(claimed), fewest)
+        thresholds = reachable = np.unique(_checks.unit_interval("grid", grid))[::-1]
     else:
-        rows = np.random.default_rng(seed).permutation(len(claimed))
-        n_laid = int(np.ceil(_LAID * len(rows)))
-        laying, rows = claimed[rows[:n_laid]], rows[n_laid:]
-        claimed, outcome = claimed[rows], outcome[rows]
-        thresholds = _laid(laying, len(claimed), fewest)
+        if unlabelled is not None:
+            everything = laying = _checks.unit_interval("unlabelled", unlabelled)
+        else:
+            rows = np.random.default_rng(seed).permutation(len(claimed))
+            n_laid = int(np.ceil(_LAID * len(rows)))
+            laying, rows, used = claimed[rows[:n_laid]], rows[n_laid:], 1.0 - _LAID
+            claimed, outcome = claimed[rows], outcome[rows]
+        first = _STARTS * fewest / max(len(claimed), 1)
+        thresholds, reachable = _laid(laying, first), _laid(laying, _START_SHARE)
     accepted, wrong = _counts(claimed, outcome, thresholds)
     passed = bdtr(wrong, accepted, risk) <= delta
     last = int(np.argmin(passed)) if not passed.all() else len(passed)
     at = max(last - 1, 0)
-    used = 1.0 if grid is not None or unlabelled is not None else 1.0 - _LAID
     needed = None
-    if not last:
-        needed = needed_labels(accepted, wrong, len(claimed), risk, delta, used)
+    if not last and len(claimed):
+        needed = needed_labels(claimed, outcome, reachable, risk, delta, used)
     threshold = float(thresholds[at]) if last else None
     share = _share(everything, threshold, level)
     at_least = int(np.ceil(fewest / used))
@@ -178,10 +178,9 @@ def guaranteed_threshold(
     return GuaranteedThreshold(threshold, risk, delta, share, *counts, needed, at_least, reason)
 
 
-def _laid(confidence: Vector, n: int, fewest: int) -> Vector:
+def _laid(confidence: Vector, first: float) -> Vector:
     """Thresholds that accept evenly spaced shares of these confidences, the highest first."""
-    first = min(max(_STARTS * fewest / n, _START_SHARE), 1.0)
-    shares = np.linspace(first, 1.0, _STEPS)
+    shares = np.linspace(min(max(first, _START_SHARE), 1.0), 1.0, _STEPS)
     falling = np.sort(confidence)[::-1]
     laid = falling[np.ceil(shares * len(falling)).astype(np.int64) - 1]
     laid[-1] = 0.0
@@ -216,17 +215,18 @@ def _reason(
     at_least: int,
 ) -> str:
     n_labels, n_accepted, n_wrong = counts
-    stated = f"at most {risk:.3g} of the accepted answers wrong, with a chance of {1 - delta:.4g}"
     if threshold is not None:
         return (
-            f"Accept from {threshold:.4g} on: {stated}. That is {share.estimate:.1%} of all "
-            f"({share.low:.1%} to {share.high:.1%}); of {n_labels:,} labelled answers it accepts "
-            f"{n_accepted:,}, {n_wrong:,} of them wrong."
+            f"Accept from {threshold:.4g} on: with a chance of {1 - delta:.4g}, at most {risk:.3g} "
+            f"of the accepted answers are wrong. It accepts {share.estimate:.1%} of all "
+            f"({share.low:.1%} to {share.high:.1%}), and {n_accepted:,} of {n_labels:,} labelled "
+            f"answers tested, {n_wrong:,} of them wrong."
         )
     refusal = (
-        f"{n_labels:,} labelled answers cannot support {stated}: the first threshold accepts "
-        f"{n_accepted:,}, {n_wrong:,} of them wrong. Fewer than {at_least:,} never can."
+        f"No threshold: {n_labels:,} labelled answers do not support a risk of {risk:.3g} with a "
+        f"chance of {1 - delta:.4g}. The first one tested accepts {n_accepted:,}, {n_wrong:,} of "
+        f"them wrong; with fewer than {at_least:,} labels there never is one."
     )
     if needed is None:
-        return f"{refusal} No threshold looks safe enough, so that more labels would not help."
+        return f"{refusal} None looks safe enough for more labels to help."
     return f"{refusal} About {needed:,} would probably do."

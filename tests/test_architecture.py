@@ -13,9 +13,9 @@ import thermometer
 PACKAGE = Path(thermometer.__file__).parent
 # Each module imports only modules to its left. A folder of `WHOLE` is one name; of the others the
 # name alone is the folder's `__init__`.
-WHOLE = ("ats", "baselines", "families", "simulation", "monitoring")
+WHOLE = ("ats", "baselines", "display", "families", "simulation", "monitoring")
 ORDER = """
-    _checks types simulation
+    _checks types simulation display
     metrics.smooth_calibration metrics.calibration_error metrics.risk_coverage metrics.basic metrics
     metrics.intervals metrics.paired_differences metrics.resampling metrics.summary
     metrics.streaming

@@ -1,20 +1,13 @@
-"""How the monitor's alarm errs, how late it is, what it survives, and how fast it is.
+"""How often the monitor errs, how late it is, and what it says of MMLU-Pro, subject by subject.
 
 .venv/bin/python benchmarks/monitoring.py --data ../shared/data/recorded/confidence
 
-writes results/monitoring.json and docs/images/monitoring.png. Parts can be chosen with --only.
+writes results/monitoring.json and two pictures into docs/images. Parts can be chosen with --only.
+What it survives and how fast it is: monitoring_service.py.
 """
 
 import argparse
 import json
-import os
-import random
-import resource
-import signal
-import subprocess
-import sys
-import tempfile
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,11 +20,12 @@ from thermometer.metrics import bin_index
 from thermometer.monitoring import Bets, EarlySign, Monitor, MonitorSettings
 from thermometer.monitoring.gap_picture import draw_monitor
 from thermometer.monitoring.wealth import kept_back, start_weight
+from thermometer.pictures import drawing
 from thermometer.simulation import map_with_ece
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "monitoring.json"
-PICTURE = HERE.parent / "docs" / "images" / "monitoring.png"
+PICTURES = HERE.parent / "docs" / "images"
 SHAPE = (4.0, 2.0)
 LEVELS = (0.1, 0.05, 0.01)
 STABLE = {
@@ -88,6 +82,35 @@ def false_alarms(n_streams=1000, n_events=10_000):
         found[name] = {str(level): share(highest >= 1 / level) for level in LEVELS}
         print(name, found[name], flush=True)
     return {"streams": n_streams, "events": n_events, "tolerance": 0.03, "ever": found}
+
+
+def false_alarms_in_segments(n_streams=1000, n_events=10_000, n_segments=4):
+    """The same for all answers and four segments together, at the levels of the settings."""
+    found, bets = {}, Bets()
+    for number, name in enumerate(("calibrated", "0.03 too sure everywhere")):
+        rng = np.random.default_rng(50 + number)
+        rows = np.arange(n_streams)
+        n = np.zeros((n_streams, 1 + n_segments))
+        won = np.zeros((n_streams, 1 + n_segments, len(bets.all)))
+        highest = np.ones((n_streams, 1 + n_segments))
+        for _ in range(n_events):
+            c = rng.beta(*SHAPE, n_streams)
+            factors = bets.factors(c, rng.random(n_streams) < STABLE[name](c))
+            for place in (np.zeros(n_streams, int), rng.integers(1, 1 + n_segments, n_streams)):
+                n[rows, place] += 1
+                kept = 1 / np.log2(n[rows, place] + 2)
+                new = 1 / np.log2(n[rows, place] + 1) - kept
+                own = (won[rows, place] + new[:, None] * bets.shares) * factors
+                won[rows, place] = own
+                total = own.sum(axis=1) + kept
+                highest[rows, place] = np.maximum(highest[rows, place], total)
+        found[name] = {}
+        for level in LEVELS:
+            settings = MonitorSettings(level=level)
+            limits = np.r_[settings.overall_level, np.full(n_segments, settings.segment_level)]
+            found[name][str(level)] = share((highest >= 1 / limits).any(axis=1))
+        print(name, found[name], flush=True)
+    return {"streams": n_streams, "events": n_events, "segments": n_segments, "ever": found}
 
 
 def false_signs(n_streams=1000, n_events=10_000):
@@ -158,83 +181,41 @@ def delay_of(times, at):
     }
 
 
-def feed(monitor, n, batch, seed=0, start=0):
-    """Record and label n events; seconds."""
-    rng = np.random.default_rng(seed)
-    began = time.perf_counter()
-    for first in range(start, start + n, batch):
-        ids = [str(i) for i in range(first, first + batch)]
-        c = rng.beta(*SHAPE, batch)
-        names = [("law", "art", "sport", "maths")[i % 4] for i in range(batch)]
-        y = rng.random(batch) < c
-        monitor.record_many(ids, c, segment=names, time=np.full(batch, float(first)))
-        monitor.label_many(ids, y)
-    return time.perf_counter() - began
-
-
-def throughput():
-    """Events per second, an event being a prediction and its label, in four segments."""
-    found = {"load": os.getloadavg()}
-    with tempfile.TemporaryDirectory() as folder:
-        for where in ("memory", "SQLite"):
-            for batch, n in ((1, 3000), (100, 50_000), (1000, 100_000)):
-                path = None if where == "memory" else Path(folder) / f"{batch}.db"
-                with Monitor(path) as monitor:
-                    rate = n / feed(monitor, n, batch)
-                found[f"{where}, calls of {batch}"] = round(rate)
-                print(where, batch, round(rate), flush=True)
-    return found
-
-
-def flat_memory(n=10_000_000, step=1_000_000):
-    """Resident memory of this process over many events, in MB."""
-    resident = []
-    with Monitor() as monitor:
-        seconds = 0.0
-        for start in range(0, n, step):
-            seconds += feed(monitor, step, 1000, start, start)
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            resident.append(round(pages * resource.getpagesize() / 1e6, 1))
-            print(start + step, resident[-1], "MB", round(seconds), "s", flush=True)
-    return {"events": n, "resident_mb_every_million": resident, "events_per_second": n / seconds}
-
-
-def kills(n=30):
-    """Kill a writer with signal 9 at a random moment; what it had acknowledged must be there."""
-    lost = acknowledged = 0
-    for number in range(n):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "monitor.db"
-            command = [sys.executable, __file__, "--writer", str(path)]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-                writer.stdout.readline()
-                time.sleep(random.Random(number).uniform(0.05, 0.5))
-                writer.send_signal(signal.SIGKILL)
-                said = [line for line in writer.stdout.read().splitlines(True) if line[-1] == "\n"]
-            with Monitor(path) as monitor:
-                for line in said:
-                    word, name = line.split()
-                    acknowledged += 1
-                    if word == "labelled":
-                        lost += monitor.label(name, True).repeated != 1
-                    else:
-                        receipt = monitor.label_many([name], [True], unknown="skip")
-                        lost += bool(receipt.unknown)
-    print("kills", n, "acknowledged", acknowledged, "lost", lost, flush=True)
-    return {"kills": n, "acknowledged": acknowledged, "lost": lost}
-
-
-def write_until_killed(path):
-    """Record and label one by one, saying each time what is done."""
-    print("ready", flush=True)
-    with Monitor(path) as monitor:
-        number = 0
-        while True:
-            number += 1
-            monitor.record(f"e{number}", 0.8)
-            print("recorded", f"e{number}", flush=True)
-            monitor.label(f"e{number}", True)
-            print("labelled", f"e{number}", flush=True)
+def draw_delays(found):
+    """Delay over the moment of the change, the betting alarm against tuned windows."""
+    colours = drawing.theme_named("light")
+    figure = drawing.figure(9.0, 4.2, None, colours)
+    far = found["false_alarms_in_100000_events"]
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, (shift, curve) in zip(axes, found["delay"].items(), strict=True):
+        drawing.style(axis, colours)
+        axis.grid(color=colours.faint, linewidth=0.8, axis="y")
+        x = [int(at) for at in curve]
+        for name, colour in zip(far, ("#0072B2", "#D55E00", "#009E73", "#CC79A7"), strict=True):
+            size = 0 if name == "betting" else int(name.split()[1])
+            rows = [i for i, at in enumerate(x) if at >= size]  # a window has to fill first
+            low, middle, high = np.array([p[name]["delay"] for p in curve.values()], float).T
+            at = np.array(x)[rows]
+            axis.plot(
+                at,
+                middle[rows],
+                color=colour,
+                linewidth=2,
+                marker="o",
+                markersize=4,
+                label=f"{name}: {far[name][0]:.1%} false in 100,000",
+            )
+            if name == "betting":
+                axis.fill_between(at, low[rows], high[rows], color=colour, alpha=0.15, linewidth=0)
+        axis.set_xscale("log")
+        axis.set_xticks(x, [f"{at:,}" for at in x])
+        axis.minorticks_off()
+        axis.set_title(f"ECE 0.03 to 0.15, {shift}", fontsize=drawing.TEXT, color=colours.ink)
+        axis.set_xlabel("answers before the change", fontsize=drawing.SMALL, color=colours.ink)
+    axes[0].set_ylabel("answers until the alarm", fontsize=drawing.SMALL, color=colours.ink)
+    axes[0].set_ylim(0)
+    axes[0].legend(frameon=False, fontsize=9, labelcolor=colours.ink)
+    return figure
 
 
 def subjects(data, model, *, first=500, wait=200, batch=20):
@@ -274,7 +255,7 @@ def real(data, model):
         "alarms": [{k: getattr(e, k) for k in keep} for e in state.episodes],
         "early_signs": [[s.name, s.direction, s.onset, s.raised] for s in state.signs],
     }
-    print(model, json.dumps(found, indent=1), flush=True)
+    print(model, found["refits"], flush=True)
     return found, state
 
 
@@ -283,18 +264,13 @@ def main():
     parser.add_argument("--data", type=Path, help="the folder recorded/confidence")
     parser.add_argument("--only", nargs="*", default=None)
     parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument("--picture", type=Path, default=PICTURE)
-    parser.add_argument("--writer", help=argparse.SUPPRESS)
+    parser.add_argument("--pictures", type=Path, default=PICTURES)
     options = parser.parse_args()
-    if options.writer:
-        write_until_killed(options.writer)
     parts = {
         "false_alarms": false_alarms,
         "false_signs": false_signs,
         "delays": delays,
-        "kills": kills,
-        "throughput": throughput,
-        "flat_memory": flat_memory,
+        "false_alarms_in_segments": false_alarms_in_segments,
     }
     result = json.loads(options.out.read_text()) if options.out.is_file() else {}
     result["command"] = "python benchmarks/monitoring.py --data DATA"
@@ -310,7 +286,9 @@ def main():
             result["real"][model], state = real(options.data, model)
             if model == "Qwen3-8B":
                 title = "Qwen3-8B on MMLU-Pro, subject by subject"
-                draw_monitor(state, title=title).savefig(options.picture)
+                draw_monitor(state, title=title).savefig(options.pictures / "monitoring.png")
+    if "delays" in result:
+        draw_delays(result["delays"]).savefig(options.pictures / "monitoring_delay.png")
     options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -173,6 +173,11 @@ def test_other_files_are_refused_and_left_alone(tmp_path):
         assert path.read_bytes() == before
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        Monitor(tmp_path / "nowhere" / "monitor.db")
+
+
 def test_settings_are_those_of_the_file(tmp_path):
     path, mine = tmp_path / "monitor.db", MonitorSettings(window=70, edges=(0.25,))
     Monitor(path, mine).close()

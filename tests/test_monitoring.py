@@ -15,7 +15,9 @@ from thermometer.monitoring import MonitorSettings
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
-RESULTS = json.loads((ROOT / "benchmarks" / "results" / "monitoring.json").read_text())
+FILES = ROOT / "benchmarks" / "results"
+RESULTS = json.loads((FILES / "monitoring.json").read_text())
+SERVICE = json.loads((FILES / "monitoring_service.json").read_text())
 
 
 def blocks(language):
@@ -96,6 +98,13 @@ def test_the_false_alarms_are_those_measured():
         for cell, level in zip(row[1:], ("0.1", "0.05", "0.01"), strict=True):
             assert float(cell) == measured[place][level][0]
             assert float(cell) <= float(level)
+    together = RESULTS["false_alarms_in_segments"]["ever"]["0.03 too sure everywhere"]
+    first, second, third = (f"{together[level][0]:.3f}" for level in ("0.1", "0.05", "0.01"))
+    assert f"{first}, {second} and {third}." in " ".join(TEXT.split())
+    signs = RESULTS["false_signs"]["ever"]
+    assert all(one[0] <= float(level) for level, one in signs.items())
+    words = " and ".join(f"{one[0]:.3f} at level {level}" for level, one in signs.items())
+    assert f"exchangeable numbers: {words}." in " ".join(TEXT.split())
 
 
 def test_the_delays_are_those_measured():
@@ -137,17 +146,19 @@ def test_what_it_tells_of_mmlu_pro_is_what_was_measured():
 
 
 def test_nothing_was_lost_and_memory_is_flat():
-    assert RESULTS["kills"]["lost"] == 0
-    assert RESULTS["kills"]["acknowledged"] > 1000
-    assert f"{RESULTS['kills']['acknowledged']:,}" in TEXT
-    resident = RESULTS["flat_memory"]["resident_mb_every_million"]
-    assert len(resident) == 10
+    kills, memory = SERVICE["kills"], SERVICE["flat_memory"]
+    assert (kills["lost"], kills["kills"]) == (0, 30)
+    assert kills["acknowledged"] > 1000
+    assert f"{kills['acknowledged']:,} calls" in TEXT
+    resident = memory["resident_mb_every_million"]
+    assert (memory["events"], len(resident)) == (10_000_000, 10)
     assert max(resident) < 1.1 * resident[0]
     assert f"stayed at {max(resident):.0f} MB" in TEXT
+    assert f"({memory['events_per_second']:,} a second)" in TEXT
     for row in table_under("**Speed**"):
         calls = row[0].replace(",", "")
         for cell, where in zip(row[1:], ("memory", "SQLite"), strict=True):
-            assert cell == f"{RESULTS['throughput'][f'{where}, calls of {calls}']:,}"
+            assert cell == f"{SERVICE['throughput'][f'{where}, calls of {calls}']:,}"
 
 
 def test_the_example_runs(tmp_path, capsys):

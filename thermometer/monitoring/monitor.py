@@ -46,6 +46,7 @@ class Monitor:
         settings: What to watch. A file has its own, which these must equal if given.
 
     Raises:
+        FileNotFoundError: If the folder of the file is not there.
         ValueError: If the file is no monitor, or was made with other settings, or by a newer
             version.
 
@@ -124,7 +125,7 @@ class Monitor:
             ids: (N,) names, each of one prediction.
             confidence: (N,) in [0, 1], as the model gave them, before any recalibration of here.
             segment: (N,) topic, customer or the like; `None` has none.
-            time: (N,) seconds, for `max_age` and the pictures; by default now.
+            time: (N,) seconds, for `max_age` and to tell when alarms were; by default now.
             temperature: (N,) positive numbers that were predicted, if there are any.
 
         Returns:

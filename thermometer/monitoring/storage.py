@@ -45,11 +45,14 @@ class Store:
         settings: Text that is kept in a new database.
 
     Raises:
+        FileNotFoundError: If its folder is not there.
         ValueError: If the file is no monitor, or a newer version wrote it.
     """
 
     def __init__(self, path: str | Path | None, settings: str) -> None:
         self.path = None if path is None else Path(path)
+        if self.path is not None and not self.path.absolute().parent.is_dir():
+            raise FileNotFoundError(f"{path}: its folder is not there")
         self.lock = threading.RLock()
         self._connection = sqlite3.connect(
             ":memory:" if path is None else path,

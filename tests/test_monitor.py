@@ -264,6 +264,16 @@ def test_a_refit_ends_the_episode_and_mends_what_comes():
     ]
 
 
+def test_a_second_refit_reads_what_was_recorded_and_not_what_was_made_of_it():
+    monitor = Monitor()
+    for seed, start in ((0, 0), (5, 300)):
+        c, y = stream(300, drop=0.25, seed=seed)
+        fill(monitor, c, y, start)
+        fitted = monitor.refit(since=start + 1)
+        assert fitted.slope_ == PlattScaling().fit(c, y).slope_
+    assert monitor.apply([0.9])[0] == fitted.recalibrate([0.9])[0]
+
+
 def test_labels_of_predictions_before_a_refit_are_tested_on_what_it_makes_of_them():
     monitor = Monitor()
     c, y = stream(600, drop=0.25)

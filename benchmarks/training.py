@@ -23,10 +23,10 @@ import torch
 
 from thermometer import OutputTable, ThermometerConfig, TrainingConfig, train
 from thermometer.data import TaskData, set_aside
-from thermometer.network import Thermometer
+from thermometer.network import Thermometer, select
 from thermometer.objective import gamma_prior_nll, mean_inverse, scaled_nll
 from thermometer.scaling import fit_temperature
-from thermometer.training import _fit, _Training
+from thermometer.training_loop import MemberTraining, fit_member
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
 REPEATS = 3
@@ -53,14 +53,22 @@ def prepare(table, network, training):
     features = torch.tensor(table.require("features"))
     torch.manual_seed(training.seed)
     thermometer = Thermometer(network, features.shape[1])
-    thermometer.fit_components(features)
-    data = TaskData.from_table(table, thermometer.components(features))
-    return thermometer, data, fit_temperature(table.require("scores"), table.labels).temperature
+    pooled = fit_temperature(table.require("scores"), table.labels).temperature
+    groups = torch.from_numpy(np.unique(table.tasks, return_inverse=True)[1])
+    scores = torch.tensor(table.scores)
+    thermometer.fit_inputs(features, scores, groups, pooled)
+    data = TaskData.from_table(table, thermometer.inputs(features, scores, groups))
+    return thermometer, data, pooled
 
 
 def parts_of(data, number, network, training):
     by, share = training.validation, training.validation_fraction
+    number %= network.n_members
     return set_aside(data, by, share, number, network.n_members, training.seed)
+
+
+def read(member, view, data, rows):
+    return member(select({name: values[rows] for name, values in data.inputs.items()}, view))
 
 
 def loss_of(data, rows, owners, log_inverse, config):
@@ -78,7 +86,7 @@ def loss_of(data, rows, owners, log_inverse, config):
     return loss, of_task
 
 
-def bare_fit(member, seen, kept, config):
+def bare_fit(member, view, seen, kept, config):
     """The same training without Lightning: batches, AdamW, validation, best weights, patience."""
     optimizer = torch.optim.AdamW(
         member.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -90,7 +98,7 @@ def bare_fit(member, seen, kept, config):
     for step in range(1, config.max_steps + 1):
         tasks = torch.randperm(n_tasks)[:per_step].tolist()
         rows, owners = seen.draw(tasks, config.batch_size)
-        loss, of_task = loss_of(seen, rows, owners, member(seen.inputs[rows]), config)
+        loss, of_task = loss_of(seen, rows, owners, read(member, view, seen, rows), config)
         if config.prior_weight:
             loss = loss + config.prior_weight * gamma_prior_nll(of_task).mean()
         optimizer.zero_grad()
@@ -100,7 +108,9 @@ def bare_fit(member, seen, kept, config):
             member.eval()
             with torch.no_grad():
                 rows, owners = kept.draw(list(range(len(kept.rows))), len(kept.labels))
-                value = float(loss_of(kept, rows, owners, member(kept.inputs[rows]), config)[0])
+                value = float(
+                    loss_of(kept, rows, owners, read(member, view, kept, rows), config)[0]
+                )
             member.train()
             if value < best:
                 best = value
@@ -116,15 +126,15 @@ def bare_fit(member, seen, kept, config):
     return best
 
 
-def lightning_fit(member, seen, kept, config):
-    module = _Training(member, seen, kept, config)
+def lightning_fit(member, view, seen, kept, config):
+    module = MemberTraining(member, view, None, seen, kept, config)
     keywords = {"enable_progress_bar": False, "accelerator": "cpu"}
     with redirect_stderr(StringIO()):
-        _fit(module, keywords, None)
+        fit_member(module, keywords, None)
     with torch.no_grad():
         member.eval()
         rows, owners = kept.draw(list(range(len(kept.rows))), len(kept.labels))
-        return float(loss_of(kept, rows, owners, member(kept.inputs[rows]), config)[0])
+        return float(loss_of(kept, rows, owners, read(member, view, kept, rows), config)[0])
 
 
 def compare(table, network, training):
@@ -143,7 +153,8 @@ def compare(table, network, training):
                 member.start_at(pooled)
                 parts = parts_of(data, number, network, training)
                 start, before = time.perf_counter(), time.process_time()
-                reached.append(loop(member, *parts, training))
+                view = thermometer.member_views[number]
+                reached.append(loop(member, view, *parts, training))
                 spent += time.perf_counter() - start
                 worked += time.process_time() - before
             cpu[name].append(round(worked, 3))
@@ -185,7 +196,8 @@ def main():
     whole, whole_cpu = time.perf_counter() - start, time.process_time() - start_cpu
     print(f"default preset, all of `train`: {whole:.1f} s, CPU {whole_cpu:.1f} s", flush=True)
     # Neither loop stops early here, so that both make the same number of steps.
-    plain = replace(TrainingConfig(), patience=0, max_steps=chosen.steps)
+    # Both read the whole context of a task: parts of it are the same arithmetic in either loop.
+    plain = replace(TrainingConfig(), patience=0, max_steps=chosen.steps, partial_context=0.0)
     paper = replace(TrainingConfig.paper(), max_steps=chosen.steps)
     ratios = {
         "default": compare(table, ThermometerConfig(), plain),

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from thermometer.calibrator import Calibrator
+from thermometer.network import ThermometerConfig
 from thermometer.scaling import fit_temperature
 from thermometer.tables import OutputTable
 
@@ -33,11 +34,13 @@ def make_table(n=60, seed=0, temperatures=TEMPERATURES):
 class Known(nn.Module):
     """A thermometer that predicts exp(sign * first feature)."""
 
+    config = ThermometerConfig.features_only()
+
     def __init__(self, sign):
         super().__init__()
         self.sign = sign
 
-    def forward(self, features):
+    def forward(self, features, scores=None, groups=None):
         return torch.exp(self.sign * features[:, 0])
 
 

@@ -40,7 +40,9 @@ SCORES = np.random.default_rng(0).normal(size=(N, 4)) * 5
 def network(seed=0, width=32):
     """A network whose temperatures differ widely between prompts."""
     torch.manual_seed(seed)
-    config = ThermometerConfig(n_components=0, n_members=2, hidden_size=16, dropout=0.0)
+    config = ThermometerConfig(
+        ("features",), n_components=0, n_members=2, hidden_size=16, dropout=0.0
+    )
     thermometer = Thermometer(config, width)
     for member in thermometer.members:
         torch.nn.init.normal_(member.combine.weight, std=3.0)

@@ -14,7 +14,7 @@ from thermometer.network import Thermometer, ThermometerConfig
 from thermometer.tables import OutputTable
 
 CONFIGS = {
-    "default": ThermometerConfig(n_components=4, n_members=2, hidden_size=8),
+    "features": ThermometerConfig(("features",), n_components=4, n_members=2, hidden_size=8),
     "paper": ThermometerConfig.paper(8),
 }
 TABLE = OutputTable.from_arrays(
@@ -24,10 +24,10 @@ TABLE = OutputTable.from_arrays(
 )
 
 
-def make(config=CONFIGS["default"], seed=0):
+def make(config=CONFIGS["features"], seed=0):
     torch.manual_seed(seed)
     thermometer = Thermometer(config, 6)
-    thermometer.fit_components(torch.randn(30, 6))
+    thermometer.fit_inputs(torch.randn(30, 6), None, None, 1.0)
     made = Calibrator(
         thermometer,
         features={"model": "small", "layer": -1},

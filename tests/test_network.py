@@ -10,9 +10,9 @@ from worlds import world
 
 from thermometer.network import Member, Thermometer, ThermometerConfig
 
-SMALL = ThermometerConfig(n_components=3, n_members=2, hidden_size=8)
+SMALL = ThermometerConfig(("features",), n_components=3, n_members=2, hidden_size=8)
 PRESETS = {
-    "default": lambda: ThermometerConfig(n_components=4, hidden_size=16),
+    "features": lambda: ThermometerConfig(("features",), n_components=4, hidden_size=16),
     "paper": lambda: ThermometerConfig.paper(16),
 }
 
@@ -88,6 +88,10 @@ def test_softplus_stays_exact_where_it_underflows():
             assert float(member(torch.zeros(1, 3))) == pytest.approx(-math.log(1e3))
 
 
+def fit(network, features):
+    network.fit_inputs(features, None, None, 1.0)
+
+
 def correlated(n=3000, width=12, seed=0):
     torch.manual_seed(seed)
     return torch.randn(n, width) @ torch.randn(width, width) * torch.logspace(-3, 3, width) + 7
@@ -96,7 +100,7 @@ def correlated(n=3000, width=12, seed=0):
 def test_whitened_components_have_unit_variance_and_no_correlation():
     features = correlated()
     network = Thermometer(replace(SMALL, n_components=5, whitening=1.0), 12)
-    network.fit_components(features)
+    fit(network, features)
     found = network.components(features).double().numpy()
     np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(np.cov(found.T), np.eye(5), atol=5e-3)
@@ -106,7 +110,7 @@ def test_whitened_components_have_unit_variance_and_no_correlation():
 def test_half_whitened_components_keep_their_order_and_mean_variance_one(whitening):
     features = correlated()
     network = Thermometer(replace(SMALL, n_components=5, whitening=whitening), 12)
-    network.fit_components(features)
+    fit(network, features)
     covariance = np.cov(network.components(features).double().numpy().T)
     variance = np.diag(covariance)
     np.testing.assert_allclose(covariance, np.diag(variance), atol=0.01)
@@ -122,7 +126,7 @@ def test_a_constant_feature_does_no_harm():
     features = correlated()
     features[:, 3] = 5.0
     network = Thermometer(SMALL, 12).eval()
-    network.fit_components(features)
+    fit(network, features)
     assert network(features).isfinite().all()
     assert network.components(features).std(dim=0).max() < 3
 
@@ -130,7 +134,7 @@ def test_a_constant_feature_does_no_harm():
 def test_fewer_rows_than_components_are_refused():
     network = Thermometer(SMALL, 12)
     with pytest.raises(ValueError, match=r"more than 3 rows.*got 3"):
-        network.fit_components(torch.randn(3, 12))
+        fit(network, torch.randn(3, 12))
 
 
 @pytest.mark.parametrize("temperature", [0.01, 0.5, 1.0, 3.7, 100.0])
@@ -214,7 +218,7 @@ def test_bad_settings_are_refused_by_name(field, value):
 
 def test_more_components_than_features_are_refused():
     with pytest.raises(ValueError, match=r"n_components.*at most 6.*got 7"):
-        Thermometer(ThermometerConfig(n_components=7), 6)
+        Thermometer(ThermometerConfig(("features",), n_components=7), 6)
 
 
 def test_worlds_carry_their_temperature_in_the_features():

@@ -18,7 +18,7 @@ from thermometer.objective import scaled_nll
 from thermometer.scaling import fit_temperature, scale_scores
 from thermometer.training import TrainingConfig
 
-TINY = ThermometerConfig(n_components=4, n_members=2, hidden_size=8)
+TINY = ThermometerConfig(("features",), n_components=4, n_members=2, hidden_size=8)
 SHORT = TrainingConfig(max_steps=20, validate_every=5, patience=0)
 
 
@@ -62,7 +62,9 @@ def recovered(network, training, n_rows):
 @pytest.mark.parametrize(
     ("network", "training", "n_rows"),
     [
-        pytest.param(ThermometerConfig(), TrainingConfig(), 80, id="default"),
+        pytest.param(
+            ThermometerConfig.features_only(), TrainingConfig.features_only(), 80, id="features"
+        ),
         pytest.param(
             ThermometerConfig.paper(64),
             replace(TrainingConfig.paper(), max_steps=300),

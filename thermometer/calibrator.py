@@ -101,14 +101,29 @@ class Calibrator:
         check_same_features(self.features, lm.provenance(self.template))
         self._language_model = lm
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """What a prediction needs: `features` of the small model, `scores` of the large one."""
+        sources = self.thermometer.config.sources
+        return frozenset("scores" if source == "context" else source for source in sources)
+
     def temperature(
-        self, prompts: Task | OutputTable | Sequence[str], *, token_budget: int = 4096
+        self,
+        prompts: Task | OutputTable | Sequence[str],
+        scores: ArrayLike | None = None,
+        *,
+        token_budget: int = 4096,
     ) -> NDArray[np.float64]:
         """Temperature of each prompt.
+
+        A thermometer that reads the context of a task takes all prompts given as one task; rows of
+        a table by the names of their tasks.
 
         Args:
             prompts: Complete prompts, as the model reads them; a task, rendered by the template of
                 the training; or a table with features.
+            scores: (N, K) unnormalised scores of the answering model, if `reads` says that they
+                are read. By default those of the table, if it has any.
             token_budget: Largest number of tokens, padding included, in one forward pass.
 
         Returns:
@@ -116,14 +131,40 @@ class Calibrator:
 
         Raises:
             TypeError: If `prompts` is one string.
-            ValueError: If the features are not of the model, layer and template of the training.
+            ValueError: If the features are not of the model, layer and template of the training,
+                or scores are needed and missing, or do not fit the prompts.
         """
-        features = self._features(prompts, token_budget)
+        given = self._scores(prompts, scores)
+        features = self._features(prompts, token_budget) if "features" in self.reads else None
+        groups = np.zeros(_size(prompts), dtype=np.int64)
+        if isinstance(prompts, OutputTable):
+            groups = np.unique(prompts.tasks, return_inverse=True)[1]
         with torch.inference_mode():
             temperature: NDArray[np.float64] = (
-                self.thermometer(torch.tensor(features)).double().numpy()
+                self.thermometer(
+                    None if features is None else torch.tensor(features),
+                    None if given is None else torch.tensor(given),
+                    torch.from_numpy(groups),
+                )
+                .double()
+                .numpy()
             )
         return temperature
+
+    def _scores(
+        self, prompts: Task | OutputTable | Sequence[str], scores: ArrayLike | None
+    ) -> NDArray[np.float64] | None:
+        """Checked scores of the prompts, if any are given."""
+        if scores is None and isinstance(prompts, OutputTable):
+            scores = prompts.scores
+        if scores is None:
+            if "scores" in self.reads:
+                raise _checks.fail("scores", "given, since this thermometer reads them", "None")
+            return None
+        matrix = _checks.score_matrix("scores", scores)
+        if len(matrix) != _size(prompts):
+            raise _checks.fail("scores", f"of length {_size(prompts)} (as `prompts`)", len(matrix))
+        return matrix
 
     def calibrate(
         self,
@@ -150,16 +191,11 @@ class Calibrator:
             ValueError: As `temperature`, and if `scores` do not fit the prompts.
         """
         _checks.one_of("level", level, ("sample", "task"))
-        if scores is None and isinstance(prompts, OutputTable):
-            scores = prompts.scores
-        if scores is not None and len(np.asarray(scores)) != _size(prompts):
-            raise _checks.fail(
-                "scores", f"of length {_size(prompts)} (as `prompts`)", len(np.asarray(scores))
-            )
-        temperature = self.temperature(prompts, token_budget=token_budget)
+        given = self._scores(prompts, scores)
+        temperature = self.temperature(prompts, given, token_budget=token_budget)
         task_temperature = harmonic_mean(temperature)
         used = temperature if level == "sample" else task_temperature
-        probs = None if scores is None else scale_scores(scores, used)
+        probs = None if given is None else scale_scores(given, used)
         return Calibration(_ids(prompts), temperature, task_temperature, probs)
 
     def save_pretrained(self, folder: str | Path) -> None:

@@ -20,19 +20,19 @@ class TaskData:
     """Rows of several tasks as tensors.
 
     Args:
-        inputs: (N, R) float32, what the members read.
+        inputs: (N, R) float32 by source, what the members read; the context is of the whole task.
         scores: (N, K) float32, ``-inf`` in short rows.
         labels: (N,) int64.
         rows: For each task the (n,) int64 indices of its rows.
     """
 
-    inputs: Tensor
+    inputs: dict[str, Tensor]
     scores: Tensor
     labels: Tensor
     rows: list[Tensor]
 
     @classmethod
-    def from_table(cls, table: OutputTable, inputs: Tensor) -> "TaskData":
+    def from_table(cls, table: OutputTable, inputs: dict[str, Tensor]) -> "TaskData":
         """The rows of a labelled table; tasks in the order of their names."""
         rows = [torch.from_numpy((table.tasks == name).nonzero()[0]) for name in table.task_names]
         scores = torch.from_numpy(table.require("scores")).float()
@@ -41,14 +41,14 @@ class TaskData:
     def to(self, device: torch.device, dtype: torch.dtype) -> "TaskData":
         """The same data on another device, inputs in the dtype of the network."""
         return TaskData(
-            self.inputs.to(device, dtype),
+            {name: values.to(device, dtype) for name, values in self.inputs.items()},
             self.scores.to(device),
             self.labels.to(device),
             [row.to(device) for row in self.rows],
         )
 
     def draw(self, tasks: list[int], batch_size: int) -> tuple[Tensor, Tensor]:
-        """Up to `batch_size` random rows of each task.
+        """Up to `batch_size` random rows of each task, in random order.
 
         Returns:
             (n,) indices of rows, and (n,) which of `tasks`, from 0, each is of.
@@ -56,12 +56,36 @@ class TaskData:
         drawn = []
         for task in tasks:
             rows = self.rows[task]
-            if len(rows) > batch_size:
-                rows = rows[torch.randperm(len(rows), device=rows.device)[:batch_size]]
-            drawn.append(rows)
+            drawn.append(rows[torch.randperm(len(rows), device=rows.device)[:batch_size]])
         sizes = torch.tensor([len(rows) for rows in drawn], device=self.labels.device)
         owners = torch.repeat_interleave(torch.arange(len(drawn), device=sizes.device), sizes)
         return torch.cat(drawn), owners
+
+
+def random_groups(owners: Tensor) -> Tensor:
+    """Rows of each task in groups of one random size: what may be at hand of a task.
+
+    The logarithm of the size is uniform between that of 1 and of the task, so that single prompts
+    are practised as much as hundreds.
+
+    Args:
+        owners: (n,) int64, the task of each row, from 0 and rising.
+
+    Returns:
+        (n,) int64, the group of each row, from 0.
+
+    Example:
+        >>> groups = random_groups(torch.tensor([0, 0, 0, 1, 1]))
+        >>> bool(groups[2] < groups[3])  # tasks are never mixed
+        True
+    """
+    sizes = torch.bincount(owners)
+    starts = sizes.cumsum(0) - sizes
+    group_size = (sizes ** torch.rand(len(sizes), device=owners.device)).round().long()
+    place = torch.arange(len(owners), device=owners.device) - starts[owners]
+    n_groups = (sizes + group_size - 1) // group_size
+    offset = n_groups.cumsum(0) - n_groups
+    return offset[owners] + place // group_size[owners]
 
 
 def set_aside(

@@ -73,7 +73,7 @@ def cross_validate(
         ...     ["q1", "q2", "q3", "q4"], ["law", "law", "art", "art"], labels, scores, scores
         ... )
         >>> def fit(seen):  # in earnest: train
-        ...     network = Thermometer(ThermometerConfig(n_components=0), n_features=2)
+        ...     network = Thermometer(ThermometerConfig(("features",), 0), n_features=2)
         ...     made = {"features": {}, "target": {}, "train_tasks": seen.task_names}
         ...     return Calibrator(network, **made, pooled_temperature=1.0)
         >>> report = cross_validate(table, fit, Protocol(leave_one_out=True), progress=False)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 
@@ -19,7 +19,7 @@ from thermometer.evaluation import cross_validate
 from thermometer.extraction import extract
 from thermometer.language_model import LanguageModel
 from thermometer.network import ThermometerConfig
-from thermometer.presets import resolve
+from thermometer.presets import Preset, resolve
 from thermometer.protocols import Protocol
 from thermometer.reports.report import Report, pictures, print_report, write_report
 from thermometer.segmentation.question_columns import question_columns, read_questions
@@ -81,7 +81,7 @@ class Experiment:
         out_dir: Folder for tables, report and logs.
         checkpoint_dir: Folder of the checkpoint; ``checkpoint`` in `out_dir` by default.
         template: How questions become prompts.
-        preset: `default`, or `paper`: the network and training of Shen et al. (ICML 2024).
+        preset: `default`, `features`, `scores` or `paper`, see `presets.resolve`.
         network: Fields of `ThermometerConfig` that differ from the preset.
         training: Fields of `TrainingConfig` that differ from the preset.
         protocol: How tasks are left out to measure.
@@ -99,7 +99,7 @@ class Experiment:
     out_dir: str
     checkpoint_dir: str | None = None
     template: Template = field(default_factory=Template)
-    preset: Literal["default", "paper"] = "default"
+    preset: Preset = "default"
     network: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     protocol: Protocol = field(default_factory=Protocol)

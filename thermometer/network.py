@@ -1,85 +1,29 @@
-"""The thermometer: a light network from a feature vector to a temperature.
+"""The thermometer: light networks from what is known of a question to a temperature.
 
-A pure `nn.Module` on vectors; it knows neither language models nor training. Internally it speaks
+A pure `nn.Module` on numbers; it knows neither language models nor training. Internally it speaks
 in b = -log temperature, so that every output is a positive temperature by construction.
 """
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from thermometer import _checks
+from thermometer.components import principal_components
+from thermometer.network_config import ThermometerConfig as ThermometerConfig
+from thermometer.score_inputs import ScoreInputs
+from thermometer.score_statistics import N_CONTEXT, N_SAMPLE
 
 LIMIT = math.log(1e3)
 """Temperatures stay within [1/1000, 1000]: beyond, probabilities are one-hot or uniform anyway."""
 
 
-@dataclass(frozen=True)
-class ThermometerConfig:
-    """Shape of the network.
-
-    Args:
-        n_components: Project standardised features on so many principal components; 0 hands the
-            raw features to the network, as the paper does.
-        whitening: How far the variances of the components are equalised: v becomes v^(1-whitening),
-            then scaled to 1 on average, so that 0 leaves them as they are and 1 makes all equal.
-        n_members: Number of networks, trained apart, whose b is averaged.
-        n_branches: Parallel two-layer branches of a member; their outputs are combined linearly.
-        hidden_size: Width of each branch.
-        activation: `relu` or `silu`.
-        dropout: Of hidden units, and half as much of the input components; in training only.
-        output: What a member's last number is: `log`, b itself, or `softplus`, the inverse
-            temperature before a softplus, as in the paper.
-
-    Raises:
-        ValueError: For numbers out of range or unknown names.
-    """
-
-    n_components: int = 64
-    whitening: float = 0.5
-    n_members: int = 5
-    n_branches: int = 1
-    hidden_size: int = 64
-    activation: Literal["relu", "silu"] = "silu"
-    dropout: float = 0.5
-    output: Literal["log", "softplus"] = "log"
-
-    def __post_init__(self) -> None:
-        plain = {  # numpy's numbers would not go into a checkpoint
-            "n_components": _checks.integer("n_components", self.n_components, minimum=0),
-            "whitening": _checks.number("whitening", self.whitening, 0.0, 1.0),
-            "n_members": _checks.integer("n_members", self.n_members),
-            "n_branches": _checks.integer("n_branches", self.n_branches),
-            "hidden_size": _checks.integer("hidden_size", self.hidden_size),
-            "dropout": _checks.number("dropout", self.dropout, 0.0, 0.95),
-        }
-        _checks.one_of("activation", self.activation, ("relu", "silu"))
-        _checks.one_of("output", self.output, ("log", "softplus"))
-        for name, value in plain.items():
-            object.__setattr__(self, name, value)
-
-    @classmethod
-    def paper(cls, hidden_size: int = 256) -> "ThermometerConfig":
-        """Shen et al. (ICML 2024): three ReLU branches on raw features, softplus of 1/temperature.
-
-        The authors take width 256 for features of 2,048 and 512 for features of 4,096.
-        """
-        return cls(
-            n_components=0,
-            n_members=1,
-            n_branches=3,
-            hidden_size=hidden_size,
-            activation="relu",
-            dropout=0.0,
-            output="softplus",
-        )
-
-
 class Member(nn.Module):
-    """One network from components to b = -log temperature."""
+    """One network from the inputs of its view to b = -log temperature."""
 
     def __init__(self, config: ThermometerConfig, width: int) -> None:
         super().__init__()
@@ -87,7 +31,7 @@ class Member(nn.Module):
         activation = nn.ReLU if config.activation == "relu" else nn.SiLU
         self.branches = nn.ModuleList(
             nn.Sequential(
-                nn.Dropout(config.dropout / 2),
+                nn.Dropout(config.input_dropout),
                 nn.Linear(width, config.hidden_size),
                 activation(),
                 nn.Dropout(config.dropout),
@@ -109,9 +53,9 @@ class Member(nn.Module):
                 branch[-1].bias.zero_()  # type: ignore[index]
             self.combine.bias.fill_(LIMIT * math.atanh(-math.log(temperature) / LIMIT))
 
-    def forward(self, components: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """(N, R) to (N,) b, within [-LIMIT, LIMIT]."""
-        outputs = torch.cat([branch(components) for branch in self.branches], dim=1)
+        outputs = torch.cat([branch(inputs) for branch in self.branches], dim=1)
         value: Tensor = self.combine(outputs).squeeze(1)
         if self._output == "log":
             return LIMIT * torch.tanh(value / LIMIT)
@@ -121,42 +65,53 @@ class Member(nn.Module):
 
 
 class Thermometer(nn.Module):
-    """Predicts one temperature per feature vector.
+    """Predicts one temperature per row.
 
     Args:
         config: Shape of the network.
-        n_features: Width D of the features.
+        n_features: Width D of the features; 0 if no view reads them.
 
     Raises:
-        ValueError: If there are more components than features.
+        ValueError: If there are more components than features, or features are read but have no
+            width.
 
     Example:
-        >>> thermometer = Thermometer(ThermometerConfig(n_components=4), n_features=8)
-        >>> thermometer(torch.zeros(3, 8)).shape
+        >>> config = ThermometerConfig(n_components=4)
+        >>> thermometer = Thermometer(config, n_features=8)
+        >>> thermometer(torch.zeros(3, 8), torch.randn(3, 5)).shape
         torch.Size([3])
     """
 
     shift: Tensor
     projection: Tensor
 
-    def __init__(self, config: ThermometerConfig, n_features: int) -> None:
+    def __init__(self, config: ThermometerConfig, n_features: int = 0) -> None:
         super().__init__()
         self.config = config
-        self.n_features = _checks.integer("n_features", n_features)
-        if config.n_components > n_features:
+        reads_features = "features" in config.sources
+        self.n_features = _checks.integer("n_features", n_features, minimum=int(reads_features))
+        if reads_features and config.n_components > n_features:
             raise _checks.fail("n_components", f"at most {n_features}", config.n_components)
         width = config.n_components or n_features
-        if config.n_components:
+        if reads_features and config.n_components:
             self.register_buffer("shift", torch.zeros(n_features))
             self.register_buffer("projection", torch.eye(width, n_features))
-        self.members = nn.ModuleList(Member(config, width) for _ in range(config.n_members))
+        if config.sources - {"features"}:
+            self.score_inputs = ScoreInputs()
+        widths = {"features": width, "scores": N_SAMPLE, "context": N_CONTEXT}
+        self.member_views = tuple(view for view in config.views for _ in range(config.n_members))
+        self.members = nn.ModuleList(
+            Member(config, sum(widths[source] for source in view.split("+")))
+            for view in self.member_views
+        )
 
     def __repr__(self) -> str:
         return f"Thermometer({self.config}, n_features={self.n_features})"
 
     def architecture(self) -> dict[str, Any]:
         """What `from_architecture` needs to build the same network, as JSON values."""
-        return {"n_features": self.n_features, **asdict(self.config)}
+        fields = asdict(self.config)
+        return {"n_features": self.n_features, **fields, "views": list(self.config.views)}
 
     @classmethod
     def from_architecture(cls, architecture: dict[str, Any]) -> "Thermometer":
@@ -170,55 +125,105 @@ class Thermometer(nn.Module):
 
     def components(self, features: Tensor) -> Tensor:
         """(N, D) features as the (N, R) float32 inputs of the members; constant in training."""
+        if features.ndim != 2 or features.shape[1] != self.n_features:
+            raise _checks.fail(
+                "features", f"of shape (N, {self.n_features})", f"shape {tuple(features.shape)}"
+            )
         features = features.float()
         if not self.config.n_components:
             return features
         return (features - self.shift) @ self.projection.T
 
-    def forward(self, features: Tensor) -> Tensor:
+    def inputs(
+        self,
+        features: Tensor | None = None,
+        scores: Tensor | None = None,
+        groups: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """The numbers of each source that a view reads, (N, ...) float32.
+
+        Raises:
+            ValueError: If a source is read and what it is made of is missing or of another shape.
+        """
+        given = {"features": features, "scores": scores}
+        needed = {"scores" if source == "context" else source for source in self.config.sources}
+        for name in sorted(needed):
+            if given[name] is None:
+                raise _checks.fail(name, f"given, since this thermometer reads {name}", "None")
+        found = {}
+        if features is not None and "features" in needed:
+            found["features"] = self.components(features)
+        if scores is not None and "scores" in needed:
+            if features is not None and "features" in needed and len(features) != len(scores):
+                raise _checks.fail("scores", f"of length {len(features)}", len(scores))
+            found["scores"] = self.score_inputs.sample(scores)
+            if "context" in self.config.sources:
+                if groups is None:
+                    groups = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
+                found["context"] = self.score_inputs.context(scores, groups)
+        return found
+
+    def forward(
+        self,
+        features: Tensor | None = None,
+        scores: Tensor | None = None,
+        groups: Tensor | None = None,
+    ) -> Tensor:
         """Temperatures: exp of minus the mean b of the members.
 
         Args:
-            features: (N, D), any float dtype.
+            features: (N, D), any float dtype; needed if a view reads features.
+            scores: (N, K) unnormalised scores of the answering model, ``-inf`` in short rows;
+                needed if a view reads scores or context.
+            groups: (N,) int64 from 0, the task of each row, for the context; one by default.
 
         Returns:
             (N,) float32, in [1/1000, 1000].
 
         Raises:
-            ValueError: If the width is not D.
+            ValueError: If something that is read is missing, or of another width than in training.
         """
-        if features.ndim != 2 or features.shape[1] != self.n_features:
-            raise _checks.fail(
-                "features", f"of shape (N, {self.n_features})", f"shape {tuple(features.shape)}"
-            )
-        components = self.components(features)
-        return torch.stack([member(components) for member in self.members]).mean(dim=0).neg().exp()
+        b = self.predict(self.inputs(features, scores, groups))
+        return b.mean(dim=0).neg().exp()
+
+    def predict(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """(M, N) b of every member, from what `inputs` gives."""
+        return torch.stack(
+            [
+                member(select(inputs, view))
+                for member, view in zip(self.members, self.member_views, strict=True)
+            ]
+        )
 
     @torch.no_grad()
-    def fit_components(self, features: Tensor) -> None:
-        """Set the projection from the training features: standardise, rotate, scale, cut.
-
-        By randomised PCA, whose random start comes from torch's global generator: a full
-        eigendecomposition of 4,096 features would take longer than the training.
+    def fit_inputs(
+        self,
+        features: Tensor | None,
+        scores: Tensor | None,
+        groups: Tensor | None,
+        reference: float,
+    ) -> None:
+        """Learn the scale of what is read from the training rows, before any member is trained.
 
         Args:
             features: (N, D); more rows than components.
+            scores: (N, K).
+            groups: (N,) int64 from 0, the task of each row.
+            reference: The one temperature that suits the scores.
         """
-        size = self.config.n_components
-        if not size:
-            return
-        if len(features) <= size:
-            raise _checks.fail("features", f"more than {size} rows (n_components)", len(features))
-        data = features.float()
-        shift, scale = data.mean(dim=0), data.std(dim=0)
-        # What is constant but for rounding says nothing, and dividing by it would say very much.
-        scale = scale.where(scale > 1e-6 * shift.abs().clamp(min=1e-6), torch.inf)
-        data = (data - shift) / scale
-        oversampled = min(size + 16, *data.shape)
-        _, values, vectors = torch.pca_lowrank(data, q=oversampled, center=False, niter=4)
-        spread = values[:size] / math.sqrt(len(data))
-        real = spread > 1e-4 * spread[0]
-        wanted = spread ** (1 - self.config.whitening)
-        gain = (wanted / wanted[real].square().mean().sqrt() / spread).where(real, 0.0)
-        self.shift.copy_(shift)
-        self.projection.copy_((vectors[:, :size] * gain / scale[:, None]).T)
+        if "features" in self.config.sources and self.config.n_components:
+            assert features is not None
+            shift, projection = principal_components(
+                features, self.config.n_components, self.config.whitening
+            )
+            self.shift.copy_(shift)
+            self.projection.copy_(projection)
+        if self.config.sources - {"features"}:
+            assert scores is not None
+            assert groups is not None
+            self.score_inputs.fit(scores, groups, reference)
+
+
+def select(inputs: Mapping[str, Tensor], view: str) -> Tensor:
+    """(N, R) what a member of one view reads."""
+    return torch.cat([inputs[source] for source in view.split("+")], dim=1)

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from thermometer import _checks
 from thermometer.network import ThermometerConfig
 from thermometer.training import TrainingConfig
 
-PRESETS = ("default", "paper")
+Preset = Literal["default", "features", "scores", "paper"]
+PRESETS: tuple[Preset, ...] = get_args(Preset)
 Config = TypeVar("Config", ThermometerConfig, TrainingConfig)
 
 
@@ -18,7 +19,8 @@ def resolve(
     """The network and training of a preset, with some fields changed.
 
     Args:
-        preset: `default`, or `paper`: the network and training of Shen et al. (ICML 2024).
+        preset: `default` reads hidden states and scores; `features` hidden states only, `scores`
+            scores only; `paper` is the network and training of Shen et al. (ICML 2024).
         network: Fields of `ThermometerConfig` that differ from the preset.
         training: Fields of `TrainingConfig` that differ from the preset.
 
@@ -30,11 +32,14 @@ def resolve(
         >>> network.hidden_size, training.max_steps
         (128, 5000)
     """
-    paper = _checks.one_of("preset", preset, PRESETS) == "paper"
-    return (
-        _override(ThermometerConfig.paper() if paper else ThermometerConfig(), "network", network),
-        _override(TrainingConfig.paper() if paper else TrainingConfig(), "training", training),
-    )
+    presets = {
+        "default": (ThermometerConfig(), TrainingConfig()),
+        "features": (ThermometerConfig.features_only(), TrainingConfig.features_only()),
+        "scores": (ThermometerConfig.scores_only(), TrainingConfig()),
+        "paper": (ThermometerConfig.paper(), TrainingConfig.paper()),
+    }
+    shape, schedule = presets[_checks.one_of("preset", preset, PRESETS)]
+    return _override(shape, "network", network), _override(schedule, "training", training)
 
 
 def _override(config: Config, name: str, fields: Mapping[str, Any]) -> Config:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
@@ -20,7 +20,7 @@ from thermometer.comparison import Comparison, compare
 from thermometer.curves import few_labels, unlabelled
 from thermometer.held_out import HeldOut, hold_out
 from thermometer.methods import METHODS, check_methods
-from thermometer.presets import resolve
+from thermometer.presets import Preset, resolve
 from thermometer.protocols import Protocol
 from thermometer.recorded import load_table
 from thermometer.reports.study_report import StudyReport, print_study, write_study
@@ -46,7 +46,7 @@ class Study:
         labels: Numbers of labels of the curve `few_labels`, `null` for all; none by default.
         prompts: Numbers of prompts of the curve `unlabelled`, `null` for all; none by default.
         transfer: Also apply what was fitted on each model to every other one.
-        preset: `default`, or `paper`: the network and training of Shen et al. (ICML 2024).
+        preset: `default`, `features`, `scores` or `paper`, see `presets.resolve`.
         network: Fields of `ThermometerConfig` that differ from the preset.
         training: Fields of `TrainingConfig` that differ from the preset.
         n_resamples: Bootstrap resamples of tasks behind the intervals.
@@ -69,7 +69,7 @@ class Study:
     labels: tuple[int | None, ...] = ()
     prompts: tuple[int | None, ...] = ()
     transfer: bool = False
-    preset: Literal["default", "paper"] = "default"
+    preset: Preset = "default"
     network: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     n_resamples: int = 1000

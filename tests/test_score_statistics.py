@@ -1,0 +1,159 @@
+"""Statistics of scores: literal formulas, and what they must not depend on."""
+
+import math
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thermometer.score_inputs import ScoreInputs
+from thermometer.score_statistics import (
+    N_CONTEXT,
+    N_SAMPLE,
+    context_statistics,
+    sample_statistics,
+)
+
+scores_of = st.lists(st.floats(-30, 30), min_size=2, max_size=6)
+
+
+def softmax(row, t):
+    odds = [math.exp((s - max(row)) / t) for s in row]
+    return [o / math.fsum(odds) for o in odds]
+
+
+def entropy(probs):
+    return -math.fsum(p * math.log(p) for p in probs if p > 0) / math.log(len(probs))
+
+
+def literal_sample(row, reference):
+    z = [s / reference for s in row]
+    mean = math.fsum(z) / len(z)
+    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in z) / len(z))
+    best, *others = sorted(z, reverse=True)
+    found = [
+        math.log(deviation + 1e-3),
+        math.log1p(best - others[0]),
+        math.log1p(best - math.fsum(others) / len(others)),
+        math.log1p(best - others[-1]),
+    ]
+    for t in (0.25, 0.5, 1.0, 2.0):
+        probs = softmax(z, t)
+        found += [entropy(probs), max(probs)]
+    return found
+
+
+def literal_context(rows, groups, reference):
+    found = []
+    for row, group in zip(rows, groups, strict=True):
+        members = [r for r, g in zip(rows, groups, strict=True) if g == group]
+        own, means, biases = [], [], []
+        answer = row.index(max(row))
+        for t in (0.25, 0.5, 1.0):
+            probs = [softmax([s / reference for s in r], t) for r in members]
+            width = max(map(len, members))
+            liking = []
+            for k in range(width):
+                having = [p for p in probs if len(p) > k]
+                liking.append(math.fsum(len(p) * p[k] for p in having) / len(having))
+
+            def fair(r, t=t, liking=liking):
+                p = softmax([s / reference for s in r], t)
+                ratio = [a / b for a, b in zip(p, liking[: len(p)], strict=True)]
+                q = [v / math.fsum(ratio) for v in ratio]
+                place = r.index(max(r))
+                return [q[place], max(q), entropy(q), float(q.index(max(q)) == place)]
+
+            own += fair(row)
+            means.append(
+                [math.fsum(c) / len(members) for c in zip(*map(fair, members), strict=True)]
+            )
+            biases.append(math.fsum(abs(math.log(v)) for v in liking) / width)
+        sample = [literal_sample(r, reference) for r in members]
+        found.append(
+            own
+            + [math.fsum(c) / len(members) for c in zip(*sample, strict=True)]
+            + [value for part in means for value in part]
+            + biases
+            + [math.log(len(members))]
+        )
+        assert answer == row.index(max(row))
+    return found
+
+
+def padded(rows):
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *[-math.inf] * (width - len(row))] for row in rows])
+
+
+@given(st.lists(scores_of, min_size=1, max_size=5), st.floats(0.3, 8))
+@settings(max_examples=60, deadline=None)
+def test_sample_statistics_by_the_formulas(rows, reference):
+    found = sample_statistics(padded(rows).double(), reference)
+    assert found.shape == (len(rows), N_SAMPLE)
+    expected = [literal_sample(row, reference) for row in rows]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=2e-3, atol=2e-4)
+
+
+def test_context_statistics_by_the_formulas():
+    rng = np.random.default_rng(0)
+    rows = [list(rng.normal(size=4 - i % 2) * 3) for i in range(12)]
+    groups = [0] * 5 + [1] * 6 + [2]
+    sample = sample_statistics(padded(rows), 1.7)
+    found = context_statistics(padded(rows), torch.tensor(groups), sample, 1.7)
+    assert found.shape == (12, N_CONTEXT)
+    np.testing.assert_allclose(
+        found.numpy(), literal_context(rows, groups, 1.7), rtol=2e-3, atol=2e-4
+    )
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_order_of_options_and_a_constant_change_nothing(seed):
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randn(9, 5, generator=generator) * 4
+    groups = torch.arange(9) // 3
+    order = torch.randperm(5, generator=generator)
+    for changed in (scores[:, order], scores + 100.0):
+        for one, other in zip(_all(scores, groups), _all(changed, groups), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+    for one, other in zip(
+        _all(scores, groups, 1.5), _all(scores * 2, groups, 3.0), strict=True
+    ):  # scale goes with the reference
+        torch.testing.assert_close(one, other)
+
+
+def _all(scores, groups, reference=1.5):
+    sample = sample_statistics(scores, reference)
+    return sample, context_statistics(scores, groups, sample, reference)
+
+
+def test_rows_of_other_groups_do_not_matter():
+    scores = torch.randn(8, 4, generator=torch.Generator().manual_seed(1))
+    groups = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    _, both = _all(scores, groups)
+    _, alone = _all(scores[4:], torch.zeros(4, dtype=torch.int64))
+    torch.testing.assert_close(both[4:], alone)
+
+
+def test_a_row_alone_has_no_bias_left_and_finite_numbers():
+    scores = torch.tensor([[500.0, -500.0, 0.0], [1e-9, 0.0, -math.inf]])
+    for values in _all(scores, torch.tensor([0, 1])):
+        assert values.isfinite().all()
+
+
+def test_inputs_are_standardised_cut_and_silent_where_nothing_differed():
+    scores = torch.randn(300, 2, generator=torch.Generator().manual_seed(2)) * 3
+    groups = torch.arange(300) % 6
+    inputs = ScoreInputs()
+    inputs.fit(scores, groups, reference=2.0)
+    for values in (inputs.sample(scores), inputs.context(scores, groups)):
+        used = values.std(dim=0) > 0
+        assert values[:, used].mean(dim=0).abs().max() < 0.2  # but for what was cut
+        assert values.abs().max() <= 5
+    constant = inputs.context_gain == 0
+    assert constant.any()  # all six tasks are of one size
+    far = inputs.context(scores[:3] * 1e6, torch.zeros(3, dtype=torch.int64))
+    assert far.abs().max() <= 5
+    assert far[:, constant].abs().max() == 0

@@ -1,0 +1,156 @@
+"""Thermometers that read scores and the context of a task: what they need, and what they learn."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from thermometer.calibrator import Calibrator
+from thermometer.data import random_groups
+from thermometer.network import Thermometer, ThermometerConfig
+from thermometer.presets import resolve
+from thermometer.tables import OutputTable
+from thermometer.training import TrainingConfig, train
+
+QUIET = {"enable_progress_bar": False}
+
+
+def shapes(n_tasks=24, n=60, seed=0):
+    """Tasks whose best temperature shows in the spread of their scores, and nowhere else."""
+    rng = np.random.default_rng(seed)
+    log_temperature = rng.uniform(np.log(0.5), np.log(5), n_tasks).repeat(n)
+    true = rng.normal(size=(n_tasks * n, 4)) * 2
+    odds = np.exp(true)
+    draws = rng.random(len(true))[:, None]
+    labels = (draws > (odds / odds.sum(1, keepdims=True)).cumsum(1)).sum(1)
+    names = [f"t{i // n:02d}" for i in range(n_tasks * n)]
+    table = OutputTable.from_arrays(
+        [f"{name}/{i}" for i, name in enumerate(names)],
+        names,
+        labels,
+        true * np.exp(log_temperature)[:, None],
+        rng.normal(size=(n_tasks * n, 6)),
+        {"features": {"model": "small"}, "scores": {"model": "large"}},
+    )
+    return table, np.exp(log_temperature)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    table, _ = shapes()
+    config = ThermometerConfig(n_components=4, n_members=2, hidden_size=16)
+    return train(table, config, TrainingConfig(max_steps=200), trainer=QUIET)
+
+
+def test_temperatures_that_show_in_the_scores_are_found_on_unseen_tasks(trained):
+    table, truth = shapes(n_tasks=10, seed=1)
+    table = replace(table, tasks=np.char.add("new ", table.tasks))
+    error = np.log(trained.temperature(table)) - np.log(truth)
+    pooled = np.log(trained.pooled_temperature) - np.log(truth)
+    assert np.sqrt(np.mean(error**2)) < 0.25
+    assert np.sqrt(np.mean(pooled**2)) > 0.6
+
+
+def test_few_prompts_work_and_more_work_better(trained):
+    table, truth = shapes(n_tasks=12, seed=2)
+    errors = []
+    for size in (1, 10, 60):
+        part = table.select([i for i in range(len(table)) if i % 60 < size])
+        error = np.log(trained.temperature(part)) - np.log(
+            truth[[i % 60 < size for i in range(720)]]
+        )
+        errors.append(np.sqrt(np.mean(error**2)))
+    assert errors[0] < 0.6
+    assert errors[2] < errors[1] < errors[0]
+
+
+def test_prompts_of_a_table_are_read_by_their_tasks(trained):
+    table, _ = shapes(n_tasks=3, seed=3)
+    together = trained.temperature(table)
+    for name in table.task_names:
+        rows = table.tasks == name
+        alone = trained.temperature(table.select(rows))
+        assert together[rows] == pytest.approx(alone, rel=1e-5)
+    shuffled = np.random.default_rng(0).permutation(len(table))
+    assert trained.temperature(table.select(shuffled)) == pytest.approx(
+        together[shuffled], rel=1e-4
+    )
+
+
+def test_scores_that_are_read_must_be_given(trained):
+    table, _ = shapes(n_tasks=2, seed=4)
+    assert trained.reads == {"features", "scores"}
+    with pytest.raises(ValueError, match="`scores` to be given, since this thermometer reads them"):
+        trained.temperature(replace(table, scores=None))
+    with pytest.raises(ValueError, match="`scores` to be of length 120"):
+        trained.temperature(table, table.scores[:5])
+    assert np.array_equal(
+        trained.temperature(replace(table, scores=None), table.scores), trained.temperature(table)
+    )
+
+
+def test_a_checkpoint_keeps_everything(trained, tmp_path):
+    trained.save_pretrained(tmp_path / "checkpoint")
+    again = Calibrator.from_pretrained(tmp_path / "checkpoint")
+    table, _ = shapes(n_tasks=2, seed=5)
+    assert np.array_equal(again.temperature(table), trained.temperature(table))
+    assert again.thermometer.config == trained.thermometer.config
+
+
+def test_a_scores_only_thermometer_needs_no_features(tmp_path):
+    table, _ = shapes(n_tasks=8)
+    network, training = resolve("scores", {"n_members": 2}, {"max_steps": 20})
+    calibrator = train(replace(table, features=None), network, training, trainer=QUIET)
+    assert calibrator.reads == {"scores"}
+    result = calibrator.calibrate(["any prompt"] * len(table), table.scores)
+    assert result.probs.sum(axis=1) == pytest.approx(1)
+    calibrator.save_pretrained(tmp_path / "c")
+    again = Calibrator.from_pretrained(tmp_path / "c")
+    assert np.array_equal(again.calibrate(["x"] * len(table), table.scores).probs, result.probs)
+
+
+@pytest.mark.parametrize(
+    ("view", "needed"),
+    [
+        ("features", {"features"}),
+        ("scores", {"scores"}),
+        ("context", {"scores"}),
+        ("scores+features", {"features", "scores"}),
+    ],
+)
+def test_every_view_asks_for_what_it_reads_and_trains(view, needed):
+    table, _ = shapes(n_tasks=6, n=20)
+    config = ThermometerConfig((view,), n_components=3, n_members=1, hidden_size=4)
+    calibrator = train(table, config, TrainingConfig(max_steps=5), trainer=QUIET)
+    assert calibrator.reads == needed
+    assert (calibrator.temperature(table) > 0).all()
+
+
+def test_unknown_views_are_refused():
+    with pytest.raises(ValueError, match=r"`views` to be one of 'context', 'features', 'scores'"):
+        ThermometerConfig(("scores+magic",))
+    with pytest.raises(ValueError, match="at least one view"):
+        ThermometerConfig(())
+    with pytest.raises(TypeError, match="views"):
+        ThermometerConfig("scores")
+    with pytest.raises(ValueError, match="n_features"):
+        Thermometer(ThermometerConfig(("features",)), 0)
+    network = Thermometer(ThermometerConfig(n_components=2), 3)
+    with pytest.raises(ValueError, match="`features` to be given"):
+        network(scores=torch.randn(2, 3))
+
+
+def test_random_groups_hold_rows_of_one_task_and_all_sizes():
+    torch.manual_seed(0)
+    owners = torch.arange(3).repeat_interleave(torch.tensor([40, 1, 17]))
+    sizes = set()
+    for _ in range(60):
+        groups = random_groups(owners)
+        assert (groups.diff() >= 0).all()
+        assert (groups.diff() <= 1).all()
+        for group in groups.unique():
+            assert len(owners[groups == group].unique()) == 1
+        sizes.add(int((groups == 0).sum()))
+    assert {1, 40} <= sizes
+    assert len(sizes) > 10

@@ -1,0 +1,100 @@
+"""The shape of a thermometer's network, and its presets. Plain data; nothing here computes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from thermometer import _checks
+
+SOURCES = ("features", "scores", "context")
+"""What a member can read: hidden states, the row's scores, the scores of the whole task."""
+
+
+@dataclass(frozen=True)
+class ThermometerConfig:
+    """Shape of the network.
+
+    Args:
+        views: What the members read: sources of `SOURCES` joined by ``+``, one string for each
+            group of members. `features` is the small model's hidden state, `scores` are statistics
+            of the answering model's option scores, `context` the same over all prompts of the task
+            at hand. A thermometer needs every source of its views.
+        n_components: Project standardised features on so many principal components; 0 hands the
+            raw features to the network, as the paper does.
+        whitening: How far the variances of the components are equalised: v becomes v^(1-whitening),
+            then scaled to 1 on average, so that 0 leaves them as they are and 1 makes all equal.
+        n_members: Number of networks of each view, trained apart; b is the mean of all.
+        n_branches: Parallel two-layer branches of a member; their outputs are combined linearly.
+        hidden_size: Width of each branch.
+        activation: `relu` or `silu`.
+        dropout: Of hidden units, in training only.
+        input_dropout: Of what a member reads, in training only.
+        output: What a member's last number is: `log`, b itself, or `softplus`, the inverse
+            temperature before a softplus, as in the paper.
+
+    Raises:
+        ValueError: For numbers out of range or unknown names.
+    """
+
+    views: tuple[str, ...] = ("scores+context", "scores+context+features")
+    n_components: int = 64
+    whitening: float = 0.5
+    n_members: int = 5
+    n_branches: int = 1
+    hidden_size: int = 64
+    activation: Literal["relu", "silu"] = "silu"
+    dropout: float = 0.5
+    input_dropout: float = 0.0
+    output: Literal["log", "softplus"] = "log"
+
+    def __post_init__(self) -> None:
+        plain = {  # numpy's numbers would not go into a checkpoint
+            "n_components": _checks.integer("n_components", self.n_components, minimum=0),
+            "whitening": _checks.number("whitening", self.whitening, 0.0, 1.0),
+            "n_members": _checks.integer("n_members", self.n_members),
+            "n_branches": _checks.integer("n_branches", self.n_branches),
+            "hidden_size": _checks.integer("hidden_size", self.hidden_size),
+            "dropout": _checks.number("dropout", self.dropout, 0.0, 0.95),
+            "input_dropout": _checks.number("input_dropout", self.input_dropout, 0.0, 0.95),
+        }
+        _checks.one_of("activation", self.activation, ("relu", "silu"))
+        _checks.one_of("output", self.output, ("log", "softplus"))
+        object.__setattr__(self, "views", _checks.strings("views", self.views))
+        if not self.views:
+            raise _checks.fail("views", "at least one view", "none")
+        for view in self.views:
+            for source in view.split("+"):
+                _checks.one_of("views", source, SOURCES)
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """What is needed to predict."""
+        return frozenset(source for view in self.views for source in view.split("+"))
+
+    @classmethod
+    def features_only(cls) -> "ThermometerConfig":
+        """For answering models whose scores the thermometer does not see, as in the paper."""
+        return cls(views=("features",), input_dropout=0.25)
+
+    @classmethod
+    def scores_only(cls) -> "ThermometerConfig":
+        """For answering models without a small relative, such as those behind an API."""
+        return cls(views=("scores+context",), n_members=10)
+
+    @classmethod
+    def paper(cls, hidden_size: int = 256) -> "ThermometerConfig":
+        """Shen et al. (ICML 2024): three ReLU branches on raw features, softplus of 1/temperature.
+
+        The authors take width 256 for features of 2,048 and 512 for features of 4,096.
+        """
+        return cls(
+            views=("features",),
+            n_components=0,
+            n_members=1,
+            n_branches=3,
+            hidden_size=hidden_size,
+            activation="relu",
+            dropout=0.0,
+            output="softplus",
+        )

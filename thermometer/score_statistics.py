@@ -1,0 +1,134 @@
+r"""What the scores of the answering model say about how far they can be believed.
+
+Numbers of each row by itself, and of all rows of a task together, which need no labels. They do not
+depend on the order of the options (but for the bias, which is about their places), work for any
+number of options, and are taken at temperatures around a reference, so that scores of any scale
+fit. Pure functions of tensors; nothing here is trained.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+_RELATIVE = (0.25, 0.5, 1.0, 2.0)  # temperatures of the sample, as multiples of the reference
+_FAIR = (0.25, 0.5, 1.0)  # the same of what is left without the task's bias
+_SMALLEST = 1e-6  # of a probability, before it is compared with the task's
+
+N_SAMPLE = 4 + 2 * len(_RELATIVE)
+"""Width of `sample_statistics`."""
+N_CONTEXT = N_SAMPLE + 2 * 4 * len(_FAIR) + len(_FAIR) + 1
+"""Width of `context_statistics`."""
+
+
+def sample_statistics(scores: Tensor, reference: float) -> Tensor:
+    r"""Spread, leads, entropies and confidences of each row.
+
+    With z = scores / reference: log of the standard deviation of z; log(1 + lead) of the best
+    option over the second, over the mean of the others and over the last; and at each temperature
+    t of 1/4, 1/2, 1 and 2 the entropy of softmax(z / t) as a share of log K, and its largest
+    probability.
+
+    Args:
+        scores: (N, K) float; ``-inf`` pads rows with fewer options, of which each has two or more.
+        reference: Temperature > 0 that suits the training scores.
+
+    Returns:
+        (N, 12) float32.
+
+    Example:
+        >>> rows = torch.tensor([[4.0, 0.0], [0.0, 4.0]])
+        >>> one, other = sample_statistics(rows, reference=2.0)
+        >>> bool((one == other).all())  # the order of options does not matter
+        True
+    """
+    real = ~scores.isneginf()
+    n_options = real.sum(dim=1)
+    z = (scores.float() / reference).masked_fill(~real, 0.0)
+    mean = z.sum(dim=1) / n_options
+    deviation = ((z - mean[:, None]).masked_fill(~real, 0.0).square().sum(dim=1) / n_options).sqrt()
+    ordered = z.masked_fill(~real, -torch.inf).sort(dim=1, descending=True).values
+    best, second = ordered[:, 0], ordered[:, 1]
+    last = ordered.gather(1, n_options[:, None] - 1).squeeze(1)
+    others = (mean * n_options - best) / (n_options - 1)
+    columns = [
+        (deviation + 1e-3).log(),
+        (best - second).log1p(),
+        (best - others).log1p(),
+        (best - last).log1p(),
+    ]
+    for t in _RELATIVE:
+        probs, entropy = _distribution(z / t, real)
+        columns += [entropy, probs.max(dim=1).values]
+    return torch.stack(columns, dim=1)
+
+
+def context_statistics(scores: Tensor, groups: Tensor, sample: Tensor, reference: float) -> Tensor:
+    r"""What the rows of a group say together, for each of its rows.
+
+    Let r_k be the mean of K p_ik over the rows of the group that have an option k: above 1 if the
+    model likes that place. At each temperature of 1/4, 1/2 and 1 the row without that bias,
+    q_ik = (p_ik / r_k) / sum_j (p_ij / r_j), which for equal K is batch calibration (Zhou et al.
+    2023, arXiv 2309.17249), gives four numbers: q of the option that the scores answer, the largest
+    q, its entropy as a share of log K, and whether its answer is the same. To these come their
+    means over the group, the means of `sample_statistics`, the mean of |log r_k| at each
+    temperature, and log of the number of rows.
+
+    Args:
+        scores: (N, K) float, as for `sample_statistics`.
+        groups: (N,) int64 from 0, the group of each row.
+        sample: (N, 12), `sample_statistics` of the same rows.
+        reference: As for `sample_statistics`.
+
+    Returns:
+        (N, 40) float32.
+
+    Example:
+        >>> rows = torch.tensor([[4.0, 0.0], [2.0, 0.0]])
+        >>> sample = sample_statistics(rows, 1.0)
+        >>> context_statistics(rows, torch.tensor([0, 0]), sample, 1.0).shape
+        torch.Size([2, 40])
+    """
+    n_groups = int(groups.max()) + 1
+    real = ~scores.isneginf()
+    z = (scores.float() / reference).masked_fill(~real, 0.0)
+    answer = z.masked_fill(~real, -torch.inf).argmax(dim=1, keepdim=True)
+    n_options = real.sum(dim=1, keepdim=True)
+    having = _sums(real.float(), groups, n_groups)
+    own, biases = [], []
+    for t in _FAIR:
+        probs = _distribution(z / t, real)[0].clamp(min=_SMALLEST) * real
+        liking = _sums(probs * n_options, groups, n_groups) / having.clamp(min=1)
+        log_liking = liking.clamp(min=_SMALLEST).log()
+        log_fair = probs.clamp(min=_SMALLEST).log() - log_liking[groups]
+        fair, entropy = _distribution(log_fair, real)
+        largest, place = fair.max(dim=1)
+        own += [
+            fair.gather(1, answer).squeeze(1),
+            largest,
+            entropy,
+            (place == answer.squeeze(1)).float(),
+        ]
+        places = (having > 0).float()
+        biases.append((log_liking.abs() * places).sum(dim=1) / places.sum(dim=1).clamp(min=1))
+    fair_rows = torch.stack(own, dim=1)
+    sizes = torch.bincount(groups, minlength=n_groups).float()
+    means = _sums(torch.cat([sample, fair_rows], dim=1), groups, n_groups)
+    means = means / sizes.clamp(min=1)[:, None]
+    shared = torch.cat(
+        [means, torch.stack(biases, dim=1), sizes.clamp(min=1).log()[:, None]], dim=1
+    )
+    return torch.cat([fair_rows, shared[groups]], dim=1)
+
+
+def _distribution(z: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax over the real options, and its entropy as a share of the largest possible."""
+    logs = z.masked_fill(~real, -torch.inf).log_softmax(dim=1)
+    probs = logs.exp()
+    entropy = -(probs * logs.masked_fill(~real, 0.0)).sum(dim=1)
+    return probs, entropy / real.sum(dim=1).float().log().clamp(min=math.log(2))
+
+
+def _sums(rows: Tensor, groups: Tensor, n_groups: int) -> Tensor:
+    """(G, C) sums of the rows of each group."""
+    return torch.zeros(n_groups, rows.shape[1], device=rows.device).index_add_(0, groups, rows)

@@ -1,0 +1,181 @@
+"""The loop that trains one member of a thermometer: Lightning runs it, `objective` has the loss.
+
+Nothing here knows tables, or how many members there are.
+"""
+
+import importlib.util
+import math
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from safetensors.torch import save_file
+from torch import Tensor
+
+from thermometer._lightning import quiet
+from thermometer.data import TaskBatches, TaskData, random_groups
+from thermometer.network import Member, select
+from thermometer.objective import gamma_prior_nll, mean_inverse, scaled_nll
+from thermometer.score_inputs import ScoreInputs
+
+if TYPE_CHECKING:
+    from thermometer.training import TrainingConfig
+
+
+class MemberTraining(LightningModule):
+    """One member, its training and its validation data.
+
+    Args:
+        member: To be trained.
+        view: The sources that it reads.
+        score_inputs: Makes the context of parts of a task; unused by other views.
+        seen: Training data.
+        kept: Validation data.
+        config: How to train.
+    """
+
+    def __init__(
+        self,
+        member: Member,
+        view: str,
+        score_inputs: ScoreInputs | None,
+        seen: TaskData,
+        kept: TaskData,
+        config: "TrainingConfig",
+    ) -> None:
+        super().__init__()
+        self.member = member
+        self.view = view
+        self.config = config
+        self.seen, self.kept = seen, kept
+        self._score_inputs = [score_inputs]  # in a list: no part of the model, stays in float32
+
+    def on_fit_start(self) -> None:
+        """Put the data where the network is."""
+        where = self.device, next(self.member.parameters()).dtype
+        self.seen, self.kept = self.seen.to(*where), self.kept.to(*where)
+        self._score_inputs = [deepcopy(s).to(self.device) for s in self._score_inputs if s]
+
+    def configure_optimizers(self) -> Any:
+        """AdamW."""
+        return torch.optim.AdamW(
+            self.member.parameters(),
+            lr=self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
+        )
+
+    def training_step(self, batch: list[int]) -> Tensor:
+        """Loss of a few tasks, and the prior."""
+        rows, owners = self.seen.draw(batch, self.config.batch_size)
+        log_inverse = self._read(self.seen, rows, owners)
+        loss, of_task = self._loss(self.seen, rows, owners, log_inverse)
+        if self.config.prior_weight:
+            loss = loss + self.config.prior_weight * gamma_prior_nll(of_task).mean()
+        self.log("train_loss", loss)
+        return loss
+
+    def validation_step(self, batch: list[int]) -> None:
+        """Mean loss over the validation tasks, without prior."""
+        rows, owners = self.kept.draw(batch, len(self.kept.labels))
+        loss, _ = self._loss(self.kept, rows, owners, self._read(self.kept, rows))
+        self.log("val_nll", loss, prog_bar=True, batch_size=1)
+
+    def _read(self, data: TaskData, rows: Tensor, owners: Tensor | None = None) -> Tensor:
+        """B of some rows; with `owners`, some of the tasks show only a part of their context."""
+        inputs = {name: values[rows] for name, values in data.inputs.items()}
+        if owners is not None and "context" in self.view and self.config.partial_context:
+            groups = random_groups(owners)
+            part = self._score_inputs[0].context(data.scores[rows], groups)  # type: ignore[union-attr]
+            partial = torch.rand(int(owners[-1]) + 1, device=rows.device)[owners]
+            chosen = (partial < self.config.partial_context)[:, None]
+            inputs["context"] = torch.where(chosen, part.to(inputs["context"]), inputs["context"])
+        found: Tensor = self.member(select(inputs, self.view))
+        return found
+
+    def _loss(
+        self, data: TaskData, rows: Tensor, owners: Tensor, log_inverse: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mean over tasks of the mean loss of their rows, and b of each task."""
+        of_task = mean_inverse(log_inverse, owners)
+        share = 1 / torch.bincount(owners).float()
+        weights = share[owners] / len(share)
+        scores, labels, weight = data.scores[rows], data.labels[rows], self.config.sample_weight
+        loss = torch.zeros((), device=rows.device)
+        if weight:
+            nll = scaled_nll(scores, labels, log_inverse)
+            loss = loss + weight * (weights * nll).sum()  # a product `@` would be rounded by AMP
+        if weight < 1:
+            nll = scaled_nll(scores, labels, of_task[owners])
+            loss = loss + (1 - weight) * (weights * nll).sum()
+        return loss, of_task
+
+
+class _KeepBest(Callback):
+    """Remembers the weights of the best validation, and puts them back at the end."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._best = math.inf
+        self._weights: dict[str, Tensor] = {}
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep a copy of the weights if they are better than all before."""
+        value = float(trainer.callback_metrics["val_nll"])
+        if not trainer.sanity_checking and value < self._best:
+            self._best = value
+            member = pl_module.member
+            self._weights = {k: v.detach().clone() for k, v in member.state_dict().items()}  # type: ignore[union-attr]
+            if self._folder is not None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                save_file(self._weights, self._folder / "best.safetensors")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the best weights back."""
+        if self._weights:
+            pl_module.member.load_state_dict(self._weights)  # type: ignore[union-attr]
+
+
+def fit_member(module: MemberTraining, keywords: Mapping[str, Any], logs: Path | None) -> None:
+    """Train until it no longer helps, and put the weights of the best validation back.
+
+    Args:
+        module: One member with its data.
+        keywords: Of `lightning.Trainer`.
+        logs: Folder for loss curves and best weights; none are written by default.
+    """
+    config = module.config
+    callbacks: list[Callback] = [_KeepBest(logs)]
+    if config.patience:
+        callbacks.append(EarlyStopping("val_nll", patience=config.patience, min_delta=1e-5))
+    defaults: dict[str, Any] = {
+        "devices": 1,
+        "max_steps": config.max_steps,
+        "max_epochs": 1,  # batches are endless
+        "val_check_interval": min(config.validate_every, config.max_steps),
+        "check_val_every_n_epoch": None,
+        "num_sanity_val_steps": 0,
+        "log_every_n_steps": config.validate_every,
+        "logger": _loggers(logs),
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+    }
+    batches = TaskBatches(len(module.seen.rows), len(module.kept.rows), config.tasks_per_step)
+    more = keywords.get("callbacks") or []
+    callbacks += more if isinstance(more, list) else [more]
+    with quiet():
+        trainer = Trainer(**{**defaults, **keywords, "callbacks": callbacks})
+        trainer.fit(module, batches)
+
+
+def _loggers(folder: Path | None) -> list[Logger] | bool:
+    if folder is None:
+        return False
+    loggers: list[Logger] = [CSVLogger(folder.parent, name=folder.name, version="")]
+    if importlib.util.find_spec("tensorboard") is not None:
+        loggers.append(TensorBoardLogger(folder.parent, name=folder.name, version=""))
+    return loggers

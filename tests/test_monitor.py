@@ -227,6 +227,18 @@ def test_segments_beyond_the_limit_are_measured_but_not_watched():
     assert alone.state(n_resamples=2).overall.level == 0.01
 
 
+def test_the_levels_of_all_watches_together_are_no_more_than_stated():
+    monitor = Monitor(None, MonitorSettings(level=0.04, max_segments=8))
+    given = monitor.settings
+    assert given.overall_level + 8 * given.segment_level == pytest.approx(0.04)
+    rng = np.random.default_rng(0)
+    c = np.r_[rng.uniform(0.3, 0.5, 300), rng.uniform(0.7, 0.9, 300)]
+    monitor.record_many([str(i) for i in range(600)], c, temperature=(1 + c).tolist())
+    signs = monitor.state().signs
+    assert [sign.name for sign in signs] == ["confidence", "temperature"]
+    assert sum(sign.level for sign in signs) == pytest.approx(0.04)
+
+
 def test_only_the_segment_that_is_off_raises_an_alarm():
     c, y = stream(3000)
     names = np.array([("law", "art", "sport", "maths")[i % 4] for i in range(3000)])

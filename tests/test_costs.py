@@ -91,6 +91,12 @@ def test_calibrated_confidence_pays_and_overconfidence_shows():
     assert honest.cost.estimate == pytest.approx(expected, abs=0.03)
 
 
+def test_a_confidence_at_a_threshold_is_not_rejected_but_accepted():
+    each = Costs(wrong_accept=10, review=1, right_reject=4)
+    assert each.check([0.25], [1]).cost.estimate == 1
+    assert each.check([0.9], [1]).cost.estimate == 0
+
+
 def test_bands_from_costs_keep_to_the_safe_side():
     each = Costs(wrong_accept=10, review=1, right_reject=4)
     edges = each.bands(width=0.3)

@@ -5,7 +5,7 @@ import unicodedata
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -85,6 +85,8 @@ def test_a_natural_frequency_is_near_the_number(confidence):
 
 
 @given(confidences())
+@example(Confidence(0.005, calibrated=True))
+@example(Confidence(0.995, calibrated=True))
 def test_percentages_are_rounded_but_never_to_certainty(confidence):
     said = percent(confidence)
     value = confidence.value
@@ -127,7 +129,8 @@ class Reader(HTMLParser):
         self.text += data
 
 
-@given(confidences(), st.text(max_size=30))
+@given(confidences(), st.text(max_size=30) | st.just('<b onclick="x">&amp; & '))
+@example(Confidence(0.5, calibrated=True), '<script>"&amp;"</script>')
 def test_html_is_well_formed_escaped_and_says_all_aloud(confidence, answer):
     evil = Phrases(((0.0, '<script>"no"</script> & so'),))
     read = Reader(html(confidence, answer, phrases=evil))

@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from scipy.special import expit, logit
 
-from thermometer.routing import Bands, Router
+from thermometer.routing import Bands, Router, held_confidence
 from thermometer.simulation import simulate_conversations
 
 EDGES = ("accept_above", "accept_until", "reject_below", "reject_until")
@@ -227,17 +228,46 @@ def test_bands_around_thresholds_are_on_their_safe_side(accept, reject, width):
         Bands.around(0.5, 0.6)
 
 
+@given(
+    st.lists(st.floats(0.01, 0.99), min_size=1, max_size=30),
+    st.floats(0.02, 0.98),
+    st.sampled_from([0.0, 0.3, 0.75, 2.0]),
+    st.floats(0, 1),
+)
+@settings(max_examples=300)
+def test_held_confidence_passes_a_threshold_exactly_if_the_router_accepts(
+    history, threshold, width, share
+):
+    edges = Bands.around(threshold, share * threshold, width)
+    router, held = Router(edges), held_confidence(history, width)
+    for c, h in zip(history, held, strict=True):
+        accepted = router.decide("k", c).action == "accept"
+        if abs(h - threshold) > 1e-9:
+            assert accepted == (h >= threshold)
+        assert h <= c
+
+
+def test_held_confidence_by_hand():
+    assert held_confidence([0.3, 0.9, 0.5], width=0.0).tolist() == [0.3, 0.9, 0.5]
+    assert held_confidence([1.0, 0.4, 0.0, 0.2], width=1.0)[:3].tolist() == [1.0, 0.4, 0.0]
+    with pytest.raises(ValueError, match="`confidence` to be finite"):
+        held_confidence([0.5, float("nan")])
+    with pytest.raises(ValueError, match="`width`"):
+        held_confidence([0.5], width=-1)
+
+
 def test_threads_lose_nothing():
     """Eight threads, each with a key of its own and all with one in common."""
-    conversations = simulate_conversations(8, 1500, noise=1.0, seed=2)
-    edges = Bands.around(0.78, 0.6, width=0.2)
+    conversations = simulate_conversations(8, 2000, noise=1.0, seed=2)
+    edges = Bands.around(0.78, 0.76, width=0.05)
     router, alone = Router(edges), Router(edges)
     found = [[] for _ in range(8)]
+    shared = [[] for _ in range(8)]
 
     def work(number):
         for c in conversations.confidence[number]:
             found[number].append(router.decide(f"own {number}", c))
-            router.decide("shared", c)
+            shared[number].append(router.decide("shared", c))
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -256,7 +286,15 @@ def test_threads_lose_nothing():
     for number in range(8):
         expected = [alone.decide(f"own {number}", c) for c in conversations.confidence[number]]
         assert found[number] == expected
-    assert sum(router.decisions.values()) == 2 * 8 * 1500
+    together = [decision for part in shared for decision in part]
+    # One decision follows another: what each found is what exactly one other left behind.
+    left = Counter(decision.action for decision in together)
+    left[router.actions["shared"]] -= 1
+    left[None] += 1
+    assert left == Counter(decision.previous for decision in together)
+    everything = together + [decision for part in found for decision in part]
+    assert router.changes == sum(decision.changed for decision in everything)
+    assert router.decisions == Counter(decision.action for decision in everything)
     assert len(router) == 9
 
 

@@ -144,7 +144,7 @@ def frequency(confidence: Confidence, *, raw: bool = False) -> str:
 
 def _rounded(value: float) -> str:
     """Whole percents, but not 0 or 100 for what is neither."""
-    if 0 < value < 0.005:
+    if 0 < value <= 0.005:
         return "under 1"
     if 0.995 <= value < 1:
         return "over 99"

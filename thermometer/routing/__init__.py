@@ -12,5 +12,6 @@ from thermometer.routing.costs import Costs as Costs
 from thermometer.routing.group_guarantees import guaranteed_thresholds as guaranteed_thresholds
 from thermometer.routing.guarantee import GuaranteedThreshold as GuaranteedThreshold
 from thermometer.routing.guarantee import guaranteed_threshold as guaranteed_threshold
+from thermometer.routing.held import held_confidence as held_confidence
 from thermometer.routing.router import Decision as Decision
 from thermometer.routing.router import Router as Router

@@ -62,10 +62,10 @@ class GuaranteedThreshold:
     def bands(self, reject: float = 0.0, width: float = 0.75) -> Bands:
         """`Bands.around` the threshold: no answer below it is accepted, whatever the history.
 
-        With hysteresis not every answer above the threshold is accepted: some are kept back by
-        their key's history. The guarantee then holds if those are, on average, no more often right
-        than the others, as where confidence has the same worth whatever came before; replay a
-        labelled log to see it.
+        With hysteresis fewer answers are accepted than by the threshold alone. The guarantee then
+        holds if those kept back are no more often right than those accepted. It holds without that
+        condition, and with far more answers accepted, if the threshold was chosen on
+        `held_confidence` of the same width.
 
         Raises:
             ValueError: If there is no threshold; the message says how many labels would do. Also

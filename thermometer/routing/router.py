@@ -63,7 +63,7 @@ class Router:
 
     Args:
         bands: The thresholds.
-        max_keys: Most keys remembered, at least 1; 100,000 take about 15 MB.
+        max_keys: Most keys remembered, at least 1; 100,000 take about 20 MB.
 
     Raises:
         TypeError: If `bands` is no `Bands`.

@@ -13,7 +13,7 @@ import thermometer
 PACKAGE = Path(thermometer.__file__).parent
 # Each module imports only modules to its left. A folder of `WHOLE` is one name; of the others the
 # name alone is the folder's `__init__`.
-WHOLE = ("ats", "baselines", "display", "families", "simulation", "monitoring")
+WHOLE = ("ats", "baselines", "display", "families", "monitoring", "routing", "simulation")
 ORDER = """
     _checks types simulation display
     metrics.smooth_calibration metrics.calibration_error metrics.risk_coverage metrics.basic metrics
@@ -33,7 +33,8 @@ ORDER = """
     reports.confidence_report_text reports.confidence_report
     protocols families dataset_tasks tasks templates tokenization planning forward runners
     loading language_model table_files tables segmentation.question_columns _lightning extraction
-    objective network checkpoint model_card calibrator calibrated_lm data training ats
+    objective components score_statistics score_inputs network_config network checkpoint model_card
+    domain combining posterior prompt_inputs calibrator calibrated_lm data training_loop training ats
     methods held_out evaluation presets experiment
     recorded curves pictures.curve_plot reports.study_tables reports.study_report study
     confidence_files report_command calibrate_command cli
@@ -126,7 +127,7 @@ def test_only_these_modules_import_lightning():
         for path in FILES
         if any(name.split(".")[0] in ("lightning", "pytorch_lightning") for name in imported(path))
     }
-    assert users == {"extraction", "training", "ats", "data", "_lightning"}
+    assert users == {"extraction", "training_loop", "ats", "data", "_lightning"}
 
 
 def test_the_mathematics_loads_neither_transformers_nor_lightning():

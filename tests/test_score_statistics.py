@@ -99,7 +99,7 @@ def test_sample_statistics_by_the_formulas(rows, reference):
 def test_context_statistics_by_the_formulas():
     rng = np.random.default_rng(0)
     rows = [list(rng.normal(size=4 - i % 2) * 3) for i in range(12)]
-    groups = [0] * 5 + [1] * 6 + [2]
+    groups = [0] * 5 + [1] * 7
     sample = sample_statistics(padded(rows), 1.7)
     found = context_statistics(padded(rows), torch.tensor(groups), sample, 1.7)
     assert found.shape == (12, N_CONTEXT)

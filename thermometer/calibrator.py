@@ -7,21 +7,26 @@ model is not its business: scores come in as numbers.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
-from thermometer import _checks, checkpoint
+from thermometer import _checks, checkpoint, prompt_inputs
+from thermometer.combining import Level as Level
+from thermometer.combining import combined
+from thermometer.domain import Domain
 from thermometer.language_model import LanguageModel
 from thermometer.network import Thermometer
-from thermometer.scaling import scale_scores
+from thermometer.posterior import FactorPosterior, updated
+from thermometer.prompt_inputs import Prompts
+from thermometer.scaling import harmonic_mean as harmonic_mean
 from thermometer.tables import OutputTable, check_same_features
-from thermometer.templates import Prompt, Template
-from thermometer.types import Calibration, Task
-
-Level = Literal["sample", "task"]
+from thermometer.templates import Template
+from thermometer.types import Calibration
 
 
 class Calibrator:
@@ -35,6 +40,9 @@ class Calibrator:
         target: Provenance of the scores that it was trained for.
         train_tasks: Names of the tasks that it was trained on.
         pooled_temperature: The one temperature that suited all training tasks together.
+        spread: Standard deviation of the log of the factor by which task temperatures missed on
+            tasks held out in training; 0 if nobody measured it.
+        domain: The training tasks as points, to tell how far a new one is.
         metrics: Measured quality, kept with the checkpoint.
         training: The configuration that made it, as YAML.
         language_model: The model that gives features; by default it is loaded as `features` say.
@@ -48,6 +56,8 @@ class Calibrator:
         target: Mapping[str, Any],
         train_tasks: Sequence[str],
         pooled_temperature: float,
+        spread: float = 0.0,
+        domain: Domain | None = None,
         metrics: Mapping[str, Any] | None = None,
         training: str = "",
         language_model: LanguageModel | None = None,
@@ -57,6 +67,8 @@ class Calibrator:
         self.target = dict(target)
         self.train_tasks = _checks.strings("train_tasks", train_tasks)
         self.pooled_temperature = pooled_temperature
+        self.spread = _checks.number("spread", spread)
+        self.domain = domain or Domain({})
         self.metrics = dict(metrics or {})
         self.training = training
         self.pictures: dict[str, bytes] = {}
@@ -74,8 +86,7 @@ class Calibrator:
     @property
     def template(self) -> Template:
         """The template that rendered the prompts in training."""
-        fields = self.features.get("template")
-        if fields is None:
+        if (fields := self.features.get("template")) is None:
             raise ValueError(
                 "Expected features made by this package, but the checkpoint names no template; "
                 "pass an OutputTable with features"
@@ -109,21 +120,18 @@ class Calibrator:
 
     def temperature(
         self,
-        prompts: Task | OutputTable | Sequence[str],
+        prompts: Prompts,
         scores: ArrayLike | None = None,
         *,
         token_budget: int = 4096,
     ) -> NDArray[np.float64]:
-        """Temperature of each prompt.
-
-        A thermometer that reads the context of a task takes all prompts given as one task; rows of
-        a table by the names of their tasks.
+        """Temperature of each prompt; all are taken as one task, those of a table by its tasks.
 
         Args:
             prompts: Complete prompts, as the model reads them; a task, rendered by the template of
                 the training; or a table with features.
-            scores: (N, K) unnormalised scores of the answering model, if `reads` says that they
-                are read. By default those of the table, if it has any.
+            scores: (N, K) unnormalised scores of the answering model, ``-inf`` to the right of
+                short rows; needed if in `reads`. By default those of the table, if it has any.
             token_budget: Largest number of tokens, padding included, in one forward pass.
 
         Returns:
@@ -134,41 +142,15 @@ class Calibrator:
             ValueError: If the features are not of the model, layer and template of the training,
                 or scores are needed and missing, or do not fit the prompts.
         """
-        given = self._scores(prompts, scores)
-        features = self._features(prompts, token_budget) if "features" in self.reads else None
-        groups = np.zeros(_size(prompts), dtype=np.int64)
-        if isinstance(prompts, OutputTable):
-            groups = np.unique(prompts.tasks, return_inverse=True)[1]
+        given = prompt_inputs.scores_of(prompts, scores)
         with torch.inference_mode():
-            temperature: NDArray[np.float64] = (
-                self.thermometer(
-                    None if features is None else torch.tensor(features),
-                    None if given is None else torch.tensor(given),
-                    torch.from_numpy(groups),
-                )
-                .double()
-                .numpy()
-            )
+            b = self.thermometer.predict(self._inputs(prompts, given, token_budget))
+            temperature: NDArray[np.float64] = b.mean(dim=0).neg().exp().double().numpy()
         return temperature
-
-    def _scores(
-        self, prompts: Task | OutputTable | Sequence[str], scores: ArrayLike | None
-    ) -> NDArray[np.float64] | None:
-        """Checked scores of the prompts, if any are given."""
-        if scores is None and isinstance(prompts, OutputTable):
-            scores = prompts.scores
-        if scores is None:
-            if "scores" in self.reads:
-                raise _checks.fail("scores", "given, since this thermometer reads them", "None")
-            return None
-        matrix = _checks.score_matrix("scores", scores)
-        if len(matrix) != _size(prompts):
-            raise _checks.fail("scores", f"of length {_size(prompts)} (as `prompts`)", len(matrix))
-        return matrix
 
     def calibrate(
         self,
-        prompts: Task | OutputTable | Sequence[str],
+        prompts: Prompts,
         scores: ArrayLike | None = None,
         *,
         level: Level = "sample",
@@ -178,8 +160,7 @@ class Calibrator:
 
         Args:
             prompts: As for `temperature`.
-            scores: (N, K) unnormalised scores of the answering model, in the order of `prompts`,
-                ``-inf`` to the right of short rows. By default those of the table, if it has any.
+            scores: As for `temperature`, in the order of `prompts`.
             level: Divide each row by its own temperature (`sample`), or all rows by the task's
                 (`task`), which is the mean over the prompts given.
             token_budget: As for `temperature`.
@@ -191,12 +172,46 @@ class Calibrator:
             ValueError: As `temperature`, and if `scores` do not fit the prompts.
         """
         _checks.one_of("level", level, ("sample", "task"))
-        given = self._scores(prompts, scores)
-        temperature = self.temperature(prompts, given, token_budget=token_budget)
-        task_temperature = harmonic_mean(temperature)
-        used = temperature if level == "sample" else task_temperature
-        probs = None if given is None else scale_scores(given, used)
-        return Calibration(_ids(prompts), temperature, task_temperature, probs)
+        given = prompt_inputs.scores_of(prompts, scores)
+        with torch.inference_mode():
+            inputs = self._inputs(prompts, given, token_budget)
+            b = self.thermometer.predict(inputs)
+        means = {name: values.double().mean(dim=0).numpy() for name, values in inputs.items()}
+        distances = self.domain.distances(means)
+        return combined(
+            b.double().numpy(), prompt_inputs.ids_of(prompts), given, level, self.spread, distances
+        )
+
+    def update(
+        self,
+        prompts: Prompts,
+        labels: ArrayLike,
+        scores: ArrayLike | None = None,
+        *,
+        level: Level = "sample",
+        token_budget: int = 4096,
+    ) -> tuple[Calibration, FactorPosterior]:
+        """Calibrate with a few labels of the task itself: prediction as prior, labels as evidence.
+
+        Args:
+            prompts: As for `calibrate`, of one task.
+            labels: (N,) integers, -1 where there is no label.
+            scores: As for `calibrate`; needed.
+            level: As for `calibrate`.
+            token_budget: As for `temperature`.
+
+        Returns:
+            The calibration, all temperatures times one factor; and that factor with its interval,
+            see `posterior.factor_posterior`. Without labels that of `calibrate`, and 1.
+
+        Raises:
+            ValueError: As `calibrate`; if there are no scores, or the training measured no spread.
+        """
+        given = prompt_inputs.scores_of(prompts, scores)
+        if given is None or not self.spread:
+            raise _checks.fail("scores" if given is None else "spread", "known", None)
+        prior = self.calibrate(prompts, given, level=level, token_budget=token_budget)
+        return updated(prior, given, labels, self.spread, level=level)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a checkpoint folder; see checkpoints/README.md for the format."""
@@ -209,6 +224,8 @@ class Calibrator:
             target=self.target,
             train_tasks=self.train_tasks,
             pooled_temperature=self.pooled_temperature,
+            spread=self.spread,
+            domain=self.domain.points,
             metrics=self.metrics,
             training=self.training,
             pictures=self.pictures,
@@ -230,26 +247,17 @@ class Calibrator:
             ValueError: If it is malformed, damaged or of a newer format, or if `language_model` is
                 not the one that the checkpoint was trained with.
         """
-        path = Path(folder)
-        if not path.is_dir():
-            if path.is_absolute() or str(folder).startswith(".") or str(folder).count("/") != 1:
-                raise FileNotFoundError(f"Expected a checkpoint folder, but there is no {folder}")
-            path = checkpoint.download(str(folder), revision)
+        path = checkpoint.locate(folder, revision)
         content = checkpoint.read(path)
-        try:
-            thermometer = Thermometer.from_architecture(dict(content.network))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path / checkpoint.CONFIG}: {error}") from error
-        try:
-            thermometer.load_state_dict(dict(content.weights), strict=True)
-        except RuntimeError as error:
-            raise ValueError(f"{path / checkpoint.WEIGHTS}: {error}") from error
+        thermometer = checkpoint.rebuild(content, path)
         loaded = cls(
             thermometer,
             features=content.features,
             target=content.target,
             train_tasks=content.train_tasks,
             pooled_temperature=content.pooled_temperature,
+            spread=content.spread,
+            domain=Domain(content.domain),
             metrics=content.metrics,
             training=content.training,
             language_model=language_model,
@@ -259,61 +267,34 @@ class Calibrator:
 
     def push_to_hub(self, repository: str, *, private: bool = False) -> str:
         """Upload the checkpoint to a hub; returns its address."""
-        from tempfile import TemporaryDirectory
-
-        from huggingface_hub import HfApi
-
-        api = HfApi()
-        url = api.create_repo(repository, private=private, exist_ok=True)
         with TemporaryDirectory() as folder:
             self.save_pretrained(Path(folder) / "checkpoint")
-            api.upload_folder(repo_id=repository, folder_path=Path(folder) / "checkpoint")
-        return str(url)
+            return checkpoint.upload(Path(folder) / "checkpoint", repository, private=private)
 
-    def _features(
-        self, prompts: Task | OutputTable | Sequence[str], token_budget: int
-    ) -> NDArray[np.float32]:
+    def _inputs(
+        self, prompts: Prompts, scores: NDArray[np.float64] | None, token_budget: int
+    ) -> dict[str, Tensor]:
+        """What the members read of each prompt."""
+        if scores is None and "scores" in self.reads:
+            raise _checks.fail("scores", "given, since this thermometer reads them", "None")
+        features = None
         if isinstance(prompts, OutputTable):
-            check_same_features(self.features, prompts.provenance.get("features"))
-            features: NDArray[np.float32] = prompts.require("features")
-            return features
-        template = self.template
-        if isinstance(prompts, Task):
-            rendered = template.render_task(prompts)
-        else:
-            texts = _checks.strings("prompts", prompts)
-            if not texts:
-                raise _checks.fail("prompts", "at least one prompt", "none")
-            rendered = [
-                Prompt(identifier, text, chat=template.chat)
-                for identifier, text in zip(_ids(texts), texts, strict=True)
-            ]
-        outputs = self.language_model.outputs(
-            rendered, template, features=True, scores=False, token_budget=token_budget
+            if "features" in self.reads:
+                check_same_features(self.features, prompts.provenance.get("features"))
+                features = prompts.require("features")
+        elif "features" in self.reads:
+            template = self.template
+            features = self.language_model.outputs(
+                prompt_inputs.rendered(prompts, template),
+                template,
+                features=True,
+                scores=False,
+                token_budget=token_budget,
+            ).features
+        elif not prompt_inputs.size_of(prompts):
+            raise _checks.fail("prompts", "at least one prompt", "none")
+        return self.thermometer.inputs(
+            None if features is None else torch.tensor(features),
+            None if scores is None else torch.tensor(scores),
+            torch.from_numpy(prompt_inputs.groups_of(prompts)),
         )
-        assert outputs.features is not None
-        return outputs.features
-
-
-def harmonic_mean(temperature: NDArray[np.float64]) -> float:
-    """A task's temperature from its samples': 1 / mean(1 / temperature), as in the paper's code.
-
-    Example:
-        >>> harmonic_mean(np.array([1.0, 3.0]))
-        1.5
-    """
-    return float(1 / np.mean(1 / temperature))
-
-
-def _size(prompts: Task | OutputTable | Sequence[str]) -> int:
-    if isinstance(prompts, Task | OutputTable):
-        return len(prompts)
-    return len(_checks.strings("prompts", prompts))
-
-
-def _ids(prompts: Task | OutputTable | Sequence[str]) -> tuple[str, ...]:
-    if isinstance(prompts, OutputTable):
-        return prompts.ids
-    if isinstance(prompts, Task):
-        return tuple(question.id for question in prompts.questions)
-    return tuple(f"prompt {number}" for number in range(1, len(prompts) + 1))

@@ -2,7 +2,7 @@
 
 `config.json` says what the network is, whose features it reads and whose scores it was trained for;
 `model.safetensors` holds its weights. A folder is written under a temporary name and then renamed.
-checkpoints/README.md documents every key. Nothing here builds the network.
+checkpoints/README.md documents every key.
 """
 
 import json
@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from thermometer import __version__, _checks
+from thermometer.network import Thermometer
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
@@ -35,7 +38,9 @@ _KEYS = {
     "target": dict,
     "train_tasks": list,
     "pooled_temperature": float,
+    "spread": float,
 }
+_DOMAIN = "domain."  # before the names of the points of the training tasks
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +54,8 @@ class Checkpoint:
         target: Provenance of the scores that it was trained for.
         train_tasks: Names of the tasks that it was trained on.
         pooled_temperature: The one temperature that suited all training tasks together.
+        spread: See `Calibrator`.
+        domain: By source, (T, R) points of the training tasks; saved with the weights.
         metrics: Measured quality, any JSON values.
         training: The resolved configuration that made it, as YAML.
         card: The model card, as Markdown.
@@ -61,6 +68,8 @@ class Checkpoint:
     target: Mapping[str, Any]
     train_tasks: tuple[str, ...]
     pooled_temperature: float
+    spread: float = 0.0
+    domain: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: str = ""
     card: str = ""
@@ -86,6 +95,7 @@ def write(checkpoint: Checkpoint, folder: str | Path) -> None:
         "target": dict(checkpoint.target),
         "train_tasks": list(checkpoint.train_tasks),
         "pooled_temperature": float(checkpoint.pooled_temperature),
+        "spread": float(checkpoint.spread),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -95,6 +105,8 @@ def write(checkpoint: Checkpoint, folder: str | Path) -> None:
     try:
         _write_json(temporary / CONFIG, config)
         weights = {k: v.detach().float().cpu().contiguous() for k, v in checkpoint.weights.items()}
+        for name, points in checkpoint.domain.items():
+            weights[f"{_DOMAIN}{name}"] = torch.tensor(points, dtype=torch.float32)
         save_file(weights, temporary / WEIGHTS)
         _write_json(temporary / METRICS, checkpoint.metrics)
         (temporary / TRAINING).write_text(checkpoint.training, encoding="utf-8")
@@ -138,16 +150,63 @@ def read(folder: str | Path) -> Checkpoint:
     metrics = path / METRICS
     return Checkpoint(
         network=config["network"],
-        weights=weights,
+        weights={k: v for k, v in weights.items() if not k.startswith(_DOMAIN)},
         features=config["features"],
         target=config["target"],
         train_tasks=tuple(config["train_tasks"]),
         pooled_temperature=config["pooled_temperature"],
+        spread=config["spread"],
+        domain={
+            k.removeprefix(_DOMAIN): v.double().numpy()
+            for k, v in weights.items()
+            if k.startswith(_DOMAIN)
+        },
         metrics=_read_json(metrics) if metrics.is_file() else {},
         training=_read_text(path / TRAINING),
         card=_read_text(path / CARD),
         pictures={file.name: file.read_bytes() for file in sorted(path.glob("*.png"))},
     )
+
+
+def rebuild(checkpoint: Checkpoint, path: Path) -> Thermometer:
+    """The network of a checkpoint, with its weights.
+
+    Raises:
+        ValueError: If they do not fit each other. The message names the file under `path`.
+    """
+    try:
+        thermometer = Thermometer.from_architecture(dict(checkpoint.network))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path / CONFIG}: {error}") from error
+    try:
+        thermometer.load_state_dict(dict(checkpoint.weights), strict=True)
+    except RuntimeError as error:
+        raise ValueError(f"{path / WEIGHTS}: {error}") from error
+    return thermometer
+
+
+def locate(folder: str | Path, revision: str | None = None) -> Path:
+    """A local checkpoint folder, fetched from a hub if there is none of that name.
+
+    Raises:
+        FileNotFoundError: If it is no folder and cannot be the name of a repository.
+    """
+    path = Path(folder)
+    if path.is_dir():
+        return path
+    if path.is_absolute() or str(folder).startswith(".") or str(folder).count("/") != 1:
+        raise FileNotFoundError(f"Expected a checkpoint folder, but there is no {folder}")
+    return download(str(folder), revision)
+
+
+def upload(folder: Path, repository: str, *, private: bool) -> str:
+    """Put a checkpoint on a hub; returns its address."""
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    url = api.create_repo(repository, private=private, exist_ok=True)
+    api.upload_folder(repo_id=repository, folder_path=folder)
+    return str(url)
 
 
 def download(repository: str, revision: str | None = None) -> Path:
@@ -177,6 +236,7 @@ def _read_config(file: Path) -> dict[str, Any]:
     try:
         _checks.integer("format_version", version)
         _checks.number("pooled_temperature", config["pooled_temperature"], strict=True)
+        _checks.number("spread", config["spread"], maximum=1e6)
         _checks.strings("train_tasks", config["train_tasks"])
     except (TypeError, ValueError) as error:
         raise ValueError(f"{file}: {error}") from error

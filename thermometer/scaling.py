@@ -68,6 +68,16 @@ def scale_scores(scores: ArrayLike, temperature: ArrayLike) -> NDArray[np.float6
     return probs
 
 
+def harmonic_mean(temperature: NDArray[np.float64]) -> float:
+    """A task's temperature from its samples': 1 / mean(1 / temperature), as in the paper's code.
+
+    Example:
+        >>> harmonic_mean(np.array([1.0, 3.0]))
+        1.5
+    """
+    return float(1 / np.mean(1 / temperature))
+
+
 def fit_temperature(
     scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
 ) -> TemperatureFit:

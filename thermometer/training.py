@@ -16,7 +16,9 @@ import yaml
 from thermometer import _checks
 from thermometer.calibrator import Calibrator
 from thermometer.data import TaskData, set_aside
+from thermometer.domain import Domain
 from thermometer.network import Member, Thermometer, ThermometerConfig
+from thermometer.posterior import fit_spread, log_likelihoods
 from thermometer.scaling import fit_temperature
 from thermometer.tables import OutputTable
 from thermometer.training_loop import MemberTraining, fit_member
@@ -150,6 +152,7 @@ def train(
         inputs = thermometer.inputs(features, scores, groups)
         data = TaskData.from_table(table, inputs)
         score_inputs = getattr(thermometer, "score_inputs", None)
+        kept_by: dict[int, list[torch.Tensor]] = {}
         for number, member in enumerate(thermometer.members):
             torch.manual_seed(training.seed * 1000 + number)
             assert isinstance(member, Member)
@@ -166,6 +169,7 @@ def train(
             logs = None if log_dir is None else Path(log_dir) / f"member-{number}"
             module = MemberTraining(member, view, score_inputs, seen, kept, training)
             fit_member(module, trainer or {}, logs)
+            kept_by[number % network.n_members] = kept.rows
     settings = {
         "network": asdict(network),
         "training": asdict(training),
@@ -177,8 +181,38 @@ def train(
         target=table.provenance.get("scores") or {},
         train_tasks=table.task_names,
         pooled_temperature=pooled,
+        spread=_spread(thermometer, inputs, data, kept_by),
+        domain=Domain(
+            {
+                name: np.array([values[rows].double().mean(dim=0).numpy() for rows in data.rows])
+                for name, values in inputs.items()
+            }
+        ),
         training=yaml.safe_dump(settings, sort_keys=False),
     )
+
+
+@torch.no_grad()
+def _spread(
+    thermometer: Thermometer,
+    inputs: Mapping[str, torch.Tensor],
+    data: TaskData,
+    kept_by: Mapping[int, list[torch.Tensor]],
+) -> float:
+    """How far the log temperatures of tasks are missed by members that did not train on them.
+
+    Where validation takes rows, not tasks, the members did see the tasks, and it is too small.
+    """
+    b = thermometer.eval().float().cpu().predict(inputs)
+    n_members = thermometer.config.n_members
+    found = []
+    for part, tasks in kept_by.items():
+        of_part = b[part::n_members].mean(dim=0)  # one member of each view
+        for rows in tasks:
+            temperature = of_part[rows].neg().exp().double().numpy()
+            scores, labels = data.scores[rows].double().numpy(), data.labels[rows].numpy()
+            found.append(log_likelihoods(scores, labels, temperature))
+    return fit_spread(np.array(found))
 
 
 def _plain(value: Any) -> Any:

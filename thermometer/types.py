@@ -4,7 +4,7 @@ All are frozen and validated when made, so that whoever receives one need not ch
 Nothing here knows about tokenizers, models or files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import index
 
@@ -139,6 +139,11 @@ class Calibration:
             arithmetic mean of the inverse temperatures that multiply the scores.
         probs: (N, K) float64, softmax(scores / temperature); 0 where a row has fewer than K
             options. `None` if no scores were given.
+        standard_error: Of the logarithm of `task_temperature`, from how far predictions missed on
+            held-out tasks and how far the members of the thermometer disagree; NaN if unknown.
+        in_domain: Whether the prompts are as near to the training tasks as these are to one
+            another; `None` if unknown.
+        distances: By source, how far they are: above 1 is farther than any training task.
         warnings: What the user should know before trusting the result.
 
     `n_prompts` is the number of unlabelled prompts behind `task_temperature`.
@@ -148,6 +153,9 @@ class Calibration:
     temperature: NDArray[np.float64]
     task_temperature: float
     probs: NDArray[np.float64] | None = None
+    standard_error: float = float("nan")
+    in_domain: bool | None = None
+    distances: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = field(default=())
 
     @property

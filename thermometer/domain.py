@@ -1,0 +1,72 @@
+"""How far a new task is from the tasks of the training: a sign that predictions may not hold.
+
+Every task is a point for each source: the mean of what the network reads of its rows. Nothing here
+knows what the numbers mean.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """The training tasks as points.
+
+    Args:
+        points: By source, (T, R): one row per training task.
+
+    Example:
+        >>> domain = Domain({"scores": np.array([[0.0], [1.0], [2.0]])})
+        >>> domain.distances({"scores": np.array([1.4])})["scores"] < 1
+        True
+        >>> domain.distances({"scores": np.array([9.0])})["scores"] > 1
+        True
+    """
+
+    points: Mapping[str, Matrix]
+
+    def distances(self, point: Mapping[str, Matrix]) -> dict[str, float]:
+        """Distance to the nearest training task, in units of the farthest that one of them has.
+
+        Args:
+            point: By source, (R,): the new task.
+
+        Returns:
+            By source; at most 1 if some training task is as far from all others. Empty if there
+            are fewer than three training tasks.
+        """
+        found = {}
+        for name, tasks in self.points.items():
+            if len(tasks) < 3:
+                continue
+            spread = tasks.std(axis=0)
+            scale = np.where(spread > 1e-6, spread, np.inf)
+            scaled = tasks / scale
+            apart = np.linalg.norm(scaled[:, None] - scaled[None], axis=2)
+            np.fill_diagonal(apart, np.inf)
+            usual = float(apart.min(axis=1).max())
+            nearest = float(np.linalg.norm(scaled - point[name] / scale, axis=1).min())
+            found[name] = nearest / max(usual, 1e-12)
+        return found
+
+
+def verdict(distances: Mapping[str, float]) -> tuple[bool, str]:
+    """Whether a task is among its like, and if not, why.
+
+    Example:
+        >>> verdict({"scores": 2.0, "features": 0.5})
+        (False, 'its scores are 2.0 times as far from the nearest training task as these ever are')
+        >>> verdict({"scores": 0.9})
+        (True, '')
+    """
+    far = {name: ratio for name, ratio in distances.items() if ratio > 1}
+    reasons = [
+        f"its {name} are {ratio:.1f} times as far from the nearest training task as these ever are"
+        for name, ratio in sorted(far.items(), key=lambda item: -item[1])
+    ]
+    return not far, "; ".join(reasons)

@@ -155,6 +155,8 @@ def main():
         for name in (*CHAT, *BASE)
     }
     result = {"targets": {}, "subjects": {}}
+    if chosen.out.is_file():  # presets may be measured one after another
+        result = json.loads(chosen.out.read_text())
     for preset in chosen.presets.split(","):
         for model in CHAT if preset == "paper" else tables:
             numbers, subjects = measure(

@@ -84,6 +84,8 @@ class Thermometer(nn.Module):
 
     shift: Tensor
     projection: Tensor
+    start: Tensor
+    view_weights: Tensor
 
     def __init__(self, config: ThermometerConfig, n_features: int = 0) -> None:
         super().__init__()
@@ -99,6 +101,10 @@ class Thermometer(nn.Module):
         if config.sources - {"features"}:
             self.score_inputs = ScoreInputs()
         widths = {"features": width, "scores": N_SAMPLE, "context": N_CONTEXT}
+        if config.weighs:
+            n_views = len(config.views)
+            self.register_buffer("start", torch.zeros(()))
+            self.register_buffer("view_weights", torch.full((n_views,), 1 / n_views))
         self.member_views = tuple(view for view in config.views for _ in range(config.n_members))
         self.members = nn.ModuleList(
             Member(config, sum(widths[source] for source in view.split("+")))
@@ -169,7 +175,7 @@ class Thermometer(nn.Module):
         scores: Tensor | None = None,
         groups: Tensor | None = None,
     ) -> Tensor:
-        """Temperatures: exp of minus the mean b of the members.
+        """Temperatures: exp of minus the mean b of the replicas.
 
         Args:
             features: (N, D), any float dtype; needed if a view reads features.
@@ -187,13 +193,26 @@ class Thermometer(nn.Module):
         return b.mean(dim=0).neg().exp()
 
     def predict(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """(M, N) b of every member, from what `inputs` gives."""
-        return torch.stack(
-            [
-                member(select(inputs, view))
-                for member, view in zip(self.members, self.member_views, strict=True)
-            ]
-        )
+        """(M, N) b of M replicas, each of one member of every view; b itself is their mean.
+
+        With b_v what a member of view v says, w_v the weight of the view and a the b that suited
+        all training tasks, a replica says a + sum_v w_v (b_v - a), or the mean of the b_v where
+        views are not weighed.
+        """
+        if not self.config.weighs:
+            return self.predict_views(inputs).mean(dim=0)
+        weights = self.view_weights[:, None, None]
+        deviation = self.predict_views(inputs) - self.start
+        return (self.start + (weights * deviation).sum(dim=0)).clamp(-LIMIT, LIMIT)
+
+    def predict_views(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """(V, M, N) b of every member, by view."""
+        found = [
+            member(select(inputs, view))
+            for member, view in zip(self.members, self.member_views, strict=True)
+        ]
+        shape = (len(self.config.views), self.config.n_members, -1)
+        return torch.stack(found).reshape(shape)
 
     @torch.no_grad()
     def fit_inputs(

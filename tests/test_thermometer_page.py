@@ -11,13 +11,14 @@ TEXT = (Path(__file__).parents[1] / "docs" / "thermometer.md").read_text(encodin
 def test_every_block_runs_and_tells_of_a_task():
     namespace = {}
     blocks = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for number, block in enumerate(blocks):
         exec(compile(block, f"thermometer.md, block {number}", "exec"), namespace)
     factor, result = namespace["factor"], namespace["result"]
     assert factor.n_labels == 10
     assert factor.low < factor.factor < factor.high
     assert namespace["calibration"].standard_error < result.standard_error
+    assert len(namespace["streamed"].temperature) == 50
     assert set(result.distances) == {"scores", "context"}
 
 

@@ -36,6 +36,7 @@ _HOME = {
     "Task": "types",
     "TaskSource": "tasks",
     "Template": "templates",
+    "TemperatureStream": "online",
     "Thermometer": "network",
     "ThermometerConfig": "network",
     "TrainingConfig": "training",
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from thermometer.monitoring.state import MonitorState as MonitorState
     from thermometer.network import Thermometer as Thermometer
     from thermometer.network import ThermometerConfig as ThermometerConfig
+    from thermometer.online import TemperatureStream as TemperatureStream
     from thermometer.protocols import Protocol as Protocol
     from thermometer.recommendation import Recommendation as Recommendation
     from thermometer.recommendation import recommend as recommend

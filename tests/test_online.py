@@ -1,0 +1,63 @@
+"""A stream of prompts: every one sees only the past, and the past is forgotten."""
+
+import numpy as np
+import pytest
+from test_views import QUIET, shapes
+
+from thermometer.online import TemperatureStream
+from thermometer.presets import resolve
+from thermometer.training import TrainingConfig, train
+
+
+@pytest.fixture(scope="module")
+def calibrator():
+    table, _ = shapes()
+    network, _ = resolve("scores", {"n_members": 2, "hidden_size": 16}, {})
+    return train(table, network, TrainingConfig(max_steps=150), trainer=QUIET)
+
+
+def test_each_prompt_is_calibrated_in_the_context_of_the_window(calibrator):
+    table, _ = shapes(n_tasks=1, n=30, seed=7)
+    found = TemperatureStream(calibrator, window=10).push(scores=table.scores)
+    for row in (0, 4, 9, 10, 29):
+        past = table.select(np.arange(max(0, row - 9), row + 1))
+        assert found.temperature[row] == pytest.approx(calibrator.temperature(past)[-1], rel=1e-4)
+
+
+def test_the_running_temperature_is_a_weighted_harmonic_mean(calibrator):
+    table, _ = shapes(n_tasks=1, n=12, seed=8)
+    stream = TemperatureStream(calibrator, half_life=3.0)
+    parts = [stream.push(scores=table.scores[:5]), stream.push(scores=table.scores[5:])]
+    temperature = np.concatenate([part.temperature for part in parts])
+    running = np.concatenate([part.task_temperature for part in parts])
+    for row in range(12):
+        weight = 0.5 ** ((row - np.arange(row + 1)) / 3.0)
+        expected = weight.sum() / (weight / temperature[: row + 1]).sum()
+        assert running[row] == pytest.approx(expected)
+
+
+def test_a_change_of_subject_is_followed(calibrator):
+    table, truth = shapes(n_tasks=12, n=60, seed=9)
+    cold, hot = (table.task_names[i] for i in (np.argmin(truth[::60]), np.argmax(truth[::60])))
+    stream = TemperatureStream(calibrator, window=20, half_life=10)
+    before = stream.push(scores=table.of_tasks([cold]).scores)
+    after = stream.push(scores=table.of_tasks([hot]).scores)
+    ratio = after.task_temperature[-1] / before.task_temperature[-1]
+    true_ratio = truth[::60].max() / truth[::60].min()
+    assert np.log(ratio) == pytest.approx(np.log(true_ratio), abs=0.7)
+    assert ratio > 2
+
+
+def test_numbers_of_options_may_change(calibrator):
+    stream = TemperatureStream(calibrator, window=4)
+    for k in (4, 2, 5, 3):
+        assert stream.push(scores=np.eye(k)[:1] * 3).temperature[0] > 0
+
+
+def test_wrong_calls_are_refused(calibrator):
+    with pytest.raises(ValueError, match="`scores` to be given"):
+        TemperatureStream(calibrator).push(features=[[1.0]])
+    with pytest.raises(ValueError, match="of one length"):
+        TemperatureStream(calibrator).push(scores=[[1.0, 2.0]], features=np.ones((2, 3)))
+    with pytest.raises(ValueError, match="window"):
+        TemperatureStream(calibrator, window=0)

@@ -162,11 +162,12 @@ class Thermometer(nn.Module):
         if scores is not None and "scores" in needed:
             if features is not None and "features" in needed and len(features) != len(scores):
                 raise _checks.fail("scores", f"of length {len(features)}", len(scores))
-            found["scores"] = self.score_inputs.sample(scores)
-            if "context" in self.config.sources:
-                if groups is None:
-                    groups = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
-                found["context"] = self.score_inputs.context(scores, groups)
+            if "context" not in self.config.sources:
+                found["scores"] = self.score_inputs.sample(scores)
+                return found
+            if groups is None:
+                groups = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
+            found["scores"], found["context"] = self.score_inputs.both(scores, groups)
         return found
 
     def forward(

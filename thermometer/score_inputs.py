@@ -63,16 +63,20 @@ class ScoreInputs(nn.Module):
 
     def sample(self, scores: Tensor) -> Tensor:
         """(N, 12) numbers of each row by itself."""
-        values = sample_statistics(scores, float(self.reference))
-        return _cut((values - self.sample_shift) * self.sample_gain)
+        return self._scaled("sample", sample_statistics(scores, float(self.reference)))
 
     def context(self, scores: Tensor, groups: Tensor) -> Tensor:
         """(N, 40) numbers of each row's group, and of the row without the group's bias."""
+        return self.both(scores, groups)[1]
+
+    def both(self, scores: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+        """`sample` and `context`, of which the second needs the first."""
         reference = float(self.reference)
         sample = sample_statistics(scores, reference)
-        values = context_statistics(scores, groups, sample, reference)
-        return _cut((values - self.context_shift) * self.context_gain)
+        context = context_statistics(scores, groups, sample, reference)
+        return self._scaled("sample", sample), self._scaled("context", context)
 
-
-def _cut(values: Tensor) -> Tensor:
-    return values.clamp(-_FARTHEST, _FARTHEST)
+    def _scaled(self, name: str, values: Tensor) -> Tensor:
+        shift, gain = getattr(self, f"{name}_shift"), getattr(self, f"{name}_gain")
+        scaled: Tensor = (values - shift) * gain
+        return scaled.clamp(-_FARTHEST, _FARTHEST)

@@ -76,7 +76,8 @@ class MemberTraining(LightningModule):
         loss, of_task = self._loss(self.seen, rows, owners, log_inverse)
         if self.config.prior_weight:
             loss = loss + self.config.prior_weight * gamma_prior_nll(of_task).mean()
-        self.log("train_loss", loss)
+        if (self.global_step + 1) % self.config.validate_every == 0:  # when it is written
+            self.log("train_loss", loss)
         return loss
 
     def validation_step(self, batch: list[int]) -> None:

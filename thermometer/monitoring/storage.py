@@ -175,16 +175,17 @@ class Store:
 
     def _check(self) -> bool:
         """Whether the tables are there; an error if they are those of somebody else."""
-        application, schema = self._pragma("application_id"), self._pragma("user_version")
+        # The id last: another process may make all three, at once, between two of these reads.
+        tables = self.rows("SELECT 1 FROM sqlite_master")
+        schema = self._pragma("user_version")
+        application = self._pragma("application_id")
         if application == APPLICATION and schema > SCHEMA:
             by = self.rows("SELECT written_by FROM settings")[0][0]
             raise ValueError(
                 f"{self.path}: written by thermometer {by} in schema {schema}; this is "
                 f"{__version__}, which reads up to {SCHEMA}; upgrade it"
             )
-        if application != APPLICATION and (
-            application or schema or self.rows("SELECT 1 FROM sqlite_master")
-        ):
+        if application != APPLICATION and (application or schema or tables):
             raise ValueError(f"{self.path}: an SQLite file of something else than a monitor")
         return bool(application)
 

@@ -8,10 +8,10 @@ import tiny
 import torch
 
 from thermometer.calibrated_lm import Answer, CalibratedLM
-from thermometer.calibrator import Calibrator, harmonic_mean
+from thermometer.calibrator import Calibrator
 from thermometer.language_model import LanguageModel
 from thermometer.network import Thermometer, ThermometerConfig
-from thermometer.scaling import scale_scores
+from thermometer.scaling import harmonic_mean, scale_scores
 from thermometer.tables import OutputTable
 from thermometer.templates import Template
 from thermometer.types import Question, Task

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import stats
 
-from thermometer.calibrator import harmonic_mean
 from thermometer.objective import gamma_prior_nll, mean_inverse, scaled_nll
+from thermometer.scaling import harmonic_mean
 
 
 def ragged(n=40, dtype=torch.float64, seed=0):

@@ -23,7 +23,6 @@ from thermometer.language_model import LanguageModel
 from thermometer.network import Thermometer
 from thermometer.posterior import FactorPosterior, updated
 from thermometer.prompt_inputs import Prompts
-from thermometer.scaling import harmonic_mean as harmonic_mean
 from thermometer.tables import OutputTable, check_same_features
 from thermometer.templates import Template
 from thermometer.types import Calibration
@@ -115,8 +114,7 @@ class Calibrator:
     @property
     def reads(self) -> frozenset[str]:
         """What a prediction needs: `features` of the small model, `scores` of the large one."""
-        sources = self.thermometer.config.sources
-        return frozenset("scores" if source == "context" else source for source in sources)
+        return self.thermometer.config.needs
 
     def temperature(
         self,

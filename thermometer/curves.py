@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thermometer import _checks, metrics
-from thermometer.calibrator import harmonic_mean
 from thermometer.held_out import HeldOut
 from thermometer.metrics.intervals import Interval, Resampled, task_counts
 from thermometer.outcomes import Outcomes
-from thermometer.scaling import fit_temperature
+from thermometer.scaling import fit_temperature, harmonic_mean
 
 Vector = NDArray[np.float64]
 MEASURES = ("nll", "ece_10")

@@ -19,9 +19,9 @@ from thermometer.baselines import (
     with_confidence,
 )
 from thermometer.baselines.protocol import ConfidenceRecalibrator
-from thermometer.calibrator import Calibrator, harmonic_mean
+from thermometer.calibrator import Calibrator
 from thermometer.outcomes import Predicted
-from thermometer.scaling import fit_temperature, scale_scores
+from thermometer.scaling import fit_temperature, harmonic_mean, scale_scores
 from thermometer.tables import OutputTable
 
 Vector = NDArray[np.float64]
@@ -115,13 +115,12 @@ class FittedMethods:
         self.seen_tasks = frozenset(seen.task_names)
         scores = seen.require("scores")
         self._pooled = fit_temperature(scores, seen.labels).temperature
-        correct = scores.argmax(axis=1) == seen.labels
-        confidence = scale_scores(scores, 1.0).max(axis=1)
-        self._recalibrators = {
-            name: _OF_CONFIDENCE[name]().fit(confidence, correct)
-            for name in self.names
-            if name in _OF_CONFIDENCE
-        }
+        self._recalibrators = {n: _OF_CONFIDENCE[n]() for n in self.names if n in _OF_CONFIDENCE}
+        if self._recalibrators:
+            correct = scores.argmax(axis=1) == seen.labels
+            confidence = scale_scores(scores, 1.0).max(axis=1)
+            for recalibrator in self._recalibrators.values():
+                recalibrator.fit(confidence, correct)
         if "batch" in self.names:
             self._batch = fit_temperature(_without_bias(seen), seen.labels).temperature
         self._calibrator: Calibrator | None = None
@@ -151,10 +150,12 @@ class FittedMethods:
             "vanilla": np.ones(len(hidden)),
             "pooled": np.full(len(hidden), self._pooled),
         }
-        for name, recalibrator in self._recalibrators.items():
-            confidence = recalibrator.recalibrate(scale_scores(scores, 1.0).max(axis=1))
-            probs = with_confidence(scale_scores(scores, self._pooled), confidence)
-            found[name] = Predicted(probs, scores.argmax(axis=1))
+        if self._recalibrators:
+            own, answer = scale_scores(scores, 1.0).max(axis=1), scores.argmax(axis=1)
+            others = scale_scores(scores, self._pooled)
+            for name, recalibrator in self._recalibrators.items():
+                probs = with_confidence(others, recalibrator.recalibrate(own))
+                found[name] = Predicted(probs, answer)
         if "batch" in self.names:
             fair = _without_bias(hidden)
             found["batch"] = Predicted(scale_scores(fair, self._batch), fair.argmax(axis=1))

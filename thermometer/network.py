@@ -98,7 +98,7 @@ class Thermometer(nn.Module):
         if reads_features and config.n_components:
             self.register_buffer("shift", torch.zeros(n_features))
             self.register_buffer("projection", torch.eye(width, n_features))
-        if config.sources - {"features"}:
+        if "scores" in config.needs:
             self.score_inputs = ScoreInputs()
         widths = {"features": width, "scores": N_SAMPLE, "context": N_CONTEXT}
         if config.weighs:
@@ -152,7 +152,7 @@ class Thermometer(nn.Module):
             ValueError: If a source is read and what it is made of is missing or of another shape.
         """
         given = {"features": features, "scores": scores}
-        needed = {"scores" if source == "context" else source for source in self.config.sources}
+        needed = self.config.needs
         for name in sorted(needed):
             if given[name] is None:
                 raise _checks.fail(name, f"given, since this thermometer reads {name}", "None")
@@ -200,11 +200,14 @@ class Thermometer(nn.Module):
         all training tasks, a replica says a + sum_v w_v (b_v - a), or the mean of the b_v where
         views are not weighed.
         """
+        return self.weigh(self.predict_views(inputs))
+
+    def weigh(self, of_views: Tensor) -> Tensor:
+        """(V, M, N) b of every member as the (M, N) b of replicas, see `predict`."""
         if not self.config.weighs:
-            return self.predict_views(inputs).mean(dim=0)
+            return of_views.mean(dim=0)
         weights = self.view_weights[:, None, None]
-        deviation = self.predict_views(inputs) - self.start
-        return (self.start + (weights * deviation).sum(dim=0)).clamp(-LIMIT, LIMIT)
+        return (self.start + (weights * (of_views - self.start)).sum(dim=0)).clamp(-LIMIT, LIMIT)
 
     def predict_views(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """(V, M, N) b of every member, by view."""
@@ -238,7 +241,7 @@ class Thermometer(nn.Module):
             )
             self.shift.copy_(shift)
             self.projection.copy_(projection)
-        if self.config.sources - {"features"}:
+        if "scores" in self.config.needs:
             assert scores is not None
             assert groups is not None
             self.score_inputs.fit(scores, groups, reference)

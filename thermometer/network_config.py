@@ -74,8 +74,13 @@ class ThermometerConfig:
 
     @property
     def sources(self) -> frozenset[str]:
-        """What is needed to predict."""
+        """What the members read."""
         return frozenset(source for view in self.views for source in view.split("+"))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Of `features` and `scores`, what the sources are made of: a context is made of scores."""
+        return frozenset("scores" if source == "context" else source for source in self.sources)
 
     @property
     def weighs(self) -> bool:

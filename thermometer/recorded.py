@@ -6,7 +6,6 @@ its name stands for the model. Nothing here runs a model.
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet
@@ -50,19 +49,9 @@ def load_table(source: str | Path) -> OutputTable:
     columns = table_files.columns_of(table_files.checked(path, _read(path)))
     ending = next(ending for ending in (".parquet", *_LINES) if path.name.endswith(ending))
     made = {"model": path.name.removesuffix(ending), "file": path.name}
+    provenance = {kind: made if kind in columns else None for kind in ("features", "scores")}
     try:
-        return OutputTable(
-            tuple(columns["id"]),
-            np.array(columns["task"]),
-            columns["label"],
-            columns.get("scores"),
-            columns.get("features"),
-            columns.get("option_mass"),
-            {
-                "features": made if "features" in columns else None,
-                "scores": made if "scores" in columns else None,
-            },
-        )
+        return OutputTable.from_columns(columns, provenance)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -120,6 +120,13 @@ class OutputTable:
                 version wrote it. The message names the file.
         """
         manifest, columns = table_files.read_table(Path(folder))
+        return cls.from_columns(columns, manifest["provenance"], manifest["digest"])
+
+    @classmethod
+    def from_columns(
+        cls, columns: Mapping[str, Any], provenance: Mapping[str, Any], digest: str = ""
+    ) -> "OutputTable":
+        """A table of the columns that `table_files` reads."""
         return cls(
             tuple(columns["id"]),
             np.array(columns["task"]),
@@ -127,8 +134,8 @@ class OutputTable:
             columns.get("scores"),
             columns.get("features"),
             columns.get("option_mass"),
-            manifest["provenance"],
-            manifest["digest"],
+            provenance,
+            digest,
         )
 
     def __len__(self) -> int:

@@ -143,9 +143,8 @@ def train(
         row = int((table.labels < 0).nonzero()[0][0])
         raise _checks.fail("tables", "labelled", f"no label for question {table.ids[row]}")
     pooled = fit_temperature(table.require("scores"), table.labels).temperature
-    sources = network.sources
-    features = torch.tensor(table.require("features")) if "features" in sources else None
-    scores = torch.tensor(table.scores) if sources - {"features"} else None
+    features = torch.tensor(table.require("features")) if "features" in network.needs else None
+    scores = torch.tensor(table.scores) if "scores" in network.needs else None
     groups = torch.from_numpy(np.unique(table.tasks, return_inverse=True)[1])
     with torch.random.fork_rng():
         torch.manual_seed(training.seed)
@@ -209,11 +208,11 @@ def _look_back(
     Both on tasks, by members that did not train on them. Where validation takes rows, not tasks,
     the members did see the tasks, and the answer is too small.
     """
-    b = thermometer.eval().float().cpu().predict_views(inputs)
+    of_views = thermometer.eval().float().cpu().predict_views(inputs)
     parts = [(part, rows) for part, tasks in kept_by.items() for rows in tasks]
     if thermometer.config.weighs:
         rows = torch.cat([rows for _, rows in parts])
-        unseen = torch.cat([b[:, part, rows] for part, rows in parts], dim=1)
+        unseen = torch.cat([of_views[:, part, rows] for part, rows in parts], dim=1)
         share = torch.cat([torch.full((len(rows),), 1 / len(rows)) for _, rows in parts])
         weights = view_weights(
             (unseen - thermometer.start).double().numpy(),
@@ -223,7 +222,7 @@ def _look_back(
             share.double().numpy() / len(parts),
         )
         thermometer.view_weights.copy_(torch.from_numpy(weights))
-    b = thermometer.predict(inputs)
+    b = thermometer.weigh(of_views)
     found = []
     for part, rows in parts:
         temperature = b[part, rows].neg().exp().double().numpy()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from thermometer import _checks
+from thermometer.protocols import benchmark_of
 from thermometer.scaling import scale_scores
 from thermometer.table_files import QUESTIONS
 from thermometer.tables import OutputTable
@@ -46,7 +47,7 @@ def question_columns(
     tasks = table.tasks.tolist()
     columns: dict[str, list[Any]] = {
         "task": tasks,
-        "benchmark": [task.partition("/")[0] for task in tasks],
+        "benchmark": [benchmark_of(task) for task in tasks],
     }
     if table.scores is not None:
         columns["options"] = table.n_options.tolist()

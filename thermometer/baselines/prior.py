@@ -12,7 +12,7 @@ from scipy.special import log_softmax, logsumexp
 from sklearn.utils.validation import check_is_fitted
 
 from thermometer import _checks
-from thermometer.baselines.protocol import Kinds, Matrix, ScoreRecalibrator, Vector, task_names
+from thermometer.baselines.protocol import Kinds, Matrix, ScoreRecalibrator, Vector
 from thermometer.scaling import scale_scores
 
 _ALL = ""  # the group of all rows together; no task has this name
@@ -45,9 +45,6 @@ class PriorCalibration(ScoreRecalibrator):
         "n_options_": "counts",
         "log_prior_": "matrix",
     }
-
-    def __init__(self, per_task: bool = False) -> None:
-        self.per_task = per_task
 
     def fit(
         self, scores: ArrayLike, labels: ArrayLike | None = None, tasks: ArrayLike | None = None
@@ -102,15 +99,7 @@ class PriorCalibration(ScoreRecalibrator):
         return scale_scores(moved, 1.0)
 
     def _names(self, tasks: ArrayLike | None, n: int) -> NDArray[np.str_]:
-        if not self.per_task:
-            return np.full(n, _ALL)
-        if tasks is None:
-            raise _checks.fail("tasks", "given, as `per_task` needs them", "None")
-        return task_names(tasks, n)
-
-    def _check_parameters(self) -> None:
-        if not isinstance(self.per_task, bool):
-            raise TypeError(f"Expected `per_task` to be a boolean, but got {self.per_task!r}")
+        return self._task_names(tasks, n) if self.per_task else np.full(n, _ALL)
 
     def _check_fit(self) -> None:
         n, width = self.log_prior_.shape

@@ -69,9 +69,15 @@ class ScoreRecalibrator(Recalibrator):
     """Reads unnormalised option scores and gives option probabilities.
 
     `scores` are (N, K), with ``-inf`` on the right of rows that have fewer than K options.
+
+    Args:
+        per_task: Fit every task by itself; `tasks` are then needed to fit and to predict.
     """
 
     reads = "scores"
+
+    def __init__(self, per_task: bool = False) -> None:
+        self.per_task = per_task
 
     @abstractmethod
     def fit(
@@ -82,6 +88,19 @@ class ScoreRecalibrator(Recalibrator):
     @abstractmethod
     def predict_proba(self, scores: ArrayLike, tasks: ArrayLike | None = None) -> Matrix:
         """(N, K) probabilities; rows sum to one and padding has probability 0."""
+
+    def _task_names(self, tasks: ArrayLike | None, n: int) -> NDArray[np.str_]:
+        """Checked names of the tasks of N rows, which `per_task` needs."""
+        if tasks is None:
+            raise _checks.fail("tasks", "given, as `per_task` needs them", "None")
+        array = np.asarray(tasks)
+        if array.shape != (n,):
+            raise _checks.fail("tasks", f"a vector of length {n}", f"shape {array.shape}")
+        return array.astype(np.str_)
+
+    def _check_parameters(self) -> None:
+        if not isinstance(self.per_task, bool):
+            raise TypeError(f"Expected `per_task` to be a boolean, but got {self.per_task!r}")
 
 
 class ConfidenceRecalibrator(ClassifierMixin, Recalibrator):  # type: ignore[misc]
@@ -158,11 +177,3 @@ def share_tied(confidence: Vector, recalibrated: Vector) -> float:
     pairs = np.unique(np.column_stack([level, confidence]), axis=0)
     n_confidences = np.bincount(pairs[:, 0].astype(np.int64))
     return float((n_confidences[level] > 1).mean())
-
-
-def task_names(tasks: ArrayLike, n: int) -> NDArray[np.str_]:
-    """Checked names of the tasks of N rows."""
-    array = np.asarray(tasks)
-    if array.shape != (n,):
-        raise _checks.fail("tasks", f"a vector of length {n}", f"shape {array.shape}")
-    return array.astype(np.str_)

@@ -6,11 +6,11 @@ It reads option scores and never changes an answer. The search itself is `scalin
 from typing import ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from thermometer import _checks
-from thermometer.baselines.protocol import Kinds, Matrix, ScoreRecalibrator, task_names
+from thermometer.baselines.protocol import Kinds, Matrix, ScoreRecalibrator
 from thermometer.scaling import MAX_TEMPERATURE, MIN_TEMPERATURE, fit_temperature, scale_scores
 
 _BOUNDS = MIN_TEMPERATURE * (1 - 1e-9), MAX_TEMPERATURE * (1 + 1e-9)  # up to rounding
@@ -47,9 +47,6 @@ class TemperatureScaling(ScoreRecalibrator):
         "tasks_at_bound_": "texts",
     }
 
-    def __init__(self, per_task: bool = False) -> None:
-        self.per_task = per_task
-
     def fit(
         self, scores: ArrayLike, labels: ArrayLike | None = None, tasks: ArrayLike | None = None
     ) -> Self:
@@ -66,7 +63,7 @@ class TemperatureScaling(ScoreRecalibrator):
         pooled = fit_temperature(logits, labels)
         fits = {}
         if self.per_task:
-            names, answers = self._names(tasks, len(logits)), np.asarray(labels)
+            names, answers = self._task_names(tasks, len(logits)), np.asarray(labels)
             for name in np.unique(names):
                 rows = names == name
                 try:
@@ -91,7 +88,7 @@ class TemperatureScaling(ScoreRecalibrator):
             return scale_scores(scores, self.temperature_)
         logits = _checks.score_matrix("scores", scores)
         of_task = dict(zip(self.tasks_, self.task_temperature_, strict=True))
-        names = self._names(tasks, len(logits))
+        names = self._task_names(tasks, len(logits))
         temperature = [of_task.get(str(name), self.temperature_) for name in names]
         return scale_scores(logits, np.array(temperature, np.float64))
 
@@ -108,15 +105,6 @@ class TemperatureScaling(ScoreRecalibrator):
         if self.tasks_at_bound_:
             notes.append(f"at a bound of the search: {', '.join(self.tasks_at_bound_)}")
         return tuple(notes)
-
-    def _names(self, tasks: ArrayLike | None, n: int) -> NDArray[np.str_]:
-        if tasks is None:
-            raise _checks.fail("tasks", "given, as `per_task` needs them", "None")
-        return task_names(tasks, n)
-
-    def _check_parameters(self) -> None:
-        if not isinstance(self.per_task, bool):
-            raise TypeError(f"Expected `per_task` to be a boolean, but got {self.per_task!r}")
 
     def _check_fit(self) -> None:
         for temperature in (self.temperature_, *self.task_temperature_):

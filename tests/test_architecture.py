@@ -15,7 +15,7 @@ PACKAGE = Path(thermometer.__file__).parent
 # name alone is the folder's `__init__`.
 WHOLE = ("ats", "baselines", "display", "families", "monitoring", "routing", "simulation")
 ORDER = """
-    _checks types simulation display
+    _checks _files types simulation display
     metrics.smooth_calibration metrics.calibration_error metrics.risk_coverage metrics.basic metrics
     metrics.intervals metrics.paired_differences metrics.resampling metrics.summary
     metrics.streaming

@@ -1,6 +1,7 @@
 """Checkpoints: the same numbers after a round trip, and plain errors for whatever is amiss."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -241,14 +242,14 @@ def test_a_failed_write_leaves_the_old_checkpoint(folder):
 
 def test_a_failed_rename_puts_the_old_checkpoint_back(folder, monkeypatch):
     before = contents(folder)
-    replace_file = checkpoint.os.replace
+    replace_file = os.replace
 
     def fail_at_the_last_moment(source, target):
         if str(source).endswith(".tmp"):
             raise OSError("disk full")
         replace_file(source, target)
 
-    monkeypatch.setattr(checkpoint.os, "replace", fail_at_the_last_moment)
+    monkeypatch.setattr(os, "replace", fail_at_the_last_moment)
     with pytest.raises(OSError, match="disk full"):
         make(seed=1).save_pretrained(folder)
     assert contents(folder) == before

@@ -223,7 +223,7 @@ def test_damaged_manifest(folder):
     with pytest.raises(ValueError, match=r"manifest\.json: not JSON"):
         OutputTable.open(folder)
     (folder / "manifest.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"manifest\.json: not a JSON object"):
+    with pytest.raises(ValueError, match=r"manifest\.json: expected a JSON object"):
         OutputTable.open(folder)
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from thermometer import _checks, table_files
+from thermometer import _checks, _files
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator, Level
 from thermometer.experiment import ModelSpec
@@ -40,7 +40,7 @@ def calibrate(
     for task in load_tasks(tasks):
         result = calibrator.calibrate(task) if large is None else large.calibrate(task, level=level)
         rows += _rows(task, result)
-    table_files.write_text(Path(out), "\n".join(json.dumps(row) for row in rows) + "\n")
+    _files.write_text(Path(out), "\n".join(json.dumps(row) for row in rows) + "\n")
     print(f"{len(rows)} questions calibrated: {out}")  # noqa: T201
 
 

@@ -6,7 +6,6 @@ checkpoints/README.md documents every key.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from thermometer import __version__, _checks
+from thermometer import __version__, _checks, _files
 from thermometer.network import Thermometer
 
 FORMAT_VERSION = 1
@@ -97,34 +96,21 @@ def write(checkpoint: Checkpoint, folder: str | Path) -> None:
         "pooled_temperature": float(checkpoint.pooled_temperature),
         "spread": float(checkpoint.spread),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    old = temporary.with_suffix(".old")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        _write_json(temporary / CONFIG, config)
+    with _files.replaced_folder(path) as new:
+        _write_json(new / CONFIG, config)
         weights = {k: v.detach().float().cpu().contiguous() for k, v in checkpoint.weights.items()}
         for name, points in checkpoint.domain.items():
             weights[f"{_DOMAIN}{name}"] = torch.tensor(points, dtype=torch.float32)
-        save_file(weights, temporary / WEIGHTS)
-        _write_json(temporary / METRICS, checkpoint.metrics)
-        (temporary / TRAINING).write_text(checkpoint.training, encoding="utf-8")
-        (temporary / CARD).write_text(checkpoint.card, encoding="utf-8")
+        save_file(weights, new / WEIGHTS)
+        _write_json(new / METRICS, checkpoint.metrics)
+        (new / TRAINING).write_text(checkpoint.training, encoding="utf-8")
+        (new / CARD).write_text(checkpoint.card, encoding="utf-8")
         for name, content in checkpoint.pictures.items():
-            (temporary / name).write_bytes(content)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(temporary, path)
-        if old.exists():
-            for file in old.iterdir():
-                if file.name not in _FILES and file.suffix != ".png":  # somebody else's
-                    os.replace(file, path / file.name)
-            shutil.rmtree(old, ignore_errors=True)
-    finally:
-        if old.exists() and not path.exists():
-            os.replace(old, path)
-        shutil.rmtree(temporary, ignore_errors=True)
+            (new / name).write_bytes(content)
+        for file in path.iterdir() if path.exists() else ():
+            if file.name not in _FILES and file.suffix != ".png":  # somebody else's
+                copy = shutil.copytree if file.is_dir() else shutil.copy2
+                copy(file, new / file.name)
 
 
 def read(folder: str | Path) -> Checkpoint:
@@ -161,7 +147,7 @@ def read(folder: str | Path) -> Checkpoint:
             for k, v in weights.items()
             if k.startswith(_DOMAIN)
         },
-        metrics=_read_json(metrics) if metrics.is_file() else {},
+        metrics=_files.read_json(metrics, constants=True) if metrics.is_file() else {},
         training=_read_text(path / TRAINING),
         card=_read_text(path / CARD),
         pictures={file.name: file.read_bytes() for file in sorted(path.glob("*.png"))},
@@ -219,7 +205,7 @@ def download(repository: str, revision: str | None = None) -> Path:
 def _read_config(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: missing; {file.parent} is no checkpoint")
-    config = _read_json(file)
+    config = _files.read_json(file)
     version = config.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ValueError(
@@ -246,7 +232,7 @@ def _read_config(file: Path) -> dict[str, Any]:
 def _is_checkpoint(folder: Path) -> bool:
     """Whether the checkpoint in a folder is ours: language models have a config.json too."""
     try:
-        return "thermometer_version" in _read_json(folder / CONFIG)
+        return "thermometer_version" in _files.read_json(folder / CONFIG)
     except (OSError, ValueError):
         return False
 
@@ -255,15 +241,5 @@ def _write_json(file: Path, content: Mapping[str, Any]) -> None:
     file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file}: not JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file}: expected a JSON object, got {type(content).__name__}")
-    return content
-
-
 def _read_text(file: Path) -> str:
-    return file.read_text(encoding="utf-8") if file.is_file() else ""
+    return _files.read_text(file) if file.is_file() else ""

@@ -16,7 +16,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch.utils.data import DataLoader, Dataset
 
-from thermometer import _checks, planning, table_files
+from thermometer import _checks, _files, planning, table_files
 from thermometer._lightning import quiet
 from thermometer.language_model import LanguageModel
 from thermometer.tables import OutputTable
@@ -101,7 +101,7 @@ def extract(
             for number, part in enumerate(parts)
         }
         folder.mkdir(parents=True, exist_ok=True)
-        table_files.write_text(folder / PLAN, json.dumps(plan, indent=2) + "\n")
+        _files.write_text(folder / PLAN, json.dumps(plan, indent=2) + "\n")
         todo = [(name, part) for name, part in index.items() if not (folder / name).is_file()]
         module = _Extraction(lm, trees, rows, features, scores, token_budget, feature_dtype)
         _predict(module, _PartWriter(folder), todo, trainer or {})
@@ -122,10 +122,7 @@ def _is_finished(folder: Path, plan: Mapping[str, Any]) -> bool:
         if finished:
             raise ValueError(f"{folder} holds a table that another program made; choose another")
         return False
-    try:
-        found = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{folder / PLAN}: not JSON ({error})") from error
+    found = _files.read_json(folder / PLAN)
     if differing := sorted(_differences(plan, found)):
         raise ValueError(
             f"{folder} holds another extraction: {', '.join(differing)} differ. "

@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from thermometer import _files
+
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 QUESTIONS = "questions.jsonl"
@@ -57,15 +59,15 @@ def write_part(path: Path, columns: Mapping[str, Any]) -> None:
         arrays["features"] = pa.FixedSizeListArray.from_arrays(
             pa.array(features.reshape(-1)), features.shape[1]
         )
-    temporary = _temporary(path)
-    pq.write_table(pa.table(arrays), temporary, compression="zstd")
-    os.replace(temporary, path)
+    unfinished = _files.temporary(path)
+    pq.write_table(pa.table(arrays), unfinished, compression="zstd")
+    os.replace(unfinished, path)
 
 
 def write_questions(folder: Path, rows: Sequence[Mapping[str, Any]]) -> str:
     """Write the questions of a table, in their order; returns their digest."""
     lines = (json.dumps(row, ensure_ascii=False) for row in rows)
-    write_text(folder / QUESTIONS, "\n".join(lines) + "\n")
+    _files.write_text(folder / QUESTIONS, "\n".join(lines) + "\n")
     return questions_digest(rows)
 
 
@@ -97,7 +99,7 @@ def finish(
         "provenance": dict(provenance),
         "parts": dict(parts),
     }
-    write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+    _files.write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
 
 def read_table(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -178,23 +180,11 @@ def _read_questions(file: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         raise ValueError(f"{file}: missing")
     rows = []
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{file}, line {number}: not JSON ({error})") from error
-            if not isinstance(row, dict) or not isinstance(row.get("id"), str):
-                raise ValueError(f"{file}, line {number}: not an object with an `id`")
-            rows.append(row)
+    for number, row in _files.read_lines(file):
+        if not isinstance(row.get("id"), str):
+            raise ValueError(f"{file}, line {number}: not an object with an `id`")
+        rows.append(row)
     return rows
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    temporary = _temporary(path)
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -205,31 +195,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"No manifest in {folder}: not an output table, or an extraction that was cut short "
             "(run the same command again to finish it)"
         )
-    try:
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file}: not JSON ({error})") from error
-    if not isinstance(manifest, dict):
-        raise ValueError(f"{file}: not a JSON object")
+    manifest = _files.read_json(file)
     version = manifest.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ValueError(
             f"{file}: format_version {version} was written by a newer thermometer than this one, "
             f"which reads up to {FORMAT_VERSION}; upgrade it"
         )
-    for key in ("parts", "provenance", "digest"):
+    for key, kind in (("parts", dict), ("provenance", dict), ("digest", str)):
         if key not in manifest:
             raise ValueError(f"{file}: the key {key!r} is missing")
+        if not isinstance(manifest[key], kind):
+            raise ValueError(f"{file}: expected {key} to be {kind.__name__}, got {manifest[key]!r}")
     if not manifest["parts"]:
         raise ValueError(f"{file}: no parts")
     for name in manifest["parts"]:
         if Path(name).name != name or name.startswith("."):
             raise ValueError(f"{file}: a part outside the folder: {name!r}")
     return manifest
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def read_part(file: Path, rows: int) -> pa.Table:

@@ -7,8 +7,6 @@ anything else is refused. Nothing here knows the classes.
 
 import json
 import math
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from thermometer import __version__, _checks
+from thermometer import __version__, _checks, _files
 
 FORMAT_VERSION = 1
 CONFIG = "recalibrator.json"
@@ -75,23 +73,10 @@ def write(folder: str | Path, content: Content, kinds: Kinds) -> None:
         "fitted": {k: v for k, v in content.fitted.items() if kinds[k] not in _SHAPES},
     }
     arrays = {k: v for k, v in content.fitted.items() if kinds[k] in _SHAPES}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    old = temporary.with_suffix(".old")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
+    with _files.replaced_folder(path) as new:
         text = json.dumps(config, indent=2, sort_keys=True, allow_nan=False)
-        (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
-        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, temporary / ARRAYS)
-        if path.exists():
-            os.replace(path, old)
-        os.replace(temporary, path)
-    finally:
-        if old.exists() and not path.exists():
-            os.replace(old, path)
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(temporary, ignore_errors=True)
+        (new / CONFIG).write_text(text + "\n", encoding="utf-8")
+        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, new / ARRAYS)
 
 
 def read_name(folder: str | Path) -> str:
@@ -126,12 +111,7 @@ def read(folder: str | Path, parameters: set[str], kinds: Kinds) -> Content:
 def _read_config(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: missing; {file.parent} is no recalibrator")
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except ValueError as error:
-        raise ValueError(f"{file}: not JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{file}: expected a JSON object, got {type(config).__name__}")
+    config = _files.read_json(file)
     version = config.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ValueError(
@@ -187,10 +167,6 @@ def _same_keys(file: Path, where: str, found: Mapping[str, Any], declared: set[s
         raise ValueError(f"{file}: missing {', '.join(missing)} in {where}")
     if unknown := sorted(set(found) - declared):
         raise ValueError(f"{file}: unknown {', '.join(unknown)} in {where}")
-
-
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no number")
 
 
 def _names(folder: Path) -> set[str]:

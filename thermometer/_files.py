@@ -1,0 +1,121 @@
+"""Files as the package writes and reads them: whole or not at all, and errors name them.
+
+Everything appears under a temporary name and is then renamed, so that a killed run leaves whole
+files or none. JSON is data and nothing else. Nothing here knows what a file is for.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def temporary(path: Path) -> Path:
+    """Where to write what will be renamed to `path`: beside it, hidden, one name a process."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8 atomically; if that fails, nothing is left behind."""
+    unfinished = temporary(path)
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is of another encoding. The message names the file.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 ({error})") from error
+
+
+def parse_json(text: str, where: object, *, constants: bool = False) -> Any:
+    """The value of a JSON text.
+
+    Args:
+        text: The text.
+        where: Named in errors: a file, a line of it, an argument.
+        constants: Whether NaN and infinity, which JSON does not have, are taken.
+
+    Raises:
+        ValueError: If it is not JSON, or nested too deeply to be read.
+
+    Example:
+        >>> parse_json("[1, NaN]", "answers.json")
+        Traceback (most recent call last):
+        ...
+        ValueError: answers.json: not JSON (NaN is no number)
+    """
+    try:
+        return json.loads(text, parse_constant=float if constants else _no_constant)
+    except ValueError as error:
+        raise ValueError(f"{where}: not JSON ({error})") from error
+    except RecursionError:
+        raise ValueError(f"{where}: not JSON that can be read (nested too deeply)") from None
+
+
+def read_json(path: Path, *, constants: bool = False) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: As `read_text` and `parse_json`, and if it holds no object.
+    """
+    content = parse_json(read_text(path), path, constants=constants)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}")
+    return content
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number, from 1, and object of each line of a JSON lines file; blank lines are left out.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: For a line that is no JSON object. The message names file and line.
+    """
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            row = parse_json(line, f"{path}, line {number}")
+            if not isinstance(row, dict):
+                raise ValueError(f"{path}, line {number}: expected a JSON object, got {row!r:.60}")
+            yield number, row
+
+
+@contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of `path` when the block ends without an error.
+
+    If anything fails, the old folder stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = temporary(path)
+    old = unfinished.with_suffix(".old")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        if path.exists():
+            os.replace(path, old)
+        os.replace(unfinished, path)
+    finally:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no number")

@@ -15,11 +15,11 @@ PACKAGE = Path(thermometer.__file__).parent
 # name alone is the folder's `__init__`.
 WHOLE = ("ats", "baselines", "display", "families", "monitoring", "routing", "simulation")
 ORDER = """
-    _checks _files types simulation display
+    _checks _files _records _versions types simulation display
     metrics.smooth_calibration metrics.calibration_error metrics.risk_coverage metrics.basic metrics
     metrics.intervals metrics.paired_differences metrics.resampling metrics.summary
     metrics.streaming
-    scaling baselines routing recommendation_words recommendation outcomes
+    scaling logits_processor baselines routing recommendation_words recommendation outcomes
     pictures pictures.drawing pictures.reliability_panels pictures.reliability
     pictures.smooth_reliability pictures.small_multiples pictures.temperature_plot
     pictures.temperature_spread pictures.risk_plot pictures.terminal_plots
@@ -38,7 +38,7 @@ ORDER = """
     training_loop training ats
     methods held_out evaluation presets experiment
     recorded curves pictures.curve_plot reports.study_tables reports.study_report study
-    confidence_files report_command calibrate_command cli
+    confidence_files report_command calibrate_command cli __main__
 """.split()  # noqa: SIM905
 FILES = sorted(PACKAGE.rglob("*.py"))
 

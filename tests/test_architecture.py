@@ -13,9 +13,18 @@ import thermometer
 PACKAGE = Path(thermometer.__file__).parent
 # Each module imports only modules to its left. A folder of `WHOLE` is one name; of the others the
 # name alone is the folder's `__init__`.
-WHOLE = ("ats", "baselines", "display", "families", "monitoring", "routing", "simulation")
+WHOLE = (
+    "ats",
+    "baselines",
+    "display",
+    "families",
+    "logprobs",
+    "monitoring",
+    "routing",
+    "simulation",
+)
 ORDER = """
-    _checks _files _records _versions types simulation display
+    _checks _files _records _versions types free_form judging answers simulation display
     metrics.smooth_calibration metrics.calibration_error metrics.risk_coverage metrics.basic metrics
     metrics.intervals metrics.paired_differences metrics.resampling metrics.summary
     metrics.streaming
@@ -32,13 +41,14 @@ ORDER = """
     reports.report_tables reports.report_html reports.report_text reports.report
     reports.confidence_report_text reports.confidence_report
     protocols families dataset_tasks tasks templates tokenization planning forward runners
-    loading language_model table_files tables segmentation.question_columns _lightning extraction
+    loading language_model generation table_files tables segmentation.question_columns _lightning extraction
     objective components score_statistics score_inputs network_config network checkpoint model_card
-    domain combining posterior prompt_inputs calibrator online calibrated_lm data stacking
+    domain combining posterior prompt_inputs question_inputs calibrator
+    online answering calibrated_lm answer_files verify_tasks data stacking
     training_loop training ats
     methods held_out evaluation presets experiment
     recorded curves pictures.curve_plot reports.study_tables reports.study_report study
-    confidence_files report_command calibrate_command cli __main__
+    confidence_files report_command calibrate_command answer_command cli __main__
 """.split()  # noqa: SIM905
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -333,6 +333,10 @@ def test_a_checkpoint_that_is_not_there(tmp_path, capsys):
     assert str(tmp_path) in line
 
 
+def test_no_command_at_all_lists_them(capsys):
+    assert all(name in failure(capsys, []) for name in STAGES)
+
+
 def test_the_version_names_the_libraries(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["--version"])

@@ -4,19 +4,19 @@ Only the module of the command that is asked for is imported, so that `report`, 
 language model, does not wait for the libraries of one.
 """
 
-import platform
 import sys
+from argparse import SUPPRESS, Action
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ActionConfigFile, ArgumentParser
 
-from thermometer import __version__
+from thermometer import _files, _versions
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,15 @@ COMMANDS = {
     "train": _stage("train on all tasks and write the checkpoint", "train"),
     "evaluate": _stage("measure on unseen tasks and write the report", "evaluate"),
     "calibrate": _Command("calibrate_command", "calibrate", "apply a checkpoint to new questions"),
+    "ask": _Command(
+        "answer_command", "ask", "answer free-form questions and judge the answers: training data"
+    ),
+    "answer": _Command(
+        "answer_command",
+        "answer",
+        "answer free-form questions with a calibrated confidence (resumes)",
+        own={"questions": {"type": str, "help": "JSON lines, or a folder or pattern of them"}},
+    ),
     "compare": _Command(
         "study", "Study", "compare methods on recorded scores, few labels, other models", "run"
     ),
@@ -86,6 +95,14 @@ class _Parser(ArgumentParser):  # type: ignore[misc]
         sys.exit(2)
 
 
+class _Version(Action):
+    """Print versions and machine when asked, and only then look for them."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        print(_versions.description())  # noqa: T201
+        sys.exit(0)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the `thermometer` command."""
     name, fields = parse(arguments)
@@ -102,13 +119,17 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[str, dict[str, Any]]:
     """Which command is asked for, and the arguments of its function or class."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = _Parser(prog="thermometer", description=_ABOUT, allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=_versions())
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, default=SUPPRESS, help="what a bug report needs"
+    )
     commands = parser.add_subcommands(metavar="command")
     asked = next((word for word in given if word in COMMANDS), "")
     for name, command in COMMANDS.items():
         with _plain_errors():  # of imports
             inner = _command_parser(command) if name == asked else _Parser()
         commands.add_subcommand(name, inner, help=command.text)
+    with _plain_errors():
+        _check_configs(given)
     parsed = parser.parse_args(given)
     with _plain_errors(TypeError):
         chosen = vars(parser.instantiate(parsed)[parsed.subcommand])
@@ -134,6 +155,15 @@ def _command_parser(command: _Command) -> ArgumentParser:
     return parser
 
 
+def _check_configs(given: Sequence[str]) -> None:
+    """Refuse a config that is no text, which the parser would not name."""
+    for flag, following in zip(given, [*given, ""][1:], strict=True):
+        name, equals, value = flag.partition("=")
+        path = Path(value if equals else following)
+        if name == "--config" and path.is_file():
+            _files.read_text(path)
+
+
 @contextmanager
 def _plain_errors(*more: type[Exception]) -> Iterator[None]:
     """Show what the user can mend as one line; anything else keeps its traceback."""
@@ -146,13 +176,3 @@ def _plain_errors(*more: type[Exception]) -> Iterator[None]:
 
 def _line(message: str) -> str:
     return f"thermometer: error: {' '.join(message.split())}"
-
-
-def _versions() -> str:
-    lines = [f"thermometer {__version__}", f"python {platform.python_version()}"]
-    for package in ("torch", "lightning", "transformers", "datasets", "numpy"):
-        try:
-            lines.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            lines.append(f"{package} missing")
-    return ", ".join(lines)

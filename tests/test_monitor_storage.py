@@ -136,7 +136,7 @@ def test_what_could_not_be_written_is_forgotten(tmp_path):
         rename = "ALTER TABLE watches RENAME TO {}"
         with sqlite3.connect(path) as connection:
             connection.execute(rename.format("gone"))
-        with pytest.raises(sqlite3.OperationalError, match="watches"):
+        with pytest.raises(ValueError, match=r"monitor\.db.*watches"):
             monitor.label("b", False)
         with sqlite3.connect(path) as connection:
             connection.execute("ALTER TABLE gone RENAME TO watches")

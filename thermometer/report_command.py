@@ -3,13 +3,13 @@
 A table of answers, an output table, or a report that `evaluate` wrote. Nothing here measures.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from thermometer import _files
 from thermometer.confidence_files import read_answers
 from thermometer.pictures.terminal_plots import canvas, text_reliability
 from thermometer.reports.confidence_report import ConfidenceReport, measure
@@ -115,11 +115,8 @@ def _measure_table(folder: Path, by: list[str], settings: dict[str, Any]) -> Con
 
 def _show_again(file: Path, console: Console, terminal: bool) -> None:
     """Print a report of `evaluate`."""
-    text = file.read_text(encoding="utf-8")
-    try:
-        kind = json.loads(text).get("kind")
-    except (json.JSONDecodeError, AttributeError) as error:
-        raise ValueError(f"{file}: not the JSON of a report ({error})") from error
+    text = _files.read_text(file)
+    kind = _files.read_json(file).get("kind")
     if kind is not None:
         raise ValueError(f"{file}: expected a report of evaluate, but got one of {kind}")
     try:

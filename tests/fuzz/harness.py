@@ -100,7 +100,9 @@ def run_one(target: Target, sample: Path, room: Path, seed: int, number: int) ->
         ended = Finding(target.name, number, what, traceback.format_exc())
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    left = {p for p in _files(room) if p not in before and "out" not in p.relative_to(room).parts}
+    wanted = {room / "in" / path.relative_to(sample) for path in _files(sample)}
+    left = set(_files(room)) - before - wanted
+    left = {path for path in left if "out" not in path.relative_to(room).parts}
     if left:
         return Finding(target.name, number, f"files left behind: {sorted(map(str, left))[:3]}")
     if (room / "EXECUTED").exists() or (room.parent / "EXECUTED").exists():

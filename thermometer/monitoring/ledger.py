@@ -67,15 +67,16 @@ class Ledger:
 
     def refresh(self) -> None:
         """Read what other processes have written."""
-        self.counts = dict.fromkeys(_COUNTS, 0) | self.store.counts()
-        if self._version == self.counts["version"]:
-            return
-        self.watches = Watches.load(self.store, self.settings)
-        fits = self.store.events("refit")
-        self.recalibrator = (
-            recalibrators.from_json(json.loads(fits[-1])["recalibrator"]) if fits else None
-        )
-        self._version = self.counts["version"]
+        with self.store.decoding():
+            self.counts = dict.fromkeys(_COUNTS, 0) | self.store.counts()
+            if self._version == self.counts["version"]:
+                return
+            self.watches = Watches.load(self.store, self.settings)
+            fits = self.store.events("refit")
+            self.recalibrator = (
+                recalibrators.from_json(json.loads(fits[-1])["recalibrator"]) if fits else None
+            )
+            self._version = self.counts["version"]
 
     @property
     def n_pending(self) -> int:

@@ -65,10 +65,14 @@ class Monitor:
     ) -> None:
         wanted = MonitorSettings() if settings is None else settings
         self._store = Store(path, wanted.to_json())
-        self.settings = MonitorSettings.from_json(self._store.settings)
-        if settings is not None and settings != self.settings:
+        try:
+            with self._store.decoding():
+                self.settings = MonitorSettings.from_json(self._store.settings)
+            if settings is not None and settings != self.settings:
+                raise _checks.fail("settings", f"those of {path}: {self.settings}", settings)
+        except ValueError:
             self._store.close()
-            raise _checks.fail("settings", f"those of {path}: {self.settings}", settings)
+            raise
         self._ledger = Ledger(self._store, self.settings)
 
     def __enter__(self) -> Self:

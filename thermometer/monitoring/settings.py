@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 
 from thermometer import _checks
+from thermometer._records import from_plain
 from thermometer.monitoring.bets import Bets
 
 
@@ -95,5 +96,4 @@ class MonitorSettings:
         names = {field.name for field in fields(cls)}
         if not isinstance(content, dict) or set(content) != names:
             raise _checks.fail("settings", f"a JSON object of {', '.join(sorted(names))}", text)
-        lists = {name: tuple(content[name]) for name in ("sizes", "edges")}
-        return cls(**content | lists)
+        return from_plain(cls, content, "settings")

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from thermometer._records import from_plain
 from thermometer.metrics.summary import summarise
 from thermometer.monitoring.alarm import CalibrationAlarm
 from thermometer.monitoring.ledger import Ledger, Row
@@ -18,7 +19,7 @@ def read_state(ledger: Ledger, **measuring: Any) -> MonitorState:
         measuring: `n_resamples`, `seed` and `level` of `summarise`.
     """
     store, settings = ledger.store, ledger.settings
-    with store.reading():
+    with store.reading(), store.decoding():
         ledger.refresh()
         counts, pending, watches = dict(ledger.counts), ledger.n_pending, ledger.watches
         members: dict[str | None, list[Row]] = {None: ledger.window()}
@@ -32,7 +33,9 @@ def read_state(ledger: Ledger, **measuring: Any) -> MonitorState:
         empty = [_unmeasured(name, alarms.get(name)) for name in members]
         points = watches.history.points(measuring["level"])
         episodes, signs = load_episodes(store), load_signs(store)
-        refits = [Refit(**json.loads(text)["refit"]) for text in store.events("refit")]
+        refits = [
+            from_plain(Refit, json.loads(text)["refit"], "refit") for text in store.events("refit")
+        ]
     overall, *segments = [
         _measured(one, members[one.segment], n_bins=settings.n_bins, **measuring) for one in empty
     ]

@@ -46,7 +46,8 @@ class Store:
 
     Raises:
         FileNotFoundError: If its folder is not there.
-        ValueError: If the file is no monitor, or a newer version wrote it.
+        OSError: If the file cannot be opened, read or written, now or later; names the file.
+        ValueError: If the file is no monitor, a newer version wrote it, or it is damaged.
     """
 
     def __init__(self, path: str | Path | None, settings: str) -> None:
@@ -54,17 +55,15 @@ class Store:
         if self.path is not None and not self.path.absolute().parent.is_dir():
             raise FileNotFoundError(f"{path}: its folder is not there")
         self.lock = threading.RLock()
-        self._connection = sqlite3.connect(
-            ":memory:" if path is None else path,
-            timeout=_WAIT,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        with self._named_errors():
+            self._connection = sqlite3.connect(
+                ":memory:" if path is None else path,
+                timeout=_WAIT,
+                isolation_level=None,
+                check_same_thread=False,
+            )
         try:
             self._open(settings)
-        except sqlite3.DatabaseError as error:
-            self._connection.close()
-            raise ValueError(f"{path}: no database of a monitor ({error})") from error
         except BaseException:
             self._connection.close()
             raise
@@ -77,32 +76,43 @@ class Store:
     def writing(self) -> Iterator[None]:
         """All that is done inside is written, or none of it; other writers wait."""
         with self.lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._execute("BEGIN IMMEDIATE")
             try:
                 yield
-                self._connection.execute("COMMIT")
+                self._execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                    self._execute("ROLLBACK")
                 raise
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """All that is read inside belongs to one moment."""
         with self.lock:
-            self._connection.execute("BEGIN")
+            self._execute("BEGIN")
             try:
                 yield
             finally:
-                self._connection.execute("COMMIT")
+                if self._connection.in_transaction:
+                    self._execute("COMMIT")
+
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """What is read inside was written by a monitor; whatever does not fit is damage."""
+        try:
+            yield
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.path}: damaged ({error})") from error
 
     def rows(self, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The answer to a question in SQL."""
-        return self._connection.execute(question, values).fetchall()
+        with self._named_errors():
+            return self._connection.execute(question, values).fetchall()
 
     def write(self, command: str, rows: Iterable[Sequence[Any]]) -> None:
         """One command in SQL for many rows."""
-        self._connection.executemany(command, rows)
+        with self._named_errors():
+            self._connection.executemany(command, rows)
 
     def find(self, table: str, ids: Sequence[str]) -> dict[str, tuple[Any, ...]]:
         """The rows of `predictions` or `answers` with these ids, by id."""
@@ -158,20 +168,36 @@ class Store:
         rows = [(first + i, block.tobytes()) for i, block in enumerate(blocks)]
         self.write("INSERT INTO blocks VALUES (?, ?)", rows)
 
+    def _execute(self, command: str) -> None:
+        with self._named_errors():
+            self._connection.execute(command)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Errors of SQLite as those of files: damage is a `ValueError`, all else an `OSError`."""
+        try:
+            yield
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
+                raise OSError(f"{self.path}: {error}") from error
+            raise ValueError(
+                f"{self.path}: no database of a monitor, or a damaged one ({error})"
+            ) from error
+
     def _open(self, settings: str) -> None:
         self._check()
         if self.path is not None:
             self._use_log()
-            self._connection.execute("PRAGMA synchronous = FULL")
+            self._execute("PRAGMA synchronous = FULL")
         if self._check():
             return
         with self.writing():
             if not self._check():
                 for command in _TABLES.split(";\n"):
-                    self._connection.execute(command)
+                    self._execute(command)
                 self.write("INSERT INTO settings VALUES (?, ?)", [(settings, __version__)])
-                self._connection.execute(f"PRAGMA application_id = {APPLICATION}")
-                self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
+                self._execute(f"PRAGMA application_id = {APPLICATION}")
+                self._execute(f"PRAGMA user_version = {SCHEMA}")
 
     def _check(self) -> bool:
         """Whether the tables are there; an error if they are those of somebody else."""
@@ -206,4 +232,5 @@ class Store:
     @property
     def settings(self) -> str:
         """The text that was kept when the database was made."""
-        return str(self.rows("SELECT content FROM settings")[0][0])
+        with self.decoding():
+            return str(self.rows("SELECT content FROM settings")[0][0])

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from thermometer._records import from_plain
 from thermometer.monitoring.alarm import CalibrationAlarm, Episode
 from thermometer.monitoring.early_sign import EarlySign, Sign
 from thermometer.monitoring.history import History
@@ -135,9 +136,9 @@ class Watches:
 
 def load_episodes(store: Store) -> list[Episode]:
     """All episodes, in the order in which they were raised."""
-    return [Episode(**json.loads(text)) for text in store.events("episode")]
+    return [from_plain(Episode, json.loads(text), "episode") for text in store.events("episode")]
 
 
 def load_signs(store: Store) -> list[Sign]:
     """All early signs, in the order in which they were raised."""
-    return [Sign(**json.loads(text)) for text in store.events("sign")]
+    return [from_plain(Sign, json.loads(text), "sign") for text in store.events("sign")]

@@ -52,6 +52,16 @@ class ReliabilityDiagram:
     accuracy: float
     mean_confidence: float
 
+    def __post_init__(self) -> None:
+        size = len(self.count)
+        if len(self.bin_edges) != size + 1:
+            raise _checks.fail(
+                "bin_edges", f"of length {size + 1}", f"length {len(self.bin_edges)}"
+            )
+        for name in ("bin_confidence", "bin_accuracy", "bin_low", "bin_high"):
+            if len(getattr(self, name)) != size:
+                raise _checks.fail(name, f"of length {size}", f"length {len(getattr(self, name))}")
+
     @property
     def n(self) -> int:
         """Number of samples."""

@@ -15,14 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from thermometer.comparison import Difference, MethodResult, Numbers
-from thermometer.metrics.intervals import Interval
+from thermometer import _checks, _files
+from thermometer._records import from_plain
+from thermometer.comparison import LOWER_IS_BETTER, Difference, MethodResult
 from thermometer.pictures import drawing
-from thermometer.pictures.reliability import ReliabilityDiagram, draw_reliability
+from thermometer.pictures.reliability import draw_reliability
 from thermometer.pictures.temperature_plot import draw_temperatures
 from thermometer.reports import report_html, report_text, report_words
 from thermometer.reports.report_text import print_report as print_report
-from thermometer.segmentation.segment_report import Segment, SegmentReport
+from thermometer.segmentation.segment_report import SegmentReport
 
 FORMAT_VERSION = 1
 
@@ -126,22 +127,34 @@ class Report:
         Raises:
             ValueError: If it is no JSON, of another format version, or keys are missing or unknown.
         """
-        fields = json.loads(text)
+        fields = _files.parse_json(text, "report")
         version = fields.pop("format_version", None) if isinstance(fields, dict) else None
         if version != FORMAT_VERSION:
             raise ValueError(
                 f"Expected a report of format {FORMAT_VERSION}, but got format {version}"
             )
         fields.pop("verdict", None)  # follows from the numbers
-        try:
-            fields["methods"] = {k: _method(value) for k, value in fields["methods"].items()}
-            fields["differences"] = tuple(_difference(value) for value in fields["differences"])
-            fields["tasks"] = tuple(_task(value) for value in fields["tasks"])
-            if fields.get("segments") is not None:
-                fields["segments"] = _segments(fields["segments"])
-            return cls(**fields)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"Expected a report of format {version}, but {error}") from error
+        report = from_plain(cls, fields, "report")
+        report._check_names()
+        return report
+
+    def _check_names(self) -> None:
+        """Whatever is shown of a report must be in it."""
+        needed = {"vanilla", "pooled", "thermometer", "thermometer_task", "topline"}
+        if absent := sorted(needed - set(self.methods)):
+            raise _checks.fail("methods", f"with {', '.join(absent)}", sorted(self.methods))
+        places: dict[str, Mapping[str, Any]] = {
+            f"methods.{name}": m.mean_over_tasks for name, m in self.methods.items()
+        }
+        places |= {f"all rows of {name}": m.all_rows for name, m in self.methods.items()}
+        for d in self.differences:
+            where = f"difference of {d.method} and {d.baseline}"
+            places |= {where: d.mean_over_tasks, f"{where} on all rows": d.all_rows}
+        for task in self.tasks:
+            places |= {f"task {task.task}, {m}": task.metrics.get(m, {}) for m in self.methods}
+        for place, metrics in places.items():
+            if absent := sorted(set(LOWER_IS_BETTER) - set(metrics)):
+                raise _checks.fail(place, f"with {', '.join(absent)}", sorted(metrics))
 
 
 def write_report(report: Report, folder: str | Path) -> Path:
@@ -213,53 +226,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _nan(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _numbers(fields: Mapping[str, Mapping[str, float | None]]) -> Numbers:
-    return {
-        key: Interval(**{name: _nan(bound) for name, bound in interval.items()})
-        for key, interval in fields.items()
-    }
-
-
-def _method(fields: Mapping[str, Any]) -> MethodResult:
-    diagram: dict[str, Any] = {
-        name: np.array(value, dtype=np.int64 if name == "count" else np.float64)
-        if isinstance(value, list)
-        else value
-        for name, value in fields["diagram"].items()
-    }
-    return MethodResult(
-        **{
-            **fields,
-            "mean_over_tasks": _numbers(fields["mean_over_tasks"]),
-            "all_rows": _numbers(fields["all_rows"]),
-            "diagram": ReliabilityDiagram(**diagram),
-        }
-    )
-
-
-def _difference(fields: Mapping[str, Any]) -> Difference:
-    numbers = {name: _numbers(fields[name]) for name in ("mean_over_tasks", "all_rows")}
-    return Difference(**{**fields, **numbers})
-
-
-def _segments(fields: Mapping[str, Any]) -> SegmentReport:
-    segments = []
-    for row in fields["segments"]:
-        values: dict[str, Any] = {n: _nan(v) if v is None else v for n, v in row.items()}
-        values.update(_numbers({name: row[name] for name in ("gap", "ece")}))
-        segments.append(Segment(**values))
-    return SegmentReport(**{**fields, "segments": tuple(segments)})
-
-
-def _task(fields: Mapping[str, Any]) -> TaskResult:
-    metrics = {
-        method: {name: _nan(value) for name, value in values.items()}
-        for method, values in fields["metrics"].items()
-    }
-    return TaskResult(**{**fields, "metrics": metrics})

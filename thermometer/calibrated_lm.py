@@ -1,32 +1,20 @@
 """A language model that answers with a confidence one can believe: an LM and a calibrator."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from thermometer import _checks
+from thermometer.answering import answered, verified
+from thermometer.answers import Answer, FreeFormAnswer
 from thermometer.calibrator import Calibrator, Level
+from thermometer.free_form import FreeFormQuestion, FreeFormTask
+from thermometer.generation import MAX_NEW_TOKENS, Line
 from thermometer.language_model import LanguageModel
+from thermometer.question_inputs import Context, with_options, without_options
+from thermometer.tables import OutputTable, check_same_features
 from thermometer.templates import Template
-from thermometer.types import Calibration, Question, Task
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a calibrated model says to one prompt.
-
-    Args:
-        answer: The most probable option.
-        confidence: Its calibrated probability, in [0, 1].
-        probs: Calibrated probability of every option, in their order.
-        temperature: By which the scores were divided.
-    """
-
-    answer: str
-    confidence: float
-    probs: dict[str, float]
-    temperature: float
+from thermometer.types import Calibration, Task
 
 
 class CalibratedLM:
@@ -34,7 +22,8 @@ class CalibratedLM:
 
     Args:
         lm: The answering model.
-        calibrator: Trained for models of its family.
+        calibrator: Trained for models of its family: on questions with options, to `classify`; on
+            answers in words, to `answer` and `verify`.
     """
 
     def __init__(self, lm: LanguageModel, calibrator: Calibrator) -> None:
@@ -63,7 +52,8 @@ class CalibratedLM:
         return f"CalibratedLM({self.lm}, {self.calibrator})"
 
     @property
-    def _template(self) -> Template:
+    def template(self) -> Template:
+        """The template of the scores that the calibrator was trained for."""
         fields = self.calibrator.target.get("template")
         if fields is None:
             raise ValueError(
@@ -71,6 +61,20 @@ class CalibratedLM:
                 "template; call `calibrator.calibrate` with the scores"
             )
         return Template(**fields)
+
+    @property
+    def reads_itself(self) -> bool:
+        """Whether the thermometer reads hidden states of the answering model itself.
+
+        Then one forward pass gives both features and scores.
+        """
+        if "features" not in self.calibrator.reads or not self.calibrator.features:
+            return False
+        try:
+            check_same_features(self.calibrator.features, self.lm.provenance(self.template))
+        except ValueError:
+            return False
+        return True
 
     def calibrate(
         self, task: Task, *, level: Level = "sample", token_budget: int = 4096
@@ -82,14 +86,23 @@ class CalibratedLM:
             level: See `Calibrator.calibrate`.
             token_budget: Largest number of tokens, padding included, in one forward pass.
         """
-        template = self._template
+        template, one_forward = self.template, self.reads_itself
         outputs = self.lm.outputs(
-            template.render_task(task), template, features=False, token_budget=token_budget
+            template.render_task(task), template, features=one_forward, token_budget=token_budget
         )
         assert outputs.scores is not None
-        return self.calibrator.calibrate(
-            task, outputs.scores, level=level, token_budget=token_budget
+        if not one_forward:
+            return self.calibrator.calibrate(
+                task, outputs.scores, level=level, token_budget=token_budget
+            )
+        table = OutputTable.from_arrays(
+            [question.id for question in task.questions],
+            [task.name] * len(task),
+            scores=outputs.scores,
+            features=outputs.features,
+            provenance={"features": self.lm.provenance(template)},
         )
+        return self.calibrator.calibrate(table, level=level)
 
     def classify(
         self,
@@ -114,45 +127,172 @@ class CalibratedLM:
 
         Raises:
             TypeError: If `prompts` is one string.
-            ValueError: For an empty list, fewer than two options, or options that are alike.
+            ValueError: For an empty list, fewer than two options, options that are alike or have
+                the same tokens, a prompt over the model's context, or a calibrator that was trained
+                on answers in words.
         """
-        questions = Task(task, _questions(prompts, options))
+        questions = Task(task, with_options(prompts, options))
+        if self.template.style == "verify":
+            raise _wrong_calibrator("questions with options", self.template)
         result = self.calibrate(questions, level=level, token_budget=token_budget)
         assert result.probs is not None
-        used = result.temperature if level == "sample" else [result.task_temperature] * len(prompts)
         return [
             Answer(
                 question.options[choice],
                 float(confidence),
                 dict(zip(question.options, map(float, probs), strict=False)),
-                float(divisor),
+                temperature,
+                result.warnings,
             )
-            for question, choice, confidence, probs, divisor in zip(
+            for question, choice, confidence, probs, temperature in zip(
                 questions.questions,
                 result.prediction,
                 result.confidence,
                 result.probs,
-                used,
+                _divisors(result, level),
                 strict=True,
             )
         ]
 
+    def answer(
+        self,
+        questions: FreeFormTask | Sequence[str],
+        context: Context = None,
+        *,
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        level: Level = "sample",
+        token_budget: int = 4096,
+    ) -> list[FreeFormAnswer]:
+        """Answer in words, ask the model whether that is correct, and calibrate what it says.
 
-def _questions(
-    prompts: Sequence[str], options: Sequence[str] | Sequence[Sequence[str]]
-) -> tuple[Question, ...]:
-    texts = _checks.strings("prompts", prompts)
-    if not texts:
-        raise _checks.fail("prompts", "at least one prompt", "none")
-    if isinstance(options, str):
-        raise TypeError(f"Expected `options` to be a list of strings, but got {options!r}")
-    if all(isinstance(option, str) for option in options):
-        choices: Sequence[Any] = [options] * len(texts)
-    elif len(options) == len(texts):
-        choices = options
-    else:
-        raise _checks.fail("options", f"of length {len(texts)} (as `prompts`)", len(options))
-    return tuple(
-        Question(f"prompt {number}", text, _checks.strings("options", own))
-        for number, (text, own) in enumerate(zip(texts, choices, strict=True), start=1)
-    )
+        The confidence is the calibrated probability of "Yes, it is correct". Answers are generated
+        greedily and end with the line.
+
+        Args:
+            questions: Texts without a frame, or a task.
+            context: A passage for all texts, or one for each; a task brings its own.
+            max_new_tokens: Where an answer is cut that does not end.
+            level: See `Calibrator.calibrate`.
+            token_budget: Largest number of tokens, padding included, in one forward pass.
+
+        Returns:
+            One answer per question, in order. An empty one has no confidence, and says so.
+
+        Raises:
+            TypeError: If `questions` is one string.
+            ValueError: For an empty list, a prompt over the model's context, or a calibrator that
+                was not trained on answers in words.
+        """
+        asked = without_options(questions, context)
+        return self._answer(asked, max_new_tokens, level, token_budget)
+
+    def answer_stream(
+        self,
+        questions: FreeFormTask | Sequence[str],
+        context: Context = None,
+        *,
+        window: int = 256,
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        level: Level = "sample",
+        token_budget: int = 4096,
+    ) -> Iterator[FreeFormAnswer]:
+        """As `answer`, some questions at a time: for long lists, and to show progress.
+
+        A thermometer that reads the task as a whole sees one window of it, so that confidences
+        differ a little from those of `answer`.
+
+        Args:
+            questions: As for `answer`.
+            context: As for `answer`.
+            window: Number of questions that are answered together.
+            max_new_tokens: As for `answer`.
+            level: As for `answer`.
+            token_budget: As for `answer`.
+
+        Yields:
+            One answer per question, in order.
+        """
+        asked = without_options(questions, context)
+        _checks.integer("window", window)
+        for start in range(0, len(asked), window):
+            piece = asked[start : start + window]
+            yield from self._answer(piece, max_new_tokens, level, token_budget)
+
+    def verify(
+        self,
+        questions: FreeFormTask | Sequence[str],
+        answers: Sequence[str],
+        context: Context = None,
+        *,
+        level: Level = "sample",
+        token_budget: int = 4096,
+    ) -> list[FreeFormAnswer]:
+        """How confident the model is of answers that are at hand, its own or another's.
+
+        Args:
+            questions: As for `answer`.
+            answers: One text per question.
+            context: As for `answer`.
+            level: See `Calibrator.calibrate`.
+            token_budget: Largest number of tokens, padding included, in one forward pass.
+
+        Returns:
+            The answers with their confidence, in order.
+
+        Raises:
+            TypeError: If `questions` or `answers` is one string.
+            ValueError: As `answer`, and if there are not as many answers as questions.
+        """
+        asked = without_options(questions, context)
+        texts = _checks.strings("answers", answers)
+        if len(texts) != len(asked):
+            raise _checks.fail("answers", f"of length {len(asked)} (as `questions`)", len(texts))
+        return self._verify(asked, [Line(text) for text in texts], level, token_budget)
+
+    def _answer(
+        self,
+        asked: Sequence[FreeFormQuestion],
+        max_new_tokens: int,
+        level: Level,
+        token_budget: int,
+    ) -> list[FreeFormAnswer]:
+        lines = answered(
+            self.lm,
+            asked,
+            self._verify_template,
+            max_new_tokens=max_new_tokens,
+            token_budget=token_budget,
+        )
+        return self._verify(asked, lines, level, token_budget)
+
+    def _verify(
+        self,
+        asked: Sequence[FreeFormQuestion],
+        lines: Sequence[Line],
+        level: Level,
+        token_budget: int,
+    ) -> list[FreeFormAnswer]:
+        assert self._verify_template
+
+        def calibrate(task: Task) -> tuple[Calibration, list[float]]:
+            result = self.calibrate(task, level=level, token_budget=token_budget)
+            return result, _divisors(result, level)
+
+        return verified(asked, lines, calibrate)
+
+    @property
+    def _verify_template(self) -> Template:
+        if self.template.style != "verify":
+            raise _wrong_calibrator("answers in words (template style 'verify')", self.template)
+        return self.template
+
+
+def _wrong_calibrator(expected: str, template: Template) -> ValueError:
+    return _checks.fail("calibrator", f"trained on {expected}", f"one for {template}")
+
+
+def _divisors(result: Calibration, level: Level) -> list[float]:
+    """The temperatures that the rows of a calibration were divided by."""
+    if level == "sample":
+        return list(map(float, result.temperature))
+    return [result.task_temperature] * result.n_prompts

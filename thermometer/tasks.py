@@ -1,6 +1,7 @@
 """Where tasks come from: JSON lines, a `datasets` repository or folder, or the built-in families.
 
-`load_tasks` is the one way in; what `source` names decides which of the three it is.
+`load_tasks` is the one way in; what `source` names decides which of the three it is. Questions
+without options come from JSON lines only, by `load_free_form`.
 """
 
 import glob
@@ -8,15 +9,20 @@ import gzip
 import json
 import random
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from thermometer import _checks
 from thermometer.dataset_tasks import READY, Columns, dataset_tasks
+from thermometer.free_form import FreeFormQuestion, FreeFormTask
 from thermometer.types import Question, Task, unique_ids
+
+AnyTask = TypeVar("AnyTask", Task, FreeFormTask)
+AnyQuestion = TypeVar("AnyQuestion", Question, FreeFormQuestion)
+_Parse = Callable[[dict[str, Any], str], AnyQuestion]
 
 
 @dataclass(frozen=True)
@@ -75,17 +81,8 @@ def load_tasks(source: str | Path | TaskSource, **options: Any) -> list[Task]:
         >>> {len(task) for task in tasks}
         {80}
     """
-    if isinstance(source, TaskSource):
-        chosen = replace(source, **options)
-    else:
-        chosen = TaskSource(str(source), **options)
-    tasks = [task for task in _load(chosen) if _wanted(task.name, chosen)]
-    if not tasks:
-        raise _checks.fail("source", "a source with at least one wanted task", repr(chosen))
-    unique_ids([question for task in tasks for question in task.questions], chosen.source)
-    if chosen.limit is not None:
-        tasks = [_sample(task, chosen.limit, chosen.seed) for task in tasks]
-    return sorted(tasks, key=lambda task: task.name)
+    chosen = _source(source, options)
+    return _chosen(_load(chosen), chosen)
 
 
 def load_task(source: str | Path | TaskSource, **options: Any) -> Task:
@@ -95,6 +92,34 @@ def load_task(source: str | Path | TaskSource, **options: Any) -> Task:
         names = ", ".join(task.name for task in tasks[:5])
         raise _checks.fail("source", "one task (choose with `names`)", f"{len(tasks)}: {names}…")
     return tasks[0]
+
+
+def load_free_form(source: str | Path | TaskSource, **options: Any) -> list[FreeFormTask]:
+    """Load tasks whose questions have no options, sorted by name.
+
+    Args:
+        source: As for `load_tasks`, but only JSON lines, with rows that have `answers` (or nothing,
+            where nobody has labelled them) in place of `choices` and `answer`.
+        **options: Fields of `TaskSource`.
+
+    Raises:
+        FileNotFoundError: If a path or pattern matches nothing.
+        ValueError: As `load_tasks`, and for rows with choices.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> file = Path(mkdtemp()) / "books.jsonl"
+        >>> size = file.write_text('{"question": "Who wrote Faust?", "answers": ["Goethe"]}')
+        >>> [task] = load_free_form(file)
+        >>> task.name, task.questions[0].id, task.questions[0].answers
+        ('books', 'books/1', ('Goethe',))
+    """
+    chosen = _source(source, options)
+    if chosen.columns is not None or chosen.demonstrations is not None:
+        raise _checks.fail("columns and demonstrations", "None for free-form tasks", chosen)
+    read = _read_files(_files(chosen.source), chosen, _parse_open)
+    tasks = [FreeFormTask(name, tuple(questions)) for name, (questions, _) in read.items()]
+    return _chosen(tasks, chosen)
 
 
 def question_row(question: Question, task: str) -> dict[str, Any]:
@@ -110,6 +135,35 @@ def question_row(question: Question, task: str) -> dict[str, Any]:
     return {key: value for key, value in row.items() if value is not None}
 
 
+def free_form_row(question: FreeFormQuestion, task: str) -> dict[str, Any]:
+    """A free-form question as a row of the JSON lines format; what is unknown is left out."""
+    row = {
+        "id": question.id,
+        "task": task,
+        "question": question.text,
+        "context": question.context,
+        "answers": list(question.answers) or None,
+    }
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _source(source: str | Path | TaskSource, options: dict[str, Any]) -> TaskSource:
+    if isinstance(source, TaskSource):
+        return replace(source, **options)
+    return TaskSource(str(source), **options)
+
+
+def _chosen(tasks: list[AnyTask], chosen: TaskSource) -> list[AnyTask]:
+    """The wanted tasks, with no more questions than wanted."""
+    tasks = [task for task in tasks if _wanted(task.name, chosen)]
+    if not tasks:
+        raise _checks.fail("source", "a source with at least one wanted task", repr(chosen))
+    unique_ids([question for task in tasks for question in task.questions], chosen.source)
+    if chosen.limit is not None:
+        tasks = [_sample(task, chosen.limit, chosen.seed) for task in tasks]
+    return sorted(tasks, key=lambda task: task.name)
+
+
 def _load(chosen: TaskSource) -> list[Task]:
     kind, _, family = chosen.source.partition(":")
     if kind == "generated":
@@ -119,7 +173,10 @@ def _load(chosen: TaskSource) -> list[Task]:
         return generate_tasks([family] if family else None, n_questions=size, seed=chosen.seed)
     if chosen.columns is not None or chosen.source in READY:
         return dataset_tasks(chosen.source, chosen.columns, chosen.split, chosen.demonstrations)
-    return _read_files(_files(chosen.source), chosen)
+    read = _read_files(_files(chosen.source), chosen, _parse)
+    return [
+        Task(name, tuple(asked), tuple(shown)) for name, (asked, shown) in read.items() if asked
+    ]
 
 
 def _wanted(name: str, chosen: TaskSource) -> bool:
@@ -128,7 +185,7 @@ def _wanted(name: str, chosen: TaskSource) -> bool:
     return chosen.names is None or any(fnmatchcase(name, pattern) for pattern in chosen.names)
 
 
-def _sample(task: Task, limit: int, seed: int) -> Task:
+def _sample(task: AnyTask, limit: int, seed: int) -> AnyTask:
     if len(task) <= limit:
         return task
     rows = sorted(random.Random(f"{seed}/{task.name}").sample(range(len(task)), limit))
@@ -152,22 +209,21 @@ def _files(source: str) -> list[Path]:
     return sorted(found)
 
 
-def _read_files(files: Sequence[Path], chosen: TaskSource) -> list[Task]:
-    questions: dict[str, list[Question]] = {}
-    demonstrations: dict[str, list[Question]] = {}
+def _read_files(
+    files: Sequence[Path], chosen: TaskSource, parse: _Parse[AnyQuestion]
+) -> dict[str, tuple[list[AnyQuestion], list[AnyQuestion]]]:
+    """By task, the questions and the demonstrations."""
+    found: dict[str, tuple[list[AnyQuestion], list[AnyQuestion]]] = {}
     for file in files:
-        for name, split, question in _rows(file):
+        for name, split, question in _rows(file, parse):
             if chosen.demonstrations is not None and split == chosen.demonstrations:
-                demonstrations.setdefault(name, []).append(question)
+                found.setdefault(name, ([], []))[1].append(question)
             elif chosen.split is None or split == chosen.split:
-                questions.setdefault(name, []).append(question)
-    return [
-        Task(name, tuple(items), tuple(demonstrations.get(name, ())))
-        for name, items in questions.items()
-    ]
+                found.setdefault(name, ([], []))[0].append(question)
+    return found
 
 
-def _rows(file: Path) -> Iterator[tuple[str, str | None, Question]]:
+def _rows(file: Path, parse: _Parse[AnyQuestion]) -> Iterator[tuple[str, str | None, AnyQuestion]]:
     default = file.name.removesuffix(".gz").removesuffix(".jsonl")
     open_text = gzip.open if file.suffix == ".gz" else open
     number = 0
@@ -175,7 +231,12 @@ def _rows(file: Path) -> Iterator[tuple[str, str | None, Question]]:
         with open_text(file, "rt", encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield _parse(json.loads(line), default, number)
+                    row = json.loads(line)
+                    if not isinstance(row, dict):
+                        raise _checks.fail("row", "a JSON object", type(row).__name__)
+                    task, identifier = str(row.get("task") or default), row.get("id")
+                    named = f"{task}/{number}" if identifier is None else str(identifier)
+                    yield task, row.get("split"), parse(row, named)
     except json.JSONDecodeError as error:
         raise ValueError(f"{file}, line {number}: not JSON ({error})") from error
     except UnicodeDecodeError as error:
@@ -186,25 +247,26 @@ def _rows(file: Path) -> Iterator[tuple[str, str | None, Question]]:
         raise ValueError(f"{file}, line {number}: {error}") from error
 
 
-def _parse(row: Any, default_task: str, number: int) -> tuple[str, str | None, Question]:
-    if not isinstance(row, dict):
-        raise _checks.fail("row", "a JSON object", type(row).__name__)
+def _parse(row: dict[str, Any], identifier: str) -> Question:
     if "choices" not in row:
         kind = "a free-form row" if "answers" in row else f"fields {sorted(row)}"
         raise _checks.fail("row", "multiple choice, with `choices`", kind)
-    text = row.get("question")
-    if not isinstance(text, str):
-        raise _checks.fail("question", "a string", repr(text))
     answer = row.get("answer")
     if answer is not None:
         answer = _checks.integer("answer", answer, minimum=0)
-    task = str(row.get("task") or default_task)
-    identifier = row.get("id")
-    question = Question(
-        f"{task}/{number}" if identifier is None else str(identifier),
-        text,
-        _checks.strings("choices", row["choices"]),
-        answer,
-        row.get("context"),
-    )
-    return task, row.get("split"), question
+    choices = _checks.strings("choices", row["choices"])
+    return Question(identifier, _text(row), choices, answer, row.get("context"))
+
+
+def _parse_open(row: dict[str, Any], identifier: str) -> FreeFormQuestion:
+    if "choices" in row:
+        raise _checks.fail("row", "free form, without `choices`", "a multiple-choice row")
+    answers = _checks.strings("answers", row.get("answers") or ())
+    return FreeFormQuestion(identifier, _text(row), answers, row.get("context"))
+
+
+def _text(row: dict[str, Any]) -> str:
+    text = row.get("question")
+    if not isinstance(text, str):
+        raise _checks.fail("question", "a string", repr(text))
+    return text

@@ -1,8 +1,9 @@
 r"""How a question becomes the prompt and the option texts whose likelihood is measured.
 
-Two styles. `letter` shows the options and asks for a letter, in the wording of the Thermometer
+Three styles. `letter` shows the options and asks for a letter, in the wording of the Thermometer
 paper. `cloze` hides them and asks how likely each option's own text is as the continuation.
-Nothing here knows about tokens; `tokenization` turns a `Prompt` into ids.
+`verify` shows a free-form answer and asks, also in that wording, whether it is correct. Nothing
+here knows about tokens; `tokenization` turns a `Prompt` into ids.
 """
 
 import hashlib
@@ -13,9 +14,10 @@ from string import ascii_uppercase
 from typing import Literal
 
 from thermometer import _checks
+from thermometer.free_form import VERDICTS, FreeFormQuestion
 from thermometer.types import Question, Task
 
-Style = Literal["letter", "cloze"]
+Style = Literal["letter", "cloze", "verify"]
 Norm = Literal["none", "char", "byte", "token", "unconditional"]
 
 _WORDING = 1
@@ -46,17 +48,18 @@ class Template:
     r"""Renders questions, and says how option scores are made comparable.
 
     Args:
-        style: `letter` or `cloze`, see the module.
+        style: `letter`, `cloze` or `verify`, see the module.
         norm: What an option's log-likelihood is divided by (`char`acters, UTF-8 `byte`s, `token`s)
             or compared with (`unconditional`: its log-likelihood after the bare prompt "Answer:"
             is subtracted). Only for `cloze`: letters are all alike.
-        shots: Number of the task's demonstrations to show before each question.
+        shots: Number of the task's demonstrations to show before each question; not for `verify`.
         chat: Wrap the prompt as a user's message by the tokenizer's chat template.
         task_name: Whether a `letter` prompt begins with the name of the task, as in the paper.
         show_options: Whether a `cloze` prompt lists the option texts before it asks.
 
     Raises:
-        ValueError: For an unknown style or norm, a negative `shots`, or a norm with `letter`.
+        ValueError: For an unknown style or norm, a negative `shots`, a norm with another style than
+            `cloze`, or `shots` with `verify`.
 
     Example:
         >>> question = Question("q1", "Capital of France?", ("Paris", "Rome"))
@@ -75,11 +78,13 @@ class Template:
     show_options: bool = False
 
     def __post_init__(self) -> None:
-        _checks.one_of("style", self.style, ("letter", "cloze"))
+        _checks.one_of("style", self.style, ("letter", "cloze", "verify"))
         _checks.one_of("norm", self.norm, ("none", "char", "byte", "token", "unconditional"))
         _checks.integer("shots", self.shots, minimum=0)
-        if self.style == "letter" and self.norm != "none":
-            raise _checks.fail("norm", "'none' for the letter style", repr(self.norm))
+        if self.style != "cloze" and self.norm != "none":
+            raise _checks.fail("norm", f"'none' for the {self.style} style", repr(self.norm))
+        if self.style == "verify" and self.shots:
+            raise _checks.fail("shots", "0 for the verify style", self.shots)
 
     @property
     def digest(self) -> str:
@@ -93,8 +98,8 @@ class Template:
         """The prompt of one question, after `shots` of the `demonstrations`.
 
         Raises:
-            ValueError: If there are fewer demonstrations than `shots`, or too many options for
-                letters.
+            ValueError: If there are fewer demonstrations than `shots`, too many options for
+                letters, or other options than Yes and No for `verify`.
         """
         if len(demonstrations) < self.shots:
             raise _checks.fail(
@@ -111,6 +116,16 @@ class Template:
             tuple(text if self.chat else f" {text}" for text in self._continuations(question)),
             self.chat,
         )
+
+    def render_open(self, question: FreeFormQuestion) -> Prompt:
+        r"""The prompt that a free-form question is answered to, before the answer is verified.
+
+        Example:
+            >>> Template("verify").render_open(FreeFormQuestion("q1", "Who wrote Faust?")).text
+            'Answer in as few words as possible. \nQuestion:Who wrote Faust?. \nAnswer:'
+        """
+        text = f"{_asked(question.text, question.context)}. \nAnswer:"
+        return Prompt(question.id, text, chat=self.chat)
 
     def render_task(self, task: Task) -> list[Prompt]:
         """The prompts of a task's questions, in order."""
@@ -130,6 +145,8 @@ class Template:
             context = f"{question.context}\n" if question.context else ""
             shown = f"Options: {', '.join(question.options)}\n" if self.show_options else ""
             return f"{context}Question: {question.text}\n{shown}Answer:"
+        if self.style == "verify":
+            return _verification(question)
         letters = _letters(question)
         lines = [name] if name else []
         lines.append(f"Choose {', '.join(letters[:-1])}, or {letters[-1]}.")
@@ -138,6 +155,26 @@ class Template:
         lines.append(f"Question:{question.text}.")
         lines += [f"{a}. {option}." for a, option in zip(letters, question.options, strict=True)]
         return " \n".join([*lines, "Answer:"])
+
+
+def _asked(text: str, context: str | None) -> str:
+    lines = ["Answer in as few words as possible."]
+    if context:
+        lines.append(f"Context:{context}.")
+    return " \n".join([*lines, f"Question:{text}"])
+
+
+def _verification(question: Question) -> str:
+    if question.options != VERDICTS:
+        raise _checks.fail(
+            "options",
+            f"{VERDICTS} for the verify style (see `verify_question`)",
+            f"{question.options} in question {question.id}",
+        )
+    answered = _asked(question.text, question.context)
+    return (
+        f"Choose A, or B,\n {answered} \nIs the above answer correct? \nA. Yes, \nB. No, \nAnswer:"
+    )
 
 
 def _letters(question: Question) -> str:

@@ -7,6 +7,7 @@ Nothing here knows about tokenizers, models or files.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import index
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +120,12 @@ class Task:
         return all(question.answer is not None for question in self.questions)
 
 
-def unique_ids(questions: Sequence[Question], where: str) -> None:
+class _Identified(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+def unique_ids(questions: Sequence[_Identified], where: str) -> None:
     """Raise `ValueError` naming the first id that stands twice."""
     seen: set[str] = set()
     for question in questions:

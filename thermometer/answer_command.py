@@ -1,0 +1,107 @@
+"""The commands for answers in words: `ask` makes training data of them, `answer` gives confidence.
+
+Both write JSON lines as they go and, run again after a kill, go on where they were stopped.
+"""
+
+from rich.progress import Progress
+
+from thermometer.answer_files import GrowingLines
+from thermometer.calibrated_lm import CalibratedLM
+from thermometer.calibrator import Calibrator, Level
+from thermometer.experiment import ModelSpec
+from thermometer.free_form import FreeFormTask
+from thermometer.generation import MAX_NEW_TOKENS
+from thermometer.judging import Judge
+from thermometer.loading import fingerprint
+from thermometer.table_files import questions_digest
+from thermometer.tasks import TaskSource, free_form_row, load_free_form
+from thermometer.templates import Template
+from thermometer.verify_tasks import verify_tasks
+
+
+def answer(
+    checkpoint: str,
+    model: ModelSpec,
+    questions: str,
+    out: str,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    window: int = 256,
+    level: Level = "sample",
+) -> None:
+    """Answer free-form questions, with a calibrated confidence.
+
+    Args:
+        checkpoint: Folder or hub id of a thermometer that was trained on answers in words.
+        model: The answering model.
+        questions: File of JSON lines with `question`, and perhaps `id`, `task` and `context`.
+        out: JSON lines to write, one per question.
+        max_new_tokens: Where an answer is cut that does not end.
+        window: Questions of a task that are answered, calibrated and written together.
+        level: Divide each question's scores by its own temperature or by its window's.
+    """
+    calibrator = Calibrator.from_pretrained(checkpoint)
+    large = CalibratedLM(model.load(), calibrator)
+    tasks = load_free_form(questions)
+    rows = [free_form_row(question, task.name) for task in tasks for question in task.questions]
+    made_by = {
+        "questions": questions_digest(rows),
+        "checkpoint": fingerprint(calibrator.thermometer),
+        "model": large.lm.provenance(large.template),
+        "max_new_tokens": max_new_tokens,
+        "window": window,
+        "level": level,
+    }
+    pieces = [
+        FreeFormTask(task.name, task.questions[start : start + window])
+        for task in tasks
+        for start in range(0, len(task), window)
+    ]
+    ids = [row["id"] for row in rows]
+    with GrowingLines(out, ids, made_by) as lines, Progress(transient=True) as bar:
+        shown = bar.add_task("answering", total=len(ids), completed=lines.n_done)
+        end = 0
+        for piece in pieces:
+            end += len(piece)
+            if (n_missing := min(len(piece), end - lines.n_done)) > 0:
+                found = large.answer(
+                    piece,
+                    max_new_tokens=max_new_tokens,
+                    level=level,
+                    token_budget=model.token_budget,
+                )
+                lines.append({"task": piece.name, **a.to_dict()} for a in found[-n_missing:])
+                bar.advance(shown, n_missing)
+    print(f"{len(ids)} questions answered: {out}")  # noqa: T201
+
+
+def ask(
+    model: ModelSpec,
+    tasks: TaskSource,
+    out: str,
+    judge: Judge = "match",
+    max_new_tokens: int = MAX_NEW_TOKENS,
+) -> None:
+    """Answer labelled free-form questions and judge the answers: tasks to train on.
+
+    Args:
+        model: The answering model; its template, if one is given, is of the style `verify`.
+        tasks: JSON lines with `question` and `answers`.
+        out: JSON lines to write: questions whether an answer is correct, with the options Yes and
+            No. Name it as `tasks.source` of an experiment whose template has the style `verify`.
+        judge: What is right: `match` (equal but for case, punctuation and articles), `contains` (an
+            accepted answer stands in the answer) or `rouge_l` (a word in common).
+        max_new_tokens: Where an answer is cut that does not end.
+    """
+    made = verify_tasks(
+        model.load(),
+        load_free_form(tasks),
+        out,
+        template=model.template or Template("verify"),
+        judge=judge,
+        max_new_tokens=max_new_tokens,
+        token_budget=model.token_budget,
+    )
+    right = [question.answer == 0 for task in made for question in task.questions]
+    print(  # noqa: T201
+        f"{len(right)} answers, {sum(right) / len(right):.0%} of them right: {out}"
+    )

@@ -4,18 +4,41 @@ Everything appears under a temporary name and is then renamed, so that a killed 
 files or none. JSON is data and nothing else. Nothing here knows what a file is for.
 """
 
+import glob
 import json
 import os
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_DAY = 86_400  # seconds
+
 
 def temporary(path: Path) -> Path:
     """Where to write what will be renamed to `path`: beside it, hidden, one name a process."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
+
+
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Take away what killed processes left unfinished in a folder, of any file or of one name.
+
+    What a living process of this machine writes is left alone, and so is what one of another
+    machine may still write: all that is younger than a day. An old folder that a killed process
+    had already moved out of the way comes back to its place.
+    """
+    for left in folder.glob(f".{'*' if name is None else glob.escape(name)}.*.*.tmp"):
+        if _is_over(left):
+            _remove(left)
+    for old in folder.glob(f".{'*' if name is None else glob.escape(name)}.*.*.old"):
+        place = old.with_name(old.name[1:].rsplit(".", 3)[0])
+        if _is_over(old) and place.exists():
+            _remove(old)
+        elif _is_over(old):
+            os.replace(old, place)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -101,9 +124,10 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     If anything fails, the old folder stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent, path.name)
     unfinished = temporary(path)
     old = unfinished.with_suffix(".old")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    _remove(unfinished)
     unfinished.mkdir()
     try:
         yield unfinished
@@ -113,8 +137,37 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     finally:
         if old.exists() and not path.exists():
             os.replace(old, path)
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(unfinished, ignore_errors=True)
+        _remove(old)
+        _remove(unfinished)
+
+
+def _host() -> str:
+    return socket.gethostname().replace(".", "-")
+
+
+def _is_over(left: Path) -> bool:
+    """Whether the process that made an unfinished file or folder is no longer at work on it."""
+    *_, host, process, _ = left.name.split(".")
+    if process.isdigit() and host == _host():
+        return not _lives(int(process))
+    return time.time() - left.lstat().st_mtime > _DAY
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it lives, and is somebody else's
+        return True
+    return True
 
 
 def _no_constant(text: str) -> Any:

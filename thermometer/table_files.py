@@ -90,8 +90,7 @@ def finish(
             f"{folder} is not finished: {len(missing)} of {len(parts)} parts were not written, "
             f"the first of them {missing[0]}"
         )
-    for left in folder.glob(".*.tmp"):
-        left.unlink(missing_ok=True)
+    _files.sweep(folder)
     manifest = {
         "format_version": FORMAT_VERSION,
         "n_questions": sum(parts.values()),

@@ -1,0 +1,98 @@
+"""Files whole or not at all: what is left behind, by whom, and who may take it away."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from thermometer import _files
+
+
+@pytest.fixture(scope="module")
+def dead():
+    """Number of a process that has ended."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True
+    )
+    return int(done.stdout)
+
+
+def leave(folder, name, process, ending="tmp", host=None):
+    left = folder / f".{name}.{host or _files._host()}.{process}.{ending}"
+    left.mkdir()
+    (left / "file").write_text("old")
+    return left
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_text_is_there_whole_or_not_at_all(tmp_path):
+    file = tmp_path / "a.txt"
+    _files.write_text(file, "one ü")
+    assert _files.read_text(file) == "one ü"
+    with pytest.raises(UnicodeEncodeError):
+        _files.write_text(file, "half \ud800")
+    assert _files.read_text(file) == "one ü"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_unfinished_files_of_the_dead_are_taken_away_and_no_others(tmp_path, dead):
+    leave(tmp_path, "a", dead)
+    mine = leave(tmp_path, "a", os.getpid())
+    theirs = leave(tmp_path, "a", dead, host="elsewhere")
+    forgotten = leave(tmp_path, "b", dead, host="elsewhere")
+    os.utime(forgotten, (time.time() - 90_000,) * 2)
+    (tmp_path / "a.tmp").write_text("somebody's")
+    _files.sweep(tmp_path)
+    assert names(tmp_path) == sorted([mine.name, theirs.name, "a.tmp"])
+
+
+def test_a_folder_that_was_moved_away_by_a_killed_process_comes_back(tmp_path, dead):
+    leave(tmp_path, "a.b", dead, "old")
+    with pytest.raises(RuntimeError), _files.replaced_folder(tmp_path / "a.b"):
+        raise RuntimeError
+    assert names(tmp_path) == ["a.b"]
+    assert (tmp_path / "a.b" / "file").read_text() == "old"
+    leave(tmp_path, "a.b", dead, "old")
+    with _files.replaced_folder(tmp_path / "a.b") as new:
+        (new / "file").write_text("new")
+    assert names(tmp_path) == ["a.b"]
+    assert (tmp_path / "a.b" / "file").read_text() == "new"
+
+
+def test_names_with_wildcards_mean_themselves(tmp_path, dead):
+    kept = leave(tmp_path, "ab", dead)
+    with _files.replaced_folder(tmp_path / "a[b*]"):
+        pass
+    assert names(tmp_path) == sorted([kept.name, "a[b*]"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff", "not UTF-8"),
+        (b"{", "not JSON"),
+        (b"[1]", "expected a JSON object, got list"),
+        (b'{"a": NaN}', "NaN is no number"),
+        (b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path, content, message):
+    file = tmp_path / "a.json"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"a\.json.*{message}"):
+        _files.read_json(file)
+
+
+def test_a_bad_line_is_named(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"a": 1}\n\n[2]\n')
+    with pytest.raises(ValueError, match=r"a\.jsonl, line 3: expected a JSON object"):
+        list(_files.read_lines(file))
+    file.write_text(json.dumps({"a": "line\u2028separator"}, ensure_ascii=False) + "\n")
+    assert list(_files.read_lines(file)) == [(1, {"a": "line\u2028separator"})]

@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
-from thermometer import _checks, checkpoint, prompt_inputs
+from thermometer import _checks, checkpoint
 from thermometer.combining import Level as Level
 from thermometer.combining import combined
 from thermometer.domain import Domain
 from thermometer.language_model import LanguageModel
+from thermometer.logprobs import option_probabilities
 from thermometer.network import Thermometer
 from thermometer.posterior import FactorPosterior, updated
-from thermometer.prompt_inputs import Prompts
-from thermometer.tables import OutputTable, check_same_features
+from thermometer.prompt_inputs import PromptInputs, Prompts, network_inputs
+from thermometer.tables import check_same_features
 from thermometer.templates import Template
 from thermometer.types import Calibration
 
@@ -118,7 +118,7 @@ class Calibrator:
 
     def temperature(
         self,
-        prompts: Prompts,
+        prompts: Prompts | None = None,
         scores: ArrayLike | None = None,
         *,
         token_budget: int = 4096,
@@ -127,7 +127,8 @@ class Calibrator:
 
         Args:
             prompts: Complete prompts, as the model reads them; a task, rendered by the template of
-                the training; or a table with features.
+                the training; or a table with features. `None` will do for scores alone, if
+                `reads` names nothing else.
             scores: (N, K) unnormalised scores of the answering model, ``-inf`` to the right of
                 short rows; needed if in `reads`. By default those of the table, if it has any.
             token_budget: Largest number of tokens, padding included, in one forward pass.
@@ -138,17 +139,13 @@ class Calibrator:
         Raises:
             TypeError: If `prompts` is one string.
             ValueError: If the features are not of the model, layer and template of the training,
-                or scores are needed and missing, or do not fit the prompts.
+                or something that is read is missing, or scores do not fit the prompts.
         """
-        given = prompt_inputs.scores_of(prompts, scores)
-        with torch.inference_mode():
-            b = self.thermometer.predict(self._inputs(prompts, given, token_budget))
-            temperature: NDArray[np.float64] = b.mean(dim=0).neg().exp().double().numpy()
-        return temperature
+        return self.calibrate(prompts, scores, token_budget=token_budget).temperature
 
     def calibrate(
         self,
-        prompts: Prompts,
+        prompts: Prompts | None = None,
         scores: ArrayLike | None = None,
         *,
         level: Level = "sample",
@@ -167,22 +164,51 @@ class Calibrator:
             Temperatures, and probabilities if there are scores.
 
         Raises:
-            ValueError: As `temperature`, and if `scores` do not fit the prompts.
+            ValueError: As `temperature`.
         """
         _checks.one_of("level", level, ("sample", "task"))
-        given = prompt_inputs.scores_of(prompts, scores)
+        given = PromptInputs(prompts, scores)
+        inputs = network_inputs(self, given, token_budget)
         with torch.inference_mode():
-            inputs = self._inputs(prompts, given, token_budget)
             b = self.thermometer.predict(inputs)
         means = {name: values.double().mean(dim=0).numpy() for name, values in inputs.items()}
         distances = self.domain.distances(means)
-        return combined(
-            b.double().numpy(), prompt_inputs.ids_of(prompts), given, level, self.spread, distances
-        )
+        return combined(b.double().numpy(), given.ids, given.scores, level, self.spread, distances)
+
+    def from_logprobs(
+        self,
+        responses: Sequence[Any],
+        options: Sequence[str] | Sequence[Sequence[str]],
+        prompts: Prompts | None = None,
+        *,
+        level: Level = "sample",
+        token_budget: int = 4096,
+        **reading: Any,
+    ) -> Calibration:
+        """Calibrated probabilities from the responses of a black-box model's server.
+
+        Args:
+            responses: N of them, with log-probabilities: objects of a client, dicts or JSON text.
+            options: Texts that the model chose among; for each row its own, or the same for all.
+            prompts: As for `temperature`, if the thermometer reads features.
+            level: As for `calibrate`.
+            token_budget: As for `temperature`.
+            **reading: How to read the responses, see `logprobs.option_probabilities`, which also
+                has the raw probabilities and their bounds.
+
+        Returns:
+            As `calibrate`, with warnings of responses that say too little.
+
+        Raises:
+            ValueError: As `calibrate`, and for responses without log-probabilities.
+        """
+        found = option_probabilities(responses, options, **reading)
+        result = self.calibrate(prompts, found.scores, level=level, token_budget=token_budget)
+        return replace(result, warnings=(*result.warnings, *found.warnings))
 
     def update(
         self,
-        prompts: Prompts,
+        prompts: Prompts | None,
         labels: ArrayLike,
         scores: ArrayLike | None = None,
         *,
@@ -205,11 +231,11 @@ class Calibrator:
         Raises:
             ValueError: As `calibrate`; if there are no scores, or the training measured no spread.
         """
-        given = prompt_inputs.scores_of(prompts, scores)
-        if given is None or not self.spread:
-            raise _checks.fail("scores" if given is None else "spread", "known", None)
-        prior = self.calibrate(prompts, given, level=level, token_budget=token_budget)
-        return updated(prior, given, labels, self.spread, level=level)
+        known = PromptInputs(prompts, scores).scores
+        if known is None or not self.spread:
+            raise _checks.fail("scores" if known is None else "spread", "known", None)
+        prior = self.calibrate(prompts, known, level=level, token_budget=token_budget)
+        return updated(prior, known, labels, self.spread, level=level)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a checkpoint folder; see checkpoints/README.md for the format."""
@@ -268,31 +294,3 @@ class Calibrator:
         with TemporaryDirectory() as folder:
             self.save_pretrained(Path(folder) / "checkpoint")
             return checkpoint.upload(Path(folder) / "checkpoint", repository, private=private)
-
-    def _inputs(
-        self, prompts: Prompts, scores: NDArray[np.float64] | None, token_budget: int
-    ) -> dict[str, Tensor]:
-        """What the members read of each prompt."""
-        if scores is None and "scores" in self.reads:
-            raise _checks.fail("scores", "given, since this thermometer reads them", "None")
-        features = None
-        if isinstance(prompts, OutputTable):
-            if "features" in self.reads:
-                check_same_features(self.features, prompts.provenance.get("features"))
-                features = prompts.require("features")
-        elif "features" in self.reads:
-            template = self.template
-            features = self.language_model.outputs(
-                prompt_inputs.rendered(prompts, template),
-                template,
-                features=True,
-                scores=False,
-                token_budget=token_budget,
-            ).features
-        elif not prompt_inputs.size_of(prompts):
-            raise _checks.fail("prompts", "at least one prompt", "none")
-        return self.thermometer.inputs(
-            None if features is None else torch.tensor(features),
-            None if scores is None else torch.tensor(scores),
-            torch.from_numpy(prompt_inputs.groups_of(prompts)),
-        )

@@ -243,6 +243,7 @@ class CalibratedLM:
             TypeError: If `questions` or `answers` is one string.
             ValueError: As `answer`, and if there are not as many answers as questions.
         """
+        self._require_verify()
         asked = without_options(questions, context)
         texts = _checks.strings("answers", answers)
         if len(texts) != len(asked):
@@ -259,7 +260,7 @@ class CalibratedLM:
         lines = answered(
             self.lm,
             asked,
-            self._verify_template,
+            self._require_verify(),
             max_new_tokens=max_new_tokens,
             token_budget=token_budget,
         )
@@ -272,16 +273,13 @@ class CalibratedLM:
         level: Level,
         token_budget: int,
     ) -> list[FreeFormAnswer]:
-        assert self._verify_template
-
         def calibrate(task: Task) -> tuple[Calibration, list[float]]:
             result = self.calibrate(task, level=level, token_budget=token_budget)
             return result, _divisors(result, level)
 
         return verified(asked, lines, calibrate)
 
-    @property
-    def _verify_template(self) -> Template:
+    def _require_verify(self) -> Template:
         if self.template.style != "verify":
             raise _wrong_calibrator("answers in words (template style 'verify')", self.template)
         return self.template

@@ -28,7 +28,7 @@ ORDER = """
     metrics.smooth_calibration metrics.calibration_error metrics.risk_coverage metrics.basic metrics
     metrics.intervals metrics.paired_differences metrics.resampling metrics.summary
     metrics.streaming
-    scaling logits_processor baselines routing recommendation_words recommendation outcomes
+    scaling logits_processor integrations integrations.vllm baselines routing recommendation_words recommendation outcomes
     pictures pictures.drawing pictures.reliability_panels pictures.reliability
     pictures.smooth_reliability pictures.small_multiples pictures.temperature_plot
     pictures.temperature_spread pictures.risk_plot pictures.terminal_plots

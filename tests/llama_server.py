@@ -52,7 +52,7 @@ REQUESTS = {
     "completions": ("/v1/completions", [raw(text, logprobs=20) for text in (LETTERS, PLACES)]),
     "empty": ("/v1/completions", [{"prompt": PLACES, **GREEDY, "logprobs": 20}]),
     "echo": ("/v1/completions", [echoed(raw(PLACES)["prompt"] + place) for place in COUNTRIES]),
-    "echo_shifted": ("/v1/completions", [echoed(PLACES)]),
+    "echo_shifted": ("/v1/completions", [echoed(f"Question: {PLACES}\nAnswer: Colombia")]),
 }
 _SAMPLED = {"post_sampling_probs": True, "samplers": ["temperature"], "temperature": 2.0, "seed": 0}
 NATIVE = {

@@ -90,6 +90,8 @@ def reply_positions(
         ]
         listed = [token for part in content for token in body_list(part, "logprobs")]
         request = 'top_logprobs=20, include=["message.output_text.logprobs"]'
+        if not listed:
+            raise _missing(request)
         return _some([read.token(each) for each in listed], request)
     if field(body, "content") is not None:
         raise _missing("n_probs=20")

@@ -144,12 +144,10 @@ def walk(
                 followed = reach * float(share)
             else:
                 ledger.text(reach * float(share), match)
-        ledger.unseen(
-            reach * shares.unseen,
-            reach * shares.spelled,
-            reach * shares.ceiling,
-            _able(options.match(text)),
-        )
+        # At another temperature the norm itself is a bound, which only the first position cancels.
+        spelled = shares.spelled if temperature == 1 or number == 1 else shares.unseen
+        able = _able(options.match(text))
+        ledger.unseen(reach * shares.unseen, reach * spelled, reach * shares.ceiling, able)
         if followed is None:
             break
         reach, text = followed, text + at.token

@@ -1,0 +1,326 @@
+"""Option probabilities from responses: bounds against a toy model, spellings, temperatures."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_server import OPTIONS, TOKENS, ToyModel
+
+from thermometer.baselines import invert_softmax
+from thermometer.calibrator import Calibrator
+from thermometer.logprobs import OptionTexts, option_probabilities
+from thermometer.logprobs.positions import known, position, weights
+from thermometer.network import Thermometer, ThermometerConfig
+from thermometer.scaling import scale_scores
+
+
+def chat(*positions):
+    """A response of chat completions; each position is {token: logprob}, the first one chosen."""
+    content = []
+    for listed in positions:
+        entries = [{"token": t, "logprob": n, "bytes": None} for t, n in listed.items()]
+        content.append({**entries[0], "top_logprobs": entries})
+    return {"choices": [{"message": {"content": ""}, "logprobs": {"content": content}}]}
+
+
+def logs(**probabilities):
+    return {token: float(np.log(p)) for token, p in probabilities.items()}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.integers(0, 10_000),
+    st.integers(2, len(TOKENS)),
+    st.sampled_from([0.5, 1.0, 1.7]),
+)
+def test_the_truth_lies_within_the_bounds(model, reply, top, temperature):
+    """Whatever was sampled, however little was listed, at whatever temperature."""
+    toy = ToyModel(model)
+    response = toy.response(reply, top, temperature)
+    found = option_probabilities([response], OPTIONS, temperature=temperature)
+    truth = toy.masses()
+    truth = truth / truth.sum()
+    assert (found.low[0] <= truth + 1e-9).all()
+    assert (truth <= found.high[0] + 1e-9).all()
+    assert (found.low <= found.probs + 1e-9).all()
+    assert (found.probs <= found.high + 1e-9).all()
+    assert found.probs.sum() == pytest.approx(1)
+    assert (found.probs > 0).all()
+
+
+def test_the_bounds_say_much_where_much_is_listed():
+    """Else bounds from 0 to 1 would pass: on average they are less than a third of that."""
+    widths = []
+    for seed in range(40):
+        found = option_probabilities([ToyModel(seed).response(seed, len(TOKENS))], ["A", "b"])
+        widths.append(float((found.high - found.low).mean()))
+    assert np.mean(widths) < 0.3
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.3, 3.0))
+def test_a_whole_row_gives_back_the_logits_at_any_temperature(seed, temperature):
+    logits = np.random.default_rng(seed).normal(0, 2, 4)
+    probs = scale_scores([logits], temperature)
+    row = dict(zip("ABCD", np.log(probs[0]).tolist(), strict=True))
+    found = option_probabilities([chat(row)], list("ABCD"), temperature=temperature)
+    np.testing.assert_allclose(found.probs, scale_scores([logits], 1.0), atol=1e-6)
+    inverted = invert_softmax(probs, floor=1e-12).scores * temperature
+    np.testing.assert_allclose(np.diff(found.scores[0]), np.diff(inverted[0]), atol=1e-5, rtol=1e-5)
+
+
+def test_spellings_of_an_option_are_added_up():
+    row = logs(
+        A=0.3,
+        **{" A": 0.1, "a": 0.05, "**A": 0.05, "(A)": 0.02, "A.": 0.03, "B": 0.2, "Apple": 0.25},
+    )
+    found = option_probabilities([chat(row)], ["A", "B"])
+    np.testing.assert_allclose(np.exp(found.scores), [[0.55, 0.2]], rtol=1e-5)
+    exact = option_probabilities([chat(row)], ["A", "B"], merge="exact")
+    np.testing.assert_allclose(np.exp(exact.scores), [[0.3, 0.2]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        (" Yes", 0),
+        ("yes,", 0),
+        ('"YES"', 0),
+        ("yesterday", None),
+        ("No", 1),
+        (" no way", 2),
+        ("No Way.", 2),
+        ("1", 3),
+        ("1.", 3),
+        ("1.5", 4),
+        ("1,5", None),
+        ("C", 5),
+        ("c++", 6),
+        ("Größe", 7),
+        ("maybe", None),
+        ("", None),
+    ],
+)
+def test_which_text_is_which_option(text, option):
+    texts = OptionTexts(["yes", "no", "no way", "1", "1.5", "C", "C++", "GRÖSSE"])
+    assert texts.match(text.encode()).done == option
+
+
+def test_a_text_may_still_become_longer_options():
+    texts = OptionTexts(["no", "no way", "north"])
+    assert texts.match(b" n").open.tolist() == [True, True, True]
+    assert texts.match(b" no").open.tolist() == [False, True, True]
+    assert texts.match(b"**").open.all()
+    assert not texts.match(b" no.").open.any()
+
+
+def test_a_character_in_two_tokens_is_read():
+    """The first byte of é alone is the beginning of it, whatever a server shows in its place."""
+    first = {"token": "\ufffd", "bytes": [0xC3], "logprob": np.log(0.9)}
+    second = {"token": "\ufffd", "bytes": [0xA9], "logprob": np.log(0.8)}
+    other = {"token": "\ufffd", "bytes": [0xA8], "logprob": np.log(0.15)}
+    content = [
+        {**first, "top_logprobs": [first, {"token": "a", "logprob": np.log(0.05), "bytes": [97]}]},
+        {**second, "top_logprobs": [second, other]},
+    ]
+    response = {"choices": [{"message": {}, "logprobs": {"content": content}}]}
+    found = option_probabilities([response], ["é", "è", "a"])
+    np.testing.assert_allclose(np.exp(found.scores), [[0.72, 0.135, 0.05]], rtol=1e-3)
+
+
+def test_options_that_begin_alike_are_told_apart_by_the_tokens_that_follow():
+    steps = [logs(North=0.8, South=0.15), logs(**{" Korea": 0.6, " Macedonia": 0.3})]
+    options = ["North Korea", "North Macedonia", "South Korea"]
+    found = option_probabilities([chat(*steps)], options)
+    np.testing.assert_allclose(np.exp(found.scores), [[0.48, 0.24, 0.15]], rtol=1e-3)
+    alone = option_probabilities([chat(steps[0])], options)
+    assert alone.probs[0, 0] == alone.probs[0, 1]
+    assert alone.low[0, :2].tolist() == [0, 0]
+    assert alone.high[0, 0] > 0.95
+    assert any("another option may be the likeliest" in warning for warning in alone.warnings)
+
+
+def test_an_option_that_is_the_beginning_of_another_is_not_taken_for_it():
+    found = option_probabilities(
+        [chat(logs(no=0.9, yes=0.1), logs(ne=0.7, **{".": 0.3}))], ["no", "none", "yes"]
+    )
+    np.testing.assert_allclose(found.probs, [[0.27, 0.63, 0.1]], atol=1e-4)
+
+
+def test_leading_blanks_and_marks_are_passed_over():
+    steps = [logs(**{"\n": 1.0 - 1e-6}), logs(**{"**": 1.0 - 1e-6}), logs(B=0.7, A=0.3)]
+    steps = [{**step, "?": -30.0} for step in steps]
+    found = option_probabilities([chat(*steps)], ["A", "B"])
+    np.testing.assert_allclose(found.probs, [[0.3, 0.7]], atol=1e-4)
+
+
+def test_the_answer_may_stand_behind_other_text():
+    talk = [{"The answer": -0.1, "No": -3.0}, {" is:": -0.1, " was": -3.0}]
+    response = chat(*talk, logs(B=0.6, A=0.4), logs(**{".": 0.9, "!": 0.1}))
+    found = option_probabilities([response], ["A", "B"], after="is")
+    np.testing.assert_allclose(found.probs, [[0.4, 0.6]], atol=1e-4)
+    blind = option_probabilities([response], ["A", "B"])
+    assert blind.low.tolist() == [[0, 0]]
+    assert any("not one of the options: 1" in warning for warning in blind.warnings)
+    assert any("below 0.5" in warning for warning in blind.warnings)
+    for after in ("perhaps", "."):
+        with pytest.raises(ValueError, match=r"Response 0: .*`after` to be a text in the reply"):
+            option_probabilities([response], ["A", "B"], after=after)
+
+
+def test_an_option_that_is_not_listed_has_a_bound_and_no_zero():
+    found = option_probabilities([chat(logs(A=0.8, B=0.15, C=0.03))], ["A", "B", "D"])
+    assert found.low[0, 2] == 0
+    assert found.high[0, 2] == pytest.approx(0.02 / 0.97, rel=1e-6)
+    assert 0 < found.probs[0, 2] <= found.high[0, 2]
+    assert np.isfinite(found.scores).all()
+    assert found.residual[0] == pytest.approx(0.02)
+    assert found.warnings == ()
+
+
+def test_few_spellings_make_narrow_bounds():
+    """No unlisted token is likelier than the least likely listed one."""
+    row = logs(A=0.5, B=0.3, x=0.001)
+    wide = option_probabilities([chat(row)], ["A", "B", "D"])
+    narrow = option_probabilities([chat(row)], ["A", "B", "D"], spellings=2)
+    unranked = option_probabilities([chat(row)], ["A", "B", "D"], spellings=2, ranked=False)
+    assert narrow.high[0, 2] == pytest.approx(0.002 / 0.802)
+    assert narrow.high[0, 2] < wide.high[0, 2] < unranked.high[0, 2]
+    assert unranked.high[0, 2] == pytest.approx(0.199 / 0.999)
+
+
+@pytest.mark.parametrize("missing", [-9999.0, -9999, None, float("nan"), float("-inf"), -3.4e38])
+def test_what_stands_for_unknown_is_not_taken_for_a_number(missing):
+    assert known(missing) is None
+    found = option_probabilities([chat({**logs(A=0.7, C=0.2), "B": missing})], ["A", "B"])
+    without = option_probabilities([chat(logs(A=0.7, C=0.2))], ["A", "B"])
+    np.testing.assert_array_equal(found.probs, without.probs)
+    assert found.high[0, 1] == pytest.approx(0.1 / 0.8)
+
+
+def test_a_chosen_token_outside_the_likeliest_is_no_ceiling():
+    """Servers add it to the list; tokens likelier than it may then be missing."""
+    listed = [(b"A", -0.5, None), (b"B", -1.5, None), (b"z", -9.0, None)]
+    assert position(b"z", -9.0, listed).ceiling == -1.5
+    assert position(b"A", -0.5, listed).ceiling == -9.0
+    assert position(b"A", -0.5, listed[:1]).ceiling == 0.0
+    assert position(b"z", None, []).ceiling == 0.0
+
+
+def test_ranks_say_which_tokens_are_the_likeliest():
+    listed = [(b"z", -9.0, 800), (b"A", -0.5, 1), (b"B", -1.5, 2)]
+    assert position(b"z", -9.0, listed).ceiling == -1.5
+    assert position(b"A", -0.5, [(b"B", -1.5, 2)]).ceiling == 0.0  # named by the request
+
+
+def test_probabilities_that_sum_to_much_more_than_one_are_refused():
+    with pytest.raises(ValueError, match=r"Response 0: .*of one softmax, .* got 1\.300"):
+        option_probabilities([chat(logs(A=0.8, B=0.5))], ["A", "B"])
+    rounded = weights(position(b"A", 0.0, [(b"A", 0.0, None), (b"B", -5.0, None)]))
+    assert rounded.candidates.sum() + rounded.unseen == pytest.approx(1)
+
+
+def test_rows_may_have_options_of_their_own():
+    responses = [chat(logs(A=0.7, B=0.2, C=0.05)), chat(logs(yes=0.6, no=0.3))]
+    found = option_probabilities(responses, [["A", "B", "C"], ["yes", "no"]])
+    assert found.scores[1, 2] == -np.inf
+    assert (found.probs[1, 2], found.low[1, 2], found.high[1, 2]) == (0, 0, 0)
+    alone = option_probabilities(responses[1:], ["yes", "no"])
+    np.testing.assert_array_equal(found.probs[1:, :2], alone.probs)
+    np.testing.assert_allclose(found.mass, [0.95, 0.9])
+    assert len(found) == 2
+
+
+GOOD = chat(logs(A=0.7, B=0.2))
+
+
+@pytest.mark.parametrize(
+    ("responses", "options", "error", "match"),
+    [
+        ([], ["A", "B"], ValueError, "at least one response"),
+        (GOOD, ["A", "B"], TypeError, r"pass \[responses\]"),
+        (json.dumps(GOOD), ["A", "B"], TypeError, r"pass \[responses\]"),
+        ([GOOD], "AB", TypeError, "`options` to be a list of strings"),
+        ([GOOD], ["A"], ValueError, "at least two texts"),
+        ([GOOD], ["A", "a."], ValueError, "different texts .* got 'A' and 'a.'"),
+        ([GOOD], ["A", "..."], ValueError, "with letters or digits, but got '...'"),
+        ([GOOD], [["A", "B"]] * 2, ValueError, r"of length 1 \(as `responses`\), but got 2"),
+        ([GOOD, chat({"A": 0.5, "B": -1.0})], ["A", "B"], ValueError, "Response 1: .*at most 0"),
+        ([chat({"A": "-0.5", "B": -1.0})], ["A", "B"], TypeError, "Response 0: .* a number"),
+    ],
+)
+def test_malformed_input_is_refused(responses, options, error, match):
+    with pytest.raises(error, match=match):
+        option_probabilities(responses, options)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("temperature", 0.0, ValueError),
+        ("temperature", "1", TypeError),
+        ("spellings", 0, ValueError),
+        ("merge", "loose", ValueError),
+    ],
+)
+def test_malformed_settings_are_refused(name, value, error):
+    with pytest.raises(error, match=name):
+        option_probabilities([GOOD], ["A", "B"], **{name: value})
+
+
+@pytest.fixture(scope="module")
+def calibrator():
+    made = {"features": {}, "target": {}, "train_tasks": ["law"], "pooled_temperature": 1.0}
+    return Calibrator(Thermometer(ThermometerConfig.scores_only()), **made)
+
+
+def test_a_calibrator_reads_responses(calibrator):
+    responses = [chat(logs(A=0.7, B=0.2, C=0.05)), chat(logs(B=0.4, A=0.35)), json.dumps(GOOD)]
+    raw = option_probabilities(responses, ["A", "B"])
+    result = calibrator.from_logprobs(responses, ["A", "B"])
+    expected = calibrator.calibrate(scores=raw.scores)
+    np.testing.assert_array_equal(result.probs, expected.probs)
+    np.testing.assert_array_equal(result.prediction, [0, 1, 0])
+    assert result.ids == ("row 1", "row 2", "row 3")
+    assert raw.warnings
+    assert result.warnings == (*expected.warnings, *raw.warnings)
+    named = calibrator.from_logprobs(responses, ["A", "B"], ["one", "two", "three"], level="task")
+    assert named.ids[0] == "prompt 1"
+    halved = calibrator.from_logprobs(responses, ["A", "B"], temperature=2.0)
+    assert not np.allclose(halved.probs, result.probs)
+
+
+def test_scores_alone_are_enough_where_nothing_else_is_read(calibrator):
+    scores = np.random.default_rng(0).normal(size=(5, 3))
+    expected = calibrator.calibrate(["a", "b", "c", "d", "e"], scores)
+    found = calibrator.calibrate(scores=scores)
+    np.testing.assert_array_equal(found.probs, expected.probs)
+    np.testing.assert_array_equal(calibrator.temperature(scores=scores), expected.temperature)
+    measured = Calibrator(
+        calibrator.thermometer, features={}, target={}, train_tasks=["law"],
+        pooled_temperature=1.0, spread=0.3,
+    )  # fmt: skip
+    updated, factor = measured.update(None, [0, 1, -1, -1, 2], scores)
+    assert factor.n_labels == 3
+    np.testing.assert_allclose(updated.temperature, expected.temperature * factor.factor)
+
+
+def test_what_is_missing_is_named(calibrator):
+    with pytest.raises(ValueError, match="`prompts` to be given, since there are no `scores`"):
+        calibrator.calibrate()
+    with pytest.raises(ValueError, match="`scores` to be given, since this thermometer reads them"):
+        calibrator.calibrate(["a"])
+    with pytest.raises(ValueError, match="`scores` to be at least one score"):
+        calibrator.calibrate(scores=np.zeros((0, 2)))
+    config = replace(ThermometerConfig.features_only(), n_components=0)
+    reader = Calibrator(
+        Thermometer(config, 8), features={}, target={}, train_tasks=["law"], pooled_temperature=1.0
+    )
+    with pytest.raises(
+        ValueError, match="`prompts` to be given, since this thermometer reads feat"
+    ):
+        reader.calibrate(scores=np.zeros((3, 2)))

@@ -41,14 +41,29 @@ def sweep(folder: Path, name: str | None = None) -> None:
             os.replace(old, place)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8 atomically; if that fails, nothing is left behind."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Where to write a file, which comes to `path` when the block ends without an error.
+
+    Raises:
+        OSError: What the block raised; it names the file if it did not.
+    """
     unfinished = temporary(path)
     try:
-        unfinished.write_text(text, encoding="utf-8")
+        yield unfinished
         os.replace(unfinished, path)
+    except OSError as error:
+        if error.filename is None:
+            raise OSError(error.errno, f"{error.strerror or error}", str(path)) from error
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8 atomically; if that fails, nothing is left behind."""
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def read_text(path: Path) -> str:

@@ -7,7 +7,6 @@ docs/formats.md describes the format for those who write it with other programs.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,9 +58,8 @@ def write_part(path: Path, columns: Mapping[str, Any]) -> None:
         arrays["features"] = pa.FixedSizeListArray.from_arrays(
             pa.array(features.reshape(-1)), features.shape[1]
         )
-    unfinished = _files.temporary(path)
-    pq.write_table(pa.table(arrays), unfinished, compression="zstd")
-    os.replace(unfinished, path)
+    with _files.whole_file(path) as unfinished:
+        pq.write_table(pa.table(arrays), unfinished, compression="zstd")
 
 
 def write_questions(folder: Path, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -108,7 +106,7 @@ def read_table(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     (float64, padded with ``-inf``), `features` and `option_mass` (float32) that there are.
     """
     manifest = read_manifest(folder)
-    rows = _read_questions(folder / QUESTIONS)
+    rows = read_questions(folder / QUESTIONS)
     if questions_digest(rows) != manifest["digest"]:
         raise ValueError(f"{folder / QUESTIONS}: not the questions that the manifest was made for")
     parts = [read_part(folder / name, n) for name, n in manifest["parts"].items()]
@@ -118,7 +116,7 @@ def read_table(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ValueError(f"{folder}: the parts have different columns ({error})") from error
     data = data.take(pa.array(_places(folder, data["id"].to_pylist(), [r["id"] for r in rows])))
     columns = columns_of(data)
-    _check_rows(folder, rows, columns)
+    check_rows(folder, rows, columns)
     return manifest, columns
 
 
@@ -154,7 +152,7 @@ def _places(folder: Path, found: list[str], wanted: list[str]) -> list[int]:
     return [place[identifier] for identifier in wanted]
 
 
-def _check_rows(
+def check_rows(
     folder: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Any]
 ) -> None:
     """The parts must say of each question what the list of questions says of it."""
@@ -175,7 +173,8 @@ def _check_rows(
                 )
 
 
-def _read_questions(file: Path) -> list[dict[str, Any]]:
+def read_questions(file: Path) -> list[dict[str, Any]]:
+    """The rows of a table's list of questions; errors name file and line."""
     if not file.is_file():
         raise ValueError(f"{file}: missing")
     rows = []

@@ -1,0 +1,57 @@
+"""Run by test_adversity in a process of its own, whose files may not grow beyond a limit.
+
+``adversity.py WHAT FOLDER BYTES``: does WHAT in FOLDER; a full disk looks the same to a program.
+"""
+
+import resource
+import signal
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+
+import tiny  # noqa: E402
+
+import thermometer as th  # noqa: E402
+
+
+def save_checkpoint(folder):
+    calibrator = th.Calibrator.from_pretrained(folder / "checkpoint")
+    calibrator.metrics = {"long": "x" * 40_000}
+    return lambda: calibrator.save_pretrained(folder / "checkpoint")
+
+
+def extract(folder):
+    lm = th.LanguageModel(tiny.model("llama"), tiny.tokenizer(), name="tiny-llama")
+    task = th.load_task("generated:comparison", limit=40, names=["*/larger"])
+    return lambda: th.extract(
+        lm, task, folder / "table", trainer={"accelerator": "cpu", "enable_progress_bar": False}
+    )
+
+
+def monitor(folder):
+    watched = th.Monitor(folder / "monitor.db")
+
+    def record():
+        for i in range(10_000):
+            watched.record(f"new {i}", 0.5)
+
+    return record
+
+
+WORK = {"save_checkpoint": save_checkpoint, "extract": extract, "monitor": monitor}
+
+
+def main():
+    what, folder, size = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    work = WORK[what](folder)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    try:
+        work()
+    except OSError as error:
+        sys.exit(f"OSError: {error}")
+
+
+if __name__ == "__main__":
+    main()

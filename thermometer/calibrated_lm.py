@@ -15,6 +15,7 @@ from thermometer.question_inputs import Context, with_options, without_options
 from thermometer.tables import OutputTable, check_same_features
 from thermometer.templates import Template
 from thermometer.types import Calibration, Task
+from thermometer.verdict_shift import shift_of, shifted
 
 
 class CalibratedLM:
@@ -91,14 +92,14 @@ class CalibratedLM:
             template.render_task(task), template, features=one_forward, token_budget=token_budget
         )
         assert outputs.scores is not None
+        shift = shift_of(self.calibrator.target)
+        scores = shifted(outputs.scores, shift) if shift else outputs.scores
         if not one_forward:
-            return self.calibrator.calibrate(
-                task, outputs.scores, level=level, token_budget=token_budget
-            )
+            return self.calibrator.calibrate(task, scores, level=level, token_budget=token_budget)
         table = OutputTable.from_arrays(
             [question.id for question in task.questions],
             [task.name] * len(task),
-            scores=outputs.scores,
+            scores=scores,
             features=outputs.features,
             provenance={"features": self.lm.provenance(template)},
         )

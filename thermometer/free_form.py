@@ -8,7 +8,7 @@ form. Nothing here knows about models or files.
 from dataclasses import dataclass
 
 from thermometer import _checks
-from thermometer.types import Question, unique_ids
+from thermometer.types import Question, Task, unique_ids
 
 VERDICTS = ("Yes", "No")
 """Options of the question whether an answer is correct; the first one is the confidence."""
@@ -79,6 +79,31 @@ class FreeFormTask:
         if not self.questions:
             raise _checks.fail("questions", "at least one question", f"none in task {self.name!r}")
         unique_ids(self.questions, f"task {self.name!r}")
+
+    @classmethod
+    def from_task(cls, task: Task) -> "FreeFormTask":
+        """The questions of a multiple-choice task, asked without their options.
+
+        The text of the right option is the accepted answer. Questions that point at their options
+        ("which of these…") make no sense so.
+
+        Example:
+            >>> capitals = Task("c", (Question("q1", "Capital of France?", ("Rome", "Paris"), 1),))
+            >>> FreeFormTask.from_task(capitals).questions[0].answers
+            ('Paris',)
+        """
+        return cls(
+            task.name,
+            tuple(
+                FreeFormQuestion(
+                    question.id,
+                    question.text,
+                    () if question.answer is None else (question.options[question.answer],),
+                    question.context,
+                )
+                for question in task.questions
+            ),
+        )
 
     def __len__(self) -> int:
         return len(self.questions)

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from thermometer import __version__, _checks, _files
 from thermometer.network import Thermometer
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.json"
@@ -34,7 +34,7 @@ _KEYS = {
     "thermometer_version": str,
     "network": dict,
     "features": dict,
-    "target": dict,
+    "targets": list,
     "train_tasks": list,
     "pooled_temperature": float,
     "spread": float,
@@ -50,7 +50,7 @@ class Checkpoint:
         network: Fields of `ThermometerConfig`.
         weights: Its state dict, float32.
         features: Provenance of the features that the network reads.
-        target: Provenance of the scores that it was trained for.
+        targets: Provenance of the scores that it was trained for, of each answering model.
         train_tasks: Names of the tasks that it was trained on.
         pooled_temperature: The one temperature that suited all training tasks together.
         spread: See `Calibrator`.
@@ -64,7 +64,7 @@ class Checkpoint:
     network: Mapping[str, Any]
     weights: Mapping[str, torch.Tensor]
     features: Mapping[str, Any]
-    target: Mapping[str, Any]
+    targets: tuple[Mapping[str, Any], ...]
     train_tasks: tuple[str, ...]
     pooled_temperature: float
     spread: float = 0.0
@@ -91,7 +91,7 @@ def write(checkpoint: Checkpoint, folder: str | Path) -> None:
         "thermometer_version": __version__,
         "network": dict(checkpoint.network),
         "features": dict(checkpoint.features),
-        "target": dict(checkpoint.target),
+        "targets": [dict(target) for target in checkpoint.targets],
         "train_tasks": list(checkpoint.train_tasks),
         "pooled_temperature": float(checkpoint.pooled_temperature),
         "spread": float(checkpoint.spread),
@@ -122,7 +122,7 @@ def read(folder: str | Path) -> Checkpoint:
             message names the file and the key.
     """
     path = Path(folder)
-    config = _read_config(path / CONFIG)
+    config, version = _read_config(path / CONFIG)
     weights_file = path / WEIGHTS
     if not weights_file.is_file():
         raise FileNotFoundError(f"{weights_file}: missing from the checkpoint")
@@ -131,14 +131,20 @@ def read(folder: str | Path) -> Checkpoint:
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{weights_file}: damaged weights ({error})") from error
     for name, tensor in weights.items():
+        if tensor.dtype != torch.float32:
+            raise ValueError(f"{weights_file}: expected {name} to be float32, got {tensor.dtype}")
         if not tensor.isfinite().all():
             raise ValueError(f"{weights_file}: {name} holds NaN or infinity")
+    if version == 1 and "architecture" not in config["network"]:
+        config["network"], weights = upgraded(
+            config["network"], weights, config["pooled_temperature"]
+        )
     metrics = path / METRICS
     return Checkpoint(
         network=config["network"],
         weights={k: v for k, v in weights.items() if not k.startswith(_DOMAIN)},
         features=config["features"],
-        target=config["target"],
+        targets=tuple(config["targets"]),
         train_tasks=tuple(config["train_tasks"]),
         pooled_temperature=config["pooled_temperature"],
         spread=config["spread"],
@@ -160,14 +166,21 @@ def rebuild(checkpoint: Checkpoint, path: Path) -> Thermometer:
     Raises:
         ValueError: If they do not fit each other. The message names the file under `path`.
     """
+    members = checkpoint.network.get("n_members")
+    if isinstance(members, int) and members > len(checkpoint.weights):
+        raise ValueError(f"{path / CONFIG}: n_members is {members}, but {WEIGHTS} has fewer")
     try:
-        thermometer = Thermometer.from_architecture(dict(checkpoint.network))
-    except (TypeError, ValueError) as error:
+        with torch.device("meta"):  # sizes alone: whatever the file claims takes no memory
+            thermometer = Thermometer.from_architecture(dict(checkpoint.network))
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path / CONFIG}: {error}") from error
     try:
-        thermometer.load_state_dict(dict(checkpoint.weights), strict=True)
+        thermometer.load_state_dict(dict(checkpoint.weights), strict=True, assign=True)
     except RuntimeError as error:
         raise ValueError(f"{path / WEIGHTS}: {error}") from error
+    if len(checkpoint.targets) != thermometer.n_models:
+        expected = f"{len(checkpoint.targets)} answering models, as `targets` says"
+        raise ValueError(f"{path / CONFIG}: expected {expected}, got {thermometer.n_models}")
     return thermometer
 
 
@@ -202,7 +215,20 @@ def download(repository: str, revision: str | None = None) -> Path:
     return Path(snapshot_download(repository, revision=revision, allow_patterns=[*_FILES, "*.png"]))
 
 
-def _read_config(file: Path) -> dict[str, Any]:
+def upgraded(
+    network: Mapping[str, Any], weights: Mapping[str, torch.Tensor], temperature: float
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Network and weights of format 1, which knew one answering model, as those of format 2."""
+    kept = {k: v for k, v in weights.items() if k not in ("start", "score_inputs.reference")}
+    for name in ("sample_shift", "sample_gain", "context_shift", "context_gain"):
+        if (key := f"score_inputs.{name}") in kept:
+            kept[key] = kept[key][None]
+    kept |= {"references": torch.tensor([temperature]), "anchor": torch.tensor(temperature)}
+    return {**network, "n_models": 1}, kept
+
+
+def _read_config(file: Path) -> tuple[dict[str, Any], int]:
+    """The keys of the newest format, and the format that they were read from."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: missing; {file.parent} is no checkpoint")
     config = _files.read_json(file)
@@ -212,6 +238,8 @@ def _read_config(file: Path) -> dict[str, Any]:
             f"{file}: written by thermometer {config.get('thermometer_version')} in format "
             f"{version}; this is {__version__}, which reads up to {FORMAT_VERSION}; upgrade it"
         )
+    if version == 1 and "target" in config and "targets" not in config:
+        config["targets"] = [config.pop("target")]
     if missing := sorted(set(_KEYS) - set(config)):
         raise ValueError(f"{file}: missing {', '.join(missing)}")
     if unknown := sorted(set(config) - set(_KEYS)):
@@ -224,9 +252,11 @@ def _read_config(file: Path) -> dict[str, Any]:
         _checks.number("pooled_temperature", config["pooled_temperature"], strict=True)
         _checks.number("spread", config["spread"], maximum=1e6)
         _checks.strings("train_tasks", config["train_tasks"])
+        if not config["targets"] or not all(isinstance(t, dict) for t in config["targets"]):
+            raise _checks.fail("targets", "a list of objects", repr(config["targets"]))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{file}: {error}") from error
-    return config
+    return config, int(version)
 
 
 def _is_checkpoint(folder: Path) -> bool:

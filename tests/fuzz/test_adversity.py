@@ -54,7 +54,7 @@ def test_a_full_disk_stops_an_extraction_which_then_goes_on(tmp_path):
 def test_a_full_disk_loses_no_acknowledged_prediction(tmp_path):
     with th.Monitor(tmp_path / "monitor.db") as monitor:
         monitor.record("old", 0.9)
-    failed = run("monitor", tmp_path, 120_000)
+    failed = run("monitor", tmp_path, 400_000)
     assert "monitor.db" in failed.stderr
     with th.Monitor(tmp_path / "monitor.db") as monitor:
         monitor.label("old", True)

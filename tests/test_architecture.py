@@ -28,7 +28,8 @@ ORDER = """
     metrics.smooth_calibration metrics.calibration_error metrics.risk_coverage metrics.basic metrics
     metrics.intervals metrics.paired_differences metrics.resampling metrics.summary
     metrics.streaming
-    scaling logits_processor integrations integrations.vllm baselines routing recommendation_words recommendation outcomes
+    scaling logits_processor integrations integrations.vllm
+    baselines routing recommendation_words recommendation outcomes
     pictures pictures.drawing pictures.reliability_panels pictures.reliability
     pictures.smooth_reliability pictures.small_multiples pictures.temperature_plot
     pictures.temperature_spread pictures.risk_plot pictures.terminal_plots
@@ -41,13 +42,15 @@ ORDER = """
     reports.report_tables reports.report_html reports.report_text reports.report
     reports.confidence_report_text reports.confidence_report
     protocols families dataset_tasks tasks templates tokenization planning forward runners
-    loading language_model generation table_files tables segmentation.question_columns _lightning extraction
+    loading language_model generation table_files tables
+    merging merge_command table_writer integrations.ray
+    segmentation.question_columns _lightning extraction
     objective components score_statistics score_inputs network_config network checkpoint model_card
     domain combining posterior prompt_inputs question_inputs calibrator
-    online answering calibrated_lm answer_files verify_tasks data stacking
-    training_loop training ats
+    online answering verdict_shift calibrated_lm answer_files verify_tasks
+    answering_models adaptation data stacking training_loop training ats
     methods held_out evaluation presets experiment
-    recorded curves pictures.curve_plot reports.study_tables reports.study_report study
+    harness_samples harness_logs import_command recorded curves pictures.curve_plot reports.study_tables reports.study_report study
     confidence_files report_command calibrate_command answer_command cli __main__
 """.split()  # noqa: SIM905
 FILES = sorted(PACKAGE.rglob("*.py"))

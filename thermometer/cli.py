@@ -60,6 +60,12 @@ COMMANDS = {
         "answer free-form questions with a calibrated confidence (resumes)",
         own={"questions": {"type": str, "help": "JSON lines, or a folder or pattern of them"}},
     ),
+    "import-lm-eval": _Command(
+        "import_command",
+        "import_logs",
+        "turn logs of lm-evaluation-harness into an output table",
+        own={"source": {"type": str, "help": "folder of lm_eval, or a results_….json in it"}},
+    ),
     "compare": _Command(
         "study", "Study", "compare methods on recorded scores, few labels, other models", "run"
     ),
@@ -75,6 +81,18 @@ COMMANDS = {
             },
             "--terminal": {"action": "store_true", "help": "draw the pictures in the terminal"},
             "--skip_empty": {"action": "store_true", "help": "leave out rows with an empty number"},
+        },
+    ),
+    "merge": _Command(
+        "merge_command",
+        "merge",
+        "make output tables of several machines or programs one",
+        own={
+            "folders": {"nargs": "+", "type": str, "help": "finished output tables"},
+            "--allow_missing": {
+                "action": "store_true",
+                "help": "merge although questions are missing, and write them to missing.jsonl",
+            },
         },
     ),
     "monitor": _Command(

@@ -42,7 +42,7 @@ def write_part(path: Path, columns: Mapping[str, Any]) -> None:
     Args:
         path: Of the part.
         columns: `id`, `task`, `label` (None where unknown), and any of `scores` (lists),
-            `features` (an (N, D) float array), `option_mass`, `n_prompt_tokens`.
+            `features` (an (N, D) float array), `option_mass`, `n_prompt_tokens` (or `None`s).
     """
     arrays: dict[str, pa.Array] = {
         "id": pa.array(columns["id"], pa.string()),
@@ -52,6 +52,7 @@ def write_part(path: Path, columns: Mapping[str, Any]) -> None:
     }
     if columns.get("scores") is not None:
         arrays["scores"] = pa.array(columns["scores"], pa.list_(pa.float32()))
+    if columns.get("option_mass") is not None:
         arrays["option_mass"] = pa.array(columns["option_mass"], pa.float32())
     if columns.get("features") is not None:
         features = np.ascontiguousarray(columns["features"])

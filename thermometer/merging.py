@@ -1,0 +1,279 @@
+"""Output tables of several machines or programs made one, checked as they go together.
+
+Tables with the same columns are put one after another; features of some and scores of others are
+joined by question id. Features are streamed and need not fit in memory; the questions must, and so
+must scores that are joined. Nothing here runs a model.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from thermometer import _checks, _files, table_files
+from thermometer.tables import OutputTable
+from thermometer.tasks import load_tasks, question_row
+
+MISSING = "missing.jsonl"
+ROWS = 4096
+"""Largest number of rows in memory at once, and of a merged part."""
+
+_PLAIN = ("id", "task", "label", "n_prompt_tokens", "option_mass")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What `merge` has written.
+
+    Args:
+        folder: Of the new table.
+        n_questions: Its rows.
+        missing: Ids of the questions that no table has; ``missing.jsonl`` in the folder holds
+            these questions, ready to be extracted.
+    """
+
+    folder: Path
+    n_questions: int
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One finished table.
+
+    Args:
+        folder: Of the table.
+        manifest: Its manifest.
+        schemas: Of its parts.
+        rows: Its questions.
+    """
+
+    folder: Path
+    manifest: Row
+    schemas: Sequence[pa.Schema]
+    rows: Sequence[Row]
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Which of `features` and `scores` it has."""
+        return tuple(name for name in ("features", "scores") if name in self.schemas[0].names)
+
+
+def merge(
+    folders: Sequence[str | Path],
+    out_dir: str | Path,
+    *,
+    questions: str | Path | None = None,
+    allow_missing: bool = False,
+) -> Merged:
+    """Write one output table of the rows of several.
+
+    Either all tables have the same columns, or some have features and the others the scores of the
+    same questions. The new table is there as a whole or not at all.
+
+    Args:
+        folders: Finished tables, at least one.
+        out_dir: Folder of the new table; must not hold anything yet.
+        questions: Where the questions come from that the table should hold, as `load_tasks` reads
+            them; they give its order. By default the order of the tables.
+        allow_missing: Whether some of these questions may be missing; they are then written to
+            ``missing.jsonl``.
+
+    Raises:
+        FileNotFoundError: If a table is unfinished, or there are no such questions.
+        ValueError: If a question stands twice, is missing, is not asked for or differs from what is
+            asked for; if the tables were not all made by the same model, template and settings; or
+            if their columns do not go together or are damaged. The message names tables and ids.
+    """
+    given = folders if isinstance(folders, str) else map(str, folders)
+    paths = [Path(folder) for folder in _checks.strings("folders", given)]
+    if not paths:
+        raise _checks.fail("folders", "at least one table", "none")
+    out = Path(out_dir)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise _checks.fail("out_dir", "a folder that holds nothing yet", str(out))
+    sources = [_open(path) for path in paths]
+    main, scores = _roles(sources)
+    rows = _union(main)
+    made_by = {"features": _one(main, "features"), "scores": _one(scores or main, "scores")}
+    if scores:
+        _require_same(rows, _union(scores), "the features", "the scores")
+    wanted, missing = _wanted(rows, questions, allow_missing)
+    side = _Scores(scores) if scores else None
+    with _files.replaced_folder(out) as unfinished:
+        parts: dict[str, int] = {}
+        for piece in _pieces(main, rows):
+            whole = piece if side is None else side.join(piece)
+            name = f"part-{len(parts):05d}.parquet"
+            pq.write_table(whole, unfinished / name, compression="zstd")
+            parts[name] = len(whole)
+        digest = table_files.write_questions(unfinished, wanted)
+        if missing:
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in missing)
+            _files.write_text(unfinished / MISSING, lines)
+        table_files.finish(unfinished, parts, made_by, digest)
+    return Merged(out, len(wanted), tuple(row["id"] for row in missing))
+
+
+def _open(folder: Path) -> _Source:
+    manifest = table_files.read_manifest(folder)
+    rows = table_files.read_questions(folder / table_files.QUESTIONS)
+    if table_files.questions_digest(rows) != manifest["digest"]:
+        raise ValueError(f"{folder / table_files.QUESTIONS}: not the questions of the manifest")
+    schemas = []
+    for name in manifest["parts"]:
+        try:
+            schemas.append(pq.read_schema(folder / name))
+        except FileNotFoundError:
+            raise ValueError(f"{folder / name}: the manifest names it, but it is missing") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(f"{folder / name}: damaged Parquet part ({error})") from error
+    if len({frozenset(schema.names) for schema in schemas}) > 1:
+        raise ValueError(f"{folder}: the parts have different columns")
+    return _Source(folder, manifest, schemas, rows)
+
+
+def _roles(sources: Sequence[_Source]) -> tuple[list[_Source], list[_Source]]:
+    """The tables whose rows are written, and those whose scores are joined to them."""
+    kinds: dict[tuple[str, ...], list[_Source]] = {}
+    for source in sources:
+        kinds.setdefault(source.measured, []).append(source)
+    if set(kinds) == {("features",), ("scores",)}:
+        return kinds["features",], kinds["scores",]
+    if len(kinds) > 1 or () in kinds:
+        raise _checks.fail(
+            "folders",
+            "tables with the same columns, or some with features and some with scores",
+            ", ".join(f"{' and '.join(k) or 'neither'} in {g[0].folder}" for k, g in kinds.items()),
+        )
+    return list(sources), []
+
+
+def _union(sources: Sequence[_Source]) -> dict[str, Row]:
+    """The questions of several tables by id, each of them once."""
+    rows: dict[str, Row] = {}
+    owner: dict[str, Path] = {}
+    for source in sources:
+        for row in source.rows:
+            if row["id"] in rows:
+                raise ValueError(
+                    f"Expected each question once, but {row['id']!r} is in {owner[row['id']]} "
+                    f"and in {source.folder}"
+                )
+            rows[row["id"]], owner[row["id"]] = row, source.folder
+    return rows
+
+
+def _one(sources: Sequence[_Source], name: str) -> Any:
+    """What made the features or the scores of all tables."""
+    first, *others = [source.manifest["provenance"].get(name) or {} for source in sources]
+    for source, other in zip(sources[1:], others, strict=True):
+        for key in sorted({*first, *other}):
+            if first.get(key) != other.get(key):
+                raise ValueError(
+                    f"Expected {name} of one origin, but {key} is {first.get(key)!r} in "
+                    f"{sources[0].folder} and {other.get(key)!r} in {source.folder}"
+                )
+    return first or None
+
+
+def _require_same(a: Mapping[str, Row], b: Mapping[str, Row], here: object, there: object) -> None:
+    """Both must hold the same questions; `b` may leave out fields of a question."""
+    if differing := sorted(set(a) ^ set(b)):
+        raise ValueError(
+            f"Expected the same questions, but {len(differing)} are only in {here} or only in "
+            f"{there}: {', '.join(differing[:3])}"
+        )
+    for identifier, row in b.items():
+        if any(a[identifier].get(key) != value for key, value in row.items()):
+            raise ValueError(f"Expected {identifier} to be the same in {here} and {there}")
+
+
+def _wanted(
+    rows: Mapping[str, Row], questions: str | Path | None, allow_missing: bool
+) -> tuple[list[Row], list[Row]]:
+    """The questions of the new table in their order, and those that no table has."""
+    if questions is None:
+        return list(rows.values()), []
+    asked = {q.id: question_row(q, t.name) for t in load_tasks(questions) for q in t.questions}
+    missing = [row for identifier, row in asked.items() if identifier not in rows]
+    if missing and not allow_missing:
+        raise ValueError(
+            f"Expected all {len(asked)} questions of {questions}, but {len(missing)} are missing: "
+            f"{', '.join(row['id'] for row in missing[:10])}{', …' * (len(missing) > 10)}"
+        )
+    present = {identifier: row for identifier, row in asked.items() if identifier in rows}
+    _require_same(rows, present, "the tables", questions)
+    return [rows[identifier] for identifier in present], missing
+
+
+def _pieces(sources: Sequence[_Source], rows: Mapping[str, Row]) -> Iterator[pa.Table]:
+    """All rows of some tables, checked, a few thousand at a time, columns of one type."""
+    common = set.intersection(*(set(s.names) for source in sources for s in source.schemas))
+    kinds = {name: _type(sources, name) for name in ("scores", "features") if name in common}
+    for source in sources:
+        left = {row["id"] for row in source.rows}
+        for name, size in source.manifest["parts"].items():
+            file = source.folder / name
+            for raw in _batches(file, size):
+                piece = table_files.checked(file, raw)
+                columns = table_files.columns_of(piece)
+                if unknown := set(columns["id"]) - left:
+                    raise ValueError(f"{file}: {min(unknown)!r} is no question, or stands twice")
+                left -= set(columns["id"])
+                table_files.check_rows(source.folder, [rows[i] for i in columns["id"]], columns)
+                OutputTable.from_columns(columns, {})  # refuses numbers that are not finite
+                found = {key: piece[key] for key in _PLAIN if key in common}
+                cast = {key: raw[key].cast(kind) for key, kind in kinds.items()}
+                yield pa.table({**found, **cast})
+        if left:
+            raise ValueError(f"{source.folder}: no part holds question {min(left)!r}")
+
+
+def _batches(file: Path, size: int) -> Iterator[pa.Table]:
+    """The rows of one part, which must be so many, a few thousand at a time."""
+    try:
+        with pq.ParquetFile(file) as part:
+            if part.metadata.num_rows != size:
+                got = part.metadata.num_rows
+                raise ValueError(f"{file}: expected {size} rows, but got {got}")
+            for batch in part.iter_batches(ROWS):
+                yield pa.Table.from_batches([batch])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{file}: damaged or truncated Parquet part ({error})") from error
+
+
+def _type(sources: Sequence[_Source], name: str) -> pa.DataType:
+    """The type of a column in the new table: the one that it has everywhere, or the widest."""
+    found = {schema.field(name).type for source in sources for schema in source.schemas}
+    if len(found) == 1:
+        return found.pop()
+    if name == "scores":
+        return pa.list_(pa.float64())
+    widths = {getattr(kind, "list_size", None) for kind in found}
+    if len(widths) > 1:
+        raise _checks.fail("folders", "tables with features of one width", sorted(map(str, found)))
+    return pa.list_(pa.float32(), widths.pop())
+
+
+class _Scores:
+    """Scores of some tables, to be joined to the rows of others."""
+
+    def __init__(self, sources: Sequence[_Source]) -> None:
+        rows = {row["id"]: row for source in sources for row in source.rows}
+        self._data = pa.concat_tables(_pieces(sources, rows))
+        self._place = {i: place for place, i in enumerate(self._data["id"].to_pylist())}
+
+    def join(self, piece: pa.Table) -> pa.Table:
+        """The rows with their scores."""
+        own = self._data.take(pa.array([self._place[i] for i in piece["id"].to_pylist()]))
+        for name in ("scores", "option_mass"):
+            if name in own.column_names:
+                piece = piece.append_column(name, own[name])
+        return piece

@@ -8,12 +8,50 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 
 def fail(name: str, expected: str, got: object) -> ValueError:
     """The `ValueError` for an argument whose value is wrong; the caller raises it."""
     return ValueError(f"Expected `{name}` to be {expected}, but got {got}")
+
+
+def array(name: str, values: Any, dtype: DTypeLike | None = None) -> NDArray[Any]:
+    """Numbers from whatever holds them: lists, numpy, torch, pandas, pyarrow, columns of rows.
+
+    A tensor may need a gradient, lie on a device, or be of a type that numpy lacks (bfloat16).
+    What a masked array hides becomes NaN, so that it is refused and not used.
+    """
+    if hasattr(values, "detach"):
+        values = _of_tensor(values)
+    elif isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(np.float64), np.nan)
+    elif isinstance(values, list | tuple) and values and hasattr(values[0], "detach"):
+        values = [_of_tensor(row) for row in values]
+    if getattr(getattr(values, "dtype", None), "kind", "") == "c":
+        raise TypeError(f"Expected `{name}` to hold real numbers, but got {values.dtype}")
+    try:
+        return np.asarray(values, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        cells = np.asarray(values, dtype=object)
+        if cells.ndim != 1 or not all(
+            isinstance(cell, list | tuple | np.ndarray) for cell in cells
+        ):
+            raise TypeError(f"Expected `{name}` to hold numbers, but got {error}") from error
+        if len(lengths := {len(cell) for cell in cells}) > 1:
+            raise fail(name, "rows of one length", f"lengths {sorted(lengths)}") from error
+        return np.stack([array(name, cell, dtype) for cell in cells])
+
+
+def _of_tensor(values: Any) -> Any:
+    """A tensor as numpy, or a plain value as it is."""
+    if not hasattr(values, "detach"):
+        return values
+    plain = values.detach().cpu().resolve_conj().resolve_neg()
+    try:
+        return plain.numpy()
+    except TypeError:  # a floating type that numpy does not have
+        return plain.float().numpy()
 
 
 def strings(name: str, values: Iterable[str]) -> tuple[str, ...]:
@@ -23,7 +61,7 @@ def strings(name: str, values: Iterable[str]) -> tuple[str, ...]:
             f"Expected `{name}` to be a list of strings, but got one string: {values[:60]!r}. "
             f"For a single one pass [{name}]"
         )
-    items = tuple(values)
+    items = tuple(values.to_pylist() if hasattr(values, "to_pylist") else values)
     for position, item in enumerate(items):
         if not isinstance(item, str):
             raise TypeError(
@@ -53,6 +91,8 @@ def number(
     name: str, value: Any, minimum: float = 0.0, maximum: float = np.inf, *, strict: bool = False
 ) -> float:
     """`value` if it lies in [minimum, maximum]; in (minimum, maximum] if `strict`."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()  # of a tensor or an array without axes
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise TypeError(f"Expected `{name}` to be a number, but got {value!r}")
     if not (minimum < value if strict else minimum <= value) or not value <= maximum:
@@ -63,15 +103,15 @@ def number(
 
 def vector(name: str, values: ArrayLike, size: int | None = None) -> NDArray[np.float64]:
     """A finite float64 vector of shape (N,), optionally of a given size."""
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1:
-        raise fail(name, "a vector of shape (N,)", f"shape {array.shape}")
-    if size is not None and len(array) != size:
-        raise fail(name, f"a vector of length {size}", f"length {len(array)}")
-    if not np.isfinite(array).all():
-        row = int(np.flatnonzero(~np.isfinite(array))[0])
-        raise fail(name, "finite", f"{array[row]} at row {row}")
-    return array
+    found = array(name, values, np.float64)
+    if found.ndim != 1:
+        raise fail(name, "a vector of shape (N,)", f"shape {found.shape}")
+    if size is not None and len(found) != size:
+        raise fail(name, f"a vector of length {size}", f"length {len(found)}")
+    if not np.isfinite(found).all():
+        row = int(np.flatnonzero(~np.isfinite(found))[0])
+        raise fail(name, "finite", f"{found[row]} at row {row}")
+    return found
 
 
 def score_matrix(name: str, values: ArrayLike) -> NDArray[np.float64]:
@@ -80,50 +120,50 @@ def score_matrix(name: str, values: ArrayLike) -> NDArray[np.float64]:
     Rows with fewer than K options are padded with ``-inf`` on the right; every row needs at least
     two finite scores, and NaN and ``+inf`` are refused with the row that holds them.
     """
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 2:
-        raise fail(name, "a matrix of shape (N, K)", f"shape {array.shape}")
-    finite = np.isfinite(array)
-    padding = np.isneginf(array)
+    found = array(name, values, np.float64)
+    if found.ndim != 2:
+        raise fail(name, "a matrix of shape (N, K)", f"shape {found.shape}")
+    finite = np.isfinite(found)
+    padding = np.isneginf(found)
     bad = ~(finite | padding)
     if bad.any():
         row, column = (int(i) for i in np.argwhere(bad)[0])
-        raise fail(name, "finite", f"{array[row, column]} at row {row}, option {column}")
+        raise fail(name, "finite", f"{found[row, column]} at row {row}, option {column}")
     if (padding[:, :-1] & finite[:, 1:]).any():
         row = int(np.flatnonzero((padding[:, :-1] & finite[:, 1:]).any(axis=1))[0])
         raise fail(name, "padded with -inf on the right only", f"-inf inside row {row}")
-    if len(array) and (few := finite.sum(axis=1) < 2).any():
+    if len(found) and (few := finite.sum(axis=1) < 2).any():
         row = int(np.flatnonzero(few)[0])
         raise fail(name, "scores of at least two options", f"{finite[row].sum()} at row {row}")
-    return array
+    return found
 
 
 def label_vector(name: str, values: ArrayLike, n_options: NDArray[np.int64]) -> NDArray[np.int64]:
     """Labels of shape (N,) as int64, each in [0, K of its row); -1 (no label) is refused."""
-    array = np.asarray(values)
-    if array.ndim != 1 or len(array) != len(n_options):
-        raise fail(name, f"a vector of length {len(n_options)}", f"shape {array.shape}")
-    if not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"Expected `{name}` to hold integers, but got {array.dtype}")
-    bad = (array < 0) | (array >= n_options)
+    found = array(name, values)
+    if found.ndim != 1 or len(found) != len(n_options):
+        raise fail(name, f"a vector of length {len(n_options)}", f"shape {found.shape}")
+    if not np.issubdtype(found.dtype, np.integer):
+        raise TypeError(f"Expected `{name}` to hold integers, but got {found.dtype}")
+    bad = (found < 0) | (found >= n_options)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise fail(name, f"in [0, {n_options[row]})", f"{array[row]} at row {row}")
-    return array.astype(np.int64)
+        raise fail(name, f"in [0, {n_options[row]})", f"{found[row]} at row {row}")
+    return found.astype(np.int64)
 
 
 def unit_interval(name: str, values: ArrayLike, size: int | None = None) -> NDArray[np.float64]:
     """A float64 vector of at least one number in [0, 1]."""
-    array = np.asarray(values, dtype=np.float64)
-    if array.shape == (0,):
+    found = array(name, values, np.float64)
+    if found.shape == (0,):
         raise fail(name, "a vector of at least one number", "an empty one")
-    if array.ndim != 1 or not (array.min() >= 0 and array.max() <= 1):  # NaN fails both
-        array = vector(name, array)
-        row = int(np.flatnonzero((array < 0) | (array > 1))[0])
-        raise fail(name, "in [0, 1]", f"{array[row]} at row {row}")
-    if size is not None and len(array) != size:
-        raise fail(name, f"a vector of length {size}", f"length {len(array)}")
-    return array
+    if found.ndim != 1 or not (found.min() >= 0 and found.max() <= 1):  # NaN fails both
+        found = vector(name, found)
+        row = int(np.flatnonzero((found < 0) | (found > 1))[0])
+        raise fail(name, "in [0, 1]", f"{found[row]} at row {row}")
+    if size is not None and len(found) != size:
+        raise fail(name, f"a vector of length {size}", f"length {len(found)}")
+    return found
 
 
 def binary(name: str, values: ArrayLike, size: int) -> NDArray[np.float64]:
@@ -137,18 +177,18 @@ def binary(name: str, values: ArrayLike, size: int) -> NDArray[np.float64]:
 
 def prob_matrix(name: str, values: ArrayLike, tolerance: float = 1e-4) -> NDArray[np.float64]:
     """Probabilities of shape (N, K), N >= 1, as float64; every row sums to one."""
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 2 or not array.size:
-        raise fail(name, "a matrix of shape (N, K) with at least one row", f"shape {array.shape}")
-    bad = ~((array >= 0) & (array <= 1))
+    found = array(name, values, np.float64)
+    if found.ndim != 2 or not found.size:
+        raise fail(name, "a matrix of shape (N, K) with at least one row", f"shape {found.shape}")
+    bad = ~((found >= 0) & (found <= 1))
     if bad.any():
         row, column = (int(i) for i in np.argwhere(bad)[0])
-        raise fail(name, "in [0, 1]", f"{array[row, column]} at row {row}, option {column}")
-    total = array.sum(axis=1)
+        raise fail(name, "in [0, 1]", f"{found[row, column]} at row {row}, option {column}")
+    total = found.sum(axis=1)
     if (bad := np.abs(total - 1) > tolerance).any():
         row = int(np.flatnonzero(bad)[0])
         raise fail(name, "rows that sum to one", f"{total[row]:.6g} at row {row}")
-    return array
+    return found
 
 
 def outcomes(
@@ -163,7 +203,7 @@ def outcome_pieces(
     confidence: ArrayLike, correct: ArrayLike, size: int = 1 << 15
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """`outcomes` in pieces that stay in the processor's cache, without a float64 copy of all."""
-    confidence, correct = np.asarray(confidence), np.asarray(correct)
+    confidence, correct = array("confidence", confidence), array("correct", correct)
     if confidence.ndim != 1 or confidence.shape != correct.shape or not len(confidence):
         outcomes(confidence, correct)
     for start in range(0, len(confidence), size):

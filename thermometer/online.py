@@ -71,7 +71,9 @@ class TemperatureStream:
             ValueError: If something that is read is missing or malformed, or lengths differ.
         """
         new_scores = None if scores is None else _checks.score_matrix("scores", scores)
-        new_features = None if features is None else np.asarray(features, dtype=np.float32)
+        new_features = (
+            None if features is None else _checks.array("features", features, np.float32)
+        )
         given = {"scores": new_scores, "features": new_features}
         for name in sorted(self.calibrator.reads):
             if given[name] is None:

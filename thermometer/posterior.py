@@ -125,7 +125,7 @@ def factor_posterior(
     mean = float(mass @ _GRID)
     deviation = float(np.sqrt(mass @ (_GRID - mean) ** 2))
     low, high = np.interp([(1 - level) / 2, (1 + level) / 2], np.cumsum(mass), _GRID)
-    n = len(np.asarray(scores))
+    n = len(_checks.array("labels", labels))
     return FactorPosterior(
         float(np.exp(mean)), float(np.exp(low)), float(np.exp(high)), deviation, n
     )
@@ -143,7 +143,7 @@ def updated(
         spread: As for `factor_posterior`.
         level: `sample` or `task`: which of its temperatures divide the scores.
     """
-    matrix, chosen = _checks.score_matrix("scores", scores), np.asarray(labels)
+    matrix, chosen = _checks.score_matrix("scores", scores), _checks.array("labels", labels)
     if chosen.shape != (len(matrix),):
         raise _checks.fail("labels", f"of shape ({len(matrix)},)", chosen.shape)
     used = prior.temperature

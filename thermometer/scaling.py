@@ -153,7 +153,7 @@ def _weights(weights: ArrayLike | None, n: int) -> NDArray[np.float64]:
 
 def _temperatures(temperature: ArrayLike, n: int) -> NDArray[np.float64]:
     """Checked temperatures, shaped to divide (N, K) scores."""
-    array = np.asarray(temperature, dtype=np.float64)
+    array = _checks.array("temperature", temperature, np.float64)
     if array.ndim > 1 or (array.ndim == 1 and len(array) != n):
         raise _checks.fail(
             "temperature", f"a number or a vector of length {n}", f"shape {array.shape}"

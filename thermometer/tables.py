@@ -105,8 +105,8 @@ class OutputTable:
             identifiers,
             np.array(_checks.strings("tasks", tasks)),
             np.full(len(identifiers), -1) if labels is None else _integers("labels", labels),
-            None if scores is None else np.asarray(scores, dtype=np.float64),
-            None if features is None else np.asarray(features, dtype=np.float32),
+            None if scores is None else _checks.array("scores", scores, np.float64),
+            None if features is None else _checks.array("features", features, np.float32),
             provenance=dict(provenance or {}),
         )
 
@@ -272,7 +272,7 @@ class OutputTable:
 
 
 def _integers(name: str, values: ArrayLike) -> NDArray[np.int64]:
-    array = np.asarray(values)
+    array = _checks.array(name, values)
     if not np.issubdtype(array.dtype, np.integer):
         raise TypeError(f"Expected `{name}` to hold integers, but got {array.dtype}")
     return array.astype(np.int64)

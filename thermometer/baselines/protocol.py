@@ -157,7 +157,7 @@ class ConfidenceRecalibrator(ClassifierMixin, Recalibrator):  # type: ignore[mis
 
 def as_column(confidence: ArrayLike) -> NDArray[Any]:
     """(N, 1) as (N,), anything else as it is."""
-    array = np.asarray(confidence)
+    array = _checks.array("confidence", confidence)
     return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
 
 

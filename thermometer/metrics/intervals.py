@@ -61,7 +61,7 @@ def bootstrap(
         >>> interval.low <= interval.estimate <= interval.high
         True
     """
-    columns = [np.asarray(array) for array in arrays]
+    columns = [_checks.array("arrays", array) for array in arrays]
     if not columns or any(column.ndim == 0 for column in columns) or not len(columns[0]):
         raise _checks.fail("arrays", "at least one array of at least one row", "none")
     n = len(columns[0])

@@ -5,13 +5,10 @@ Nothing here knows what a key stands for or how thresholds were chosen.
 """
 
 import json
-import math
 from collections import OrderedDict
 from dataclasses import asdict, fields
 from threading import Lock
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from thermometer import __version__, _checks
 from thermometer.routing.bands import ACTIONS, Action, Bands
@@ -201,7 +198,7 @@ def _or_missing(confidence: Any) -> float | None:
     """A confidence in [0, 1], or `None` for what is missing."""
     if confidence is None:
         return None
-    if isinstance(confidence, float | np.floating) and math.isnan(confidence):
+    if getattr(confidence, "ndim", 0) == 0 and confidence != confidence:  # only NaN
         return None
     return _checks.number("confidence", confidence, maximum=1.0)
 

@@ -84,7 +84,12 @@ def cut(name: str, values: Any, *, min_size: int = 20, n_ranges: int = 5) -> Col
         (('(missing)', '(other: 2 values)', 'law'), [2, 1, 0, 2, 1])
     """
     # As objects first: numpy would make the text "nan" of a NaN among texts.
-    array = np.asarray(values) if hasattr(values, "dtype") else np.array([*values], dtype=object)
+    if hasattr(values, "to_pylist"):  # of pyarrow, whose items are no plain values
+        values = values.to_pylist()
+    if hasattr(values, "dtype"):
+        array = _checks.array(f"by[{name!r}]", values)
+    else:
+        array = np.array([*values], dtype=object)
     if array.ndim != 1:
         raise _checks.fail(f"by[{name!r}]", "a vector of shape (N,)", f"shape {array.shape}")
     missing = _missing(values, array)

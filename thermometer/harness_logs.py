@@ -1,0 +1,273 @@
+"""Logs of lm-evaluation-harness become an output table: anybody's evaluation is training data.
+
+It reads what ``lm_eval --log_samples`` (0.4.3 or newer) writes into one folder, and believes it
+only where the accuracies can be computed again. No language model and no lm-eval is needed.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thermometer import _checks, _files, table_files
+from thermometer.harness_samples import (
+    METRICS,
+    LoggedNorm,
+    Sample,
+    labels_of,
+    read_samples,
+    recomputed,
+)
+from thermometer.tables import OutputTable
+
+SOURCE = "lm-evaluation-harness"
+_STAMP = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?"
+_SAMPLES = re.compile(rf"samples_(?P<task>.+)_(?P<stamp>{_STAMP})\.jsonl")
+_RESULTS = re.compile(rf".+_(?P<stamp>{_STAMP})\.json")
+_ONE_MODEL = ("model_name", "model_source", "chat_template_sha", "system_instruction_sha")
+_COARSE = ("torch.bfloat16", "torch.float16")
+
+
+@dataclass(frozen=True, eq=False)
+class _Log:
+    """One samples file, the results beside it, and what was found in them."""
+
+    path: Path
+    task: str
+    results: Mapping[str, Any]
+    samples: Sequence[Sample]
+    labels: Sequence[int]
+    delimiter: str
+
+    @property
+    def name(self) -> str:
+        """Of the task in the table: the group that it was measured with stands before it."""
+        group = _group_of(self.task, self.results.get("group_subtasks") or {})
+        return f"{group}/{self.task}" if group else self.task
+
+
+def import_lm_eval(
+    source: str | Path, out: str | Path, *, norm: LoggedNorm = "none"
+) -> OutputTable:
+    """Turn logs of lm-evaluation-harness into an output table with scores and labels.
+
+    Args:
+        source: The folder that ``lm_eval --output_path source --log_samples`` wrote; or one results
+            file in it, to leave other runs out.
+        out: Folder of the table. An earlier import is replaced.
+        norm: What is done to the raw log-likelihoods that lm-eval logs, so that it is the scores
+            behind the accuracy you report: `none` (its acc), `char` (acc_norm), `byte` (acc_bytes)
+            or `unconditional` (acc_mutual_info). It is kept in the table's provenance.
+
+    Returns:
+        The table; also on disk, for `OutputTable.open` and the commands. Ids are ``task/doc_id``;
+        a task of a group is called ``group/task``. The text of a question is the context as the
+        model read it, few-shot examples and chat template included.
+
+    Raises:
+        FileNotFoundError: If there is no such path, no samples, or no results file to a samples
+            file.
+        ValueError: If a file is damaged or cut short, its recomputed accuracy disagrees with that
+            of the log, a task was measured twice, there are several models, or `norm` cannot be had
+            of a task. The message names the file.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> table = import_lm_eval("tests/data/lm_eval/facts", mkdtemp())
+        >>> table.task_names[0], table.provenance["scores"]["lm_eval_version"]
+        ('facts/antonyms_verbs', '0.4.13')
+    """
+    _checks.one_of("norm", norm, tuple(METRICS))
+    target = Path(out)
+    _check_replaceable(target)
+    logs, left_out = _read(Path(source))
+    if left_out:
+        warnings.warn(f"left out, not multiple choice: {', '.join(left_out)}", stacklevel=2)
+    columns, questions = _columns(logs, norm)
+    provenance = {"features": None, "scores": _provenance(logs, norm)}
+    with _files.replaced_folder(target) as folder:
+        table_files.write_part(folder / "part-00000.parquet", columns)
+        digest = table_files.write_questions(folder, questions)
+        parts = {"part-00000.parquet": len(questions)}
+        table_files.finish(folder, parts, provenance, digest)
+    return OutputTable.open(target)
+
+
+def _read(source: Path) -> tuple[list[_Log], list[str]]:
+    """All logs of multiple-choice tasks, sorted by task, and the names of the other tasks."""
+    logs: dict[str, _Log] = {}
+    left_out = []
+    results: dict[Path, Mapping[str, Any]] = {}
+    for path, task, results_path in _files_of(source):
+        if results_path not in results:
+            results[results_path] = _files.read_json(results_path, constants=True)
+            _check_same_model(results)
+        config = (results[results_path].get("configs") or {}).get(task) or {}
+        if config.get("output_type", "multiple_choice") != "multiple_choice":
+            left_out.append(f"{task} ({config['output_type']})")
+            continue
+        if task in logs:
+            raise ValueError(
+                f"{task} was measured twice: {logs[task].path} and {path}. Move one away, or pass "
+                "the results file of the run that you mean"
+            )
+        logs[task] = _log(path, task, results[results_path], config.get("target_delimiter", " "))
+    if not logs:
+        raise _checks.fail("source", "logs of multiple-choice tasks", left_out or source)
+    return [logs[task] for task in sorted(logs)], sorted(left_out)
+
+
+def _files_of(source: Path) -> Iterator[tuple[Path, str, Path]]:
+    """Samples file, task and results file of everything in a folder, or of one run."""
+    stamp = _RESULTS.fullmatch(source.name)
+    if source.is_file() and stamp is None:
+        raise _checks.fail("source", "a folder or a results_….json of lm-eval", source)
+    if not source.exists():
+        raise FileNotFoundError(f"Expected logs of lm-eval, but there is no {source}")
+    folder = source.parent if source.is_file() else source
+    found = 0
+    for path in sorted(folder.rglob("samples_*.jsonl")):
+        match = _SAMPLES.fullmatch(path.name)
+        if match is None or (source.is_file() and match["stamp"] != stamp["stamp"]):  # type: ignore[index]
+            continue
+        found += 1
+        beside = sorted(path.parent.glob(f"*_{match['stamp']}.json"))
+        if not beside:
+            raise FileNotFoundError(f"{path}: no results_{match['stamp']}.json beside it")
+        yield path, match["task"], beside[0]
+    if not found:
+        raise FileNotFoundError(f"No samples_….jsonl in {folder}: run lm_eval with --log_samples")
+
+
+def _log(path: Path, task: str, results: Mapping[str, Any], delimiter: str) -> _Log:
+    """Read one samples file and compare it with the results."""
+    used, samples = read_samples(path)
+    expected = ((results.get("n-samples") or {}).get(task) or {}).get("effective", len(samples))
+    if expected != len(samples):
+        raise ValueError(f"{path}: expected {expected} documents, but got {len(samples)}")
+    try:
+        labels = labels_of(samples, delimiter)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    measured = (results.get("results") or {}).get(task) or {}
+    checked = 0
+    for metric, right in recomputed(samples, labels, delimiter).items():
+        logged = measured.get(f"{metric},{used}")
+        if isinstance(logged, int | float):
+            checked += 1
+            if not abs(logged - right.mean()) < 1e-6:
+                raise ValueError(
+                    f"{path}: recomputed {metric} of {right.mean():.6g} disagrees with "
+                    f"{logged:.6g} in the results file"
+                )
+    if not checked:
+        raise ValueError(f"{path}: the results file has no accuracy of {task} to compare with")
+    return _Log(path, task, results, samples, labels, delimiter)
+
+
+def _columns(logs: Sequence[_Log], norm: LoggedNorm) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Columns of the part, and rows of the questions."""
+    names = ("id", "task", "label", "scores", "option_mass", "n_prompt_tokens")
+    columns: dict[str, Any] = {name: [] for name in names}
+    questions = []
+    for log in logs:
+        for sample, label in zip(log.samples, log.labels, strict=True):
+            scores = sample.scores(norm, log.delimiter)
+            if scores is None:
+                raise ValueError(
+                    f"{log.path}, line {sample.line}: norm {norm!r} cannot be had of this task"
+                )
+            mass = np.exp(sample.loglikelihoods).sum()
+            question = {
+                "id": f"{log.task}/{sample.doc_id}",
+                "task": log.name,
+                **_question(sample, log),
+            }
+            questions.append({**question, "answer": label})
+            cells = (question["id"], log.name, label, scores.tolist(), mass, None)
+            for name, cell in zip(names, cells, strict=True):
+                columns[name].append(cell)
+    if any(sample.options_in_context for log in logs for sample in log.samples):
+        del columns["option_mass"]  # of one text after several contexts is no probability
+    return columns, questions
+
+
+def _question(sample: Sample, log: _Log) -> dict[str, Any]:
+    """Text and choices of a question. Where options are in the contexts, what these share first."""
+    if not sample.options_in_context:
+        return {"question": sample.contexts[0], "choices": list(sample.options(log.delimiter))}
+    columns = enumerate(zip(*sample.contexts, strict=False))
+    end = next((i for i, letters in columns if len(set(letters)) > 1), 0)
+    shared = sample.contexts[0][: sample.contexts[0].rfind(" ", 0, end) + 1]
+    pairs = zip(sample.contexts, sample.continuations, strict=True)
+    choices = [f"{context}{text}".removeprefix(shared) for context, text in pairs]
+    return {"question": shared.strip() or sample.target, "choices": choices}
+
+
+def _provenance(logs: Sequence[_Log], norm: LoggedNorm) -> dict[str, Any]:
+    """What made the scores, and the hash and version of every task."""
+    results = logs[0].results
+    config = results.get("config") or {}
+    arguments = config.get("model_args")
+    dtype = str(config.get("model_dtype") or "")
+    softmax = arguments.get("softmax_dtype") if isinstance(arguments, dict) else None
+    if dtype in _COARSE and "softmax_dtype" not in str(arguments):
+        warnings.warn(
+            f"log-likelihoods of {results.get('model_name')} were computed in {dtype}, so that "
+            "they lie on a coarse grid: run lm_eval with --model_args …,softmax_dtype=float32",
+            stacklevel=3,
+        )
+    return {
+        "model": results.get("model_name"),
+        "revision": config.get("model_sha") or config.get("model_revision") or None,
+        "dtype": dtype.removeprefix("torch.") or None,
+        "softmax_dtype": softmax,
+        "norm": norm,
+        "source": SOURCE,
+        "lm_eval_version": results.get("lm_eval_version"),
+        "model_source": results.get("model_source"),
+        "model_args": arguments,
+        "chat_template_sha": results.get("chat_template_sha"),
+        "system_instruction_sha": results.get("system_instruction_sha"),
+        "tasks": {log.name: _made(log) for log in logs},
+    }
+
+
+def _made(log: _Log) -> dict[str, Any]:
+    keys = {"hash": "task_hashes", "version": "versions", "n_shot": "n-shot"}
+    found = {key: (log.results.get(name) or {}).get(log.task) for key, name in keys.items()}
+    return {"file": log.path.name, **found}
+
+
+def _group_of(task: str, subtasks: Mapping[str, Sequence[str]]) -> str:
+    """The outermost group of a task; empty if it is in none."""
+    outer, seen = task, {task}
+    while parents := sorted(g for g, members in subtasks.items() if outer in members):
+        if parents[0] in seen:
+            break
+        outer = parents[0]
+        seen.add(outer)
+    return "" if outer == task else outer
+
+
+def _check_same_model(results: Mapping[Path, Mapping[str, Any]]) -> None:
+    items = list(results.items())
+    (first, expected), (last, got) = items[0], items[-1]
+    for key in _ONE_MODEL:
+        if expected.get(key) != got.get(key):
+            raise ValueError(
+                f"Expected logs of one model, but {key} is {expected.get(key)!r} in {first} and "
+                f"{got.get(key)!r} in {last}; import them one by one"
+            )
+
+
+def _check_replaceable(out: Path) -> None:
+    """Raise `ValueError` if `out` holds anything but an earlier import."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        made = (table_files.read_manifest(out)["provenance"] if out.is_dir() else {}) or {}
+        if (made.get("scores") or {}).get("source") != SOURCE:
+            raise _checks.fail("out", "a new folder, or one of an earlier import", out)

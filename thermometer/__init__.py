@@ -47,6 +47,7 @@ _HOME = {
     "guaranteed_threshold": "routing.guarantee",
     "guaranteed_thresholds": "routing.group_guarantees",
     "held_confidence": "routing.held",
+    "import_lm_eval": "harness_logs",
     "load_table": "recorded",
     "load_task": "tasks",
     "load_tasks": "tasks",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from thermometer.evaluation import evaluate as evaluate
     from thermometer.experiment import Experiment as Experiment
     from thermometer.extraction import extract as extract
+    from thermometer.harness_logs import import_lm_eval as import_lm_eval
     from thermometer.language_model import LanguageModel as LanguageModel
     from thermometer.metrics.summary import Summary as Summary
     from thermometer.metrics.summary import summarise as summarise

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from thermometer import OutputTable, ThermometerConfig, TrainingConfig, train
+from thermometer.answering_models import rows_of
 from thermometer.data import TaskData, set_aside
 from thermometer.network import Thermometer, select
 from thermometer.objective import gamma_prior_nll, mean_inverse, scaled_nll
@@ -57,7 +58,8 @@ def prepare(table, network, training):
     groups = torch.from_numpy(np.unique(table.tasks, return_inverse=True)[1])
     scores = torch.tensor(table.scores)
     thermometer.fit_inputs(features, scores, groups, pooled)
-    data = TaskData.from_table(table, thermometer.inputs(features, scores, groups))
+    rows = rows_of(table, network.needs)
+    data = TaskData.from_rows(rows, thermometer.inputs(features, scores, groups))
     return thermometer, data, pooled
 
 
@@ -127,7 +129,7 @@ def bare_fit(member, view, seen, kept, config):
 
 
 def lightning_fit(member, view, seen, kept, config):
-    module = MemberTraining(member, view, None, seen, kept, config)
+    module = MemberTraining(member, view, None, 1.0, seen, kept, config)
     keywords = {"enable_progress_bar": False, "accelerator": "cpu"}
     with redirect_stderr(StringIO()):
         fit_member(module, keywords, None)

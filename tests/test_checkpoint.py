@@ -100,7 +100,7 @@ def test_an_unknown_key_is_refused(folder):
 
 
 @pytest.mark.parametrize(
-    "key", ["format_version", "network", "features", "target", "train_tasks", "pooled_temperature"]
+    "key", ["format_version", "network", "features", "targets", "train_tasks", "pooled_temperature"]
 )
 def test_a_missing_key_is_refused(folder, key):
     edit(folder, **{key: None})
@@ -113,6 +113,9 @@ def test_a_missing_key_is_refused(folder, key):
     [
         ("format_version", "1"),
         ("network", []),
+        ("targets", {}),
+        ("targets", []),
+        ("targets", ["large"]),
         ("train_tasks", "one"),
         ("train_tasks", [1]),
         ("pooled_temperature", "hot"),
@@ -126,8 +129,47 @@ def test_a_value_of_the_wrong_kind_is_refused(folder, key, value):
 
 
 def test_a_newer_format_asks_for_an_upgrade(folder):
-    edit(folder, format_version=2, thermometer_version="9.0", something="new")
-    with pytest.raises(ValueError, match=r"written by thermometer 9\.0 in format 2.*upgrade"):
+    edit(folder, format_version=3, thermometer_version="9.0", something="new")
+    with pytest.raises(ValueError, match=r"written by thermometer 9\.0 in format 3.*upgrade"):
+        Calibrator.from_pretrained(folder)
+
+
+def test_format_1_is_read_and_gives_the_same_temperatures(tmp_path):
+    """The format before several answering models: one target, no references, a start."""
+    made = scores_and_features()
+    made.save_pretrained(tmp_path / "c")
+    config = json.loads((tmp_path / "c/config.json").read_text())
+    (config["target"],) = config.pop("targets")
+    del config["network"]["n_models"]
+    (tmp_path / "c/config.json").write_text(json.dumps({**config, "format_version": 1}))
+    weights = load_file(tmp_path / "c/model.safetensors")
+    weights["score_inputs.reference"] = weights.pop("references")[0].clone()
+    weights["start"] = -weights.pop("anchor").log()
+    for name in ("sample_shift", "sample_gain", "context_shift", "context_gain"):
+        weights[f"score_inputs.{name}"] = weights[f"score_inputs.{name}"][0].clone()
+    save_file(weights, tmp_path / "c/model.safetensors")
+    loaded = Calibrator.from_pretrained(tmp_path / "c")
+    table = replace(TABLE, scores=np.random.default_rng(1).normal(size=(20, 4)) * 3)
+    assert loaded.temperature(table) == pytest.approx(made.temperature(table), rel=1e-6)
+    assert loaded.targets == made.targets
+
+
+def scores_and_features():
+    """A calibrator of random weights with two weighed views."""
+    torch.manual_seed(3)
+    config = ThermometerConfig(("scores+context", "features"), n_components=4, n_members=2)
+    thermometer = Thermometer(config, 6)
+    scores = torch.randn(30, 4) * 3
+    thermometer.fit_inputs(torch.randn(30, 6), scores, torch.arange(30) // 6, 2.5)
+    thermometer.view_weights.copy_(torch.tensor([0.9, 0.3]))
+    return Calibrator(
+        thermometer, features={}, target={"model": "a"}, train_tasks=["t"], pooled_temperature=2.5
+    )
+
+
+def test_the_number_of_answering_models_must_be_that_of_the_network(folder):
+    edit(folder, targets=[{"model": "a"}, {"model": "b"}])
+    with pytest.raises(ValueError, match="expected 2 answering models, as `targets` says, got 1"):
         Calibrator.from_pretrained(folder)
 
 
@@ -266,7 +308,7 @@ def test_a_failed_write_leaves_nothing_new(tmp_path):
 
 def test_weights_of_any_float_type_are_stored_as_float32(tmp_path):
     content = checkpoint.Checkpoint(
-        {}, {"w": torch.ones(3, 2, dtype=torch.float64).T}, {}, {}, (), 1.0
+        {}, {"w": torch.ones(3, 2, dtype=torch.float64).T}, {}, ({},), (), 1.0
     )
     checkpoint.write(replace(content, card="# card"), tmp_path / "a")
     read = checkpoint.read(tmp_path / "a")

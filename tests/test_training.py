@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file
 
 from thermometer import training as module
+from thermometer.answering_models import rows_of as rows_of_tables
 from thermometer.data import TaskBatches, TaskData, set_aside
 from thermometer.network import ThermometerConfig
 from thermometer.objective import scaled_nll
@@ -275,7 +276,7 @@ def test_bfloat16_mixed_precision_trains(small_table):
 
 
 def table_data(table):
-    return TaskData.from_table(table, torch.tensor(table.features))
+    return TaskData.from_rows(rows_of_tables(table, frozenset()), {})
 
 
 def rows_of(data):

@@ -36,9 +36,9 @@ class Calibrator:
     Args:
         thermometer: The trained network.
         features: Provenance of the features that it reads.
-        target: Provenance of the scores that it was trained for.
+        target: Provenance of the scores that it was trained for, of each model if of several.
         train_tasks: Names of the tasks that it was trained on.
-        pooled_temperature: The one temperature that suited all training tasks together.
+        pooled_temperature: The one that suited all training tasks together, of the first model.
         spread: Standard deviation of the log of the factor by which task temperatures missed on
             tasks held out in training; 0 if nobody measured it.
         domain: The training tasks as points, to tell how far a new one is.
@@ -52,7 +52,7 @@ class Calibrator:
         thermometer: Thermometer,
         *,
         features: Mapping[str, Any],
-        target: Mapping[str, Any],
+        target: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         train_tasks: Sequence[str],
         pooled_temperature: float,
         spread: float = 0.0,
@@ -63,7 +63,9 @@ class Calibrator:
     ) -> None:
         self.thermometer = thermometer.eval().requires_grad_(False)
         self.features = dict(features)
-        self.target = dict(target)
+        targets = (target,) if isinstance(target, Mapping) else target
+        self.targets = tuple(dict(of_model) for of_model in targets)
+        self.model, self.target = 0, self.targets[0]  # see `adaptation.for_model`
         self.train_tasks = _checks.strings("train_tasks", train_tasks)
         self.pooled_temperature = pooled_temperature
         self.spread = _checks.number("spread", spread)
@@ -170,7 +172,7 @@ class Calibrator:
         given = PromptInputs(prompts, scores)
         inputs = network_inputs(self, given, token_budget)
         with torch.inference_mode():
-            b = self.thermometer.predict(inputs)
+            b = self.thermometer.predict(inputs, self.model)
         means = {name: values.double().mean(dim=0).numpy() for name, values in inputs.items()}
         distances = self.domain.distances(means)
         return combined(b.double().numpy(), given.ids, given.scores, level, self.spread, distances)
@@ -245,7 +247,7 @@ class Calibrator:
             network=self.thermometer.architecture(),
             weights=self.thermometer.state_dict(),
             features=self.features,
-            target=self.target,
+            targets=self.targets,
             train_tasks=self.train_tasks,
             pooled_temperature=self.pooled_temperature,
             spread=self.spread,
@@ -277,7 +279,7 @@ class Calibrator:
         loaded = cls(
             thermometer,
             features=content.features,
-            target=content.target,
+            target=content.targets,
             train_tasks=content.train_tasks,
             pooled_temperature=content.pooled_temperature,
             spread=content.spread,

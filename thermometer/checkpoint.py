@@ -232,7 +232,7 @@ def _read_config(file: Path) -> tuple[dict[str, Any], int]:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: missing; {file.parent} is no checkpoint")
     config = _files.read_json(file)
-    version = config.get("format_version")
+    version: Any = config.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ValueError(
             f"{file}: written by thermometer {config.get('thermometer_version')} in format "

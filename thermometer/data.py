@@ -5,14 +5,14 @@ their rows are drawn on the device, so that no step copies anything from the hos
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from thermometer.tables import OutputTable
+from thermometer.answering_models import Rows
 
 
 @dataclass(eq=False)
@@ -21,22 +21,32 @@ class TaskData:
 
     Args:
         inputs: (N, R) float32 by source, what the members read; the context is of the whole task.
-        scores: (N, K) float32, ``-inf`` in short rows.
+        scores: (N, K) float32, ``-inf`` in short rows; of several answering models on one scale.
         labels: (N,) int64.
-        rows: For each task the (n,) int64 indices of its rows.
+        models: (N,) int64, the answering model of each row.
+        rows: For each task of each model the (n,) int64 indices of its rows.
+        names: Of their tasks.
     """
 
     inputs: dict[str, Tensor]
     scores: Tensor
     labels: Tensor
+    models: Tensor
     rows: list[Tensor]
+    names: tuple[str, ...]
 
     @classmethod
-    def from_table(cls, table: OutputTable, inputs: dict[str, Tensor]) -> "TaskData":
-        """The rows of a labelled table; tasks in the order of their names."""
-        rows = [torch.from_numpy((table.tasks == name).nonzero()[0]) for name in table.task_names]
-        scores = torch.from_numpy(table.require("scores")).float()
-        return cls(inputs, scores, torch.from_numpy(table.labels), rows)
+    def from_rows(cls, rows: Rows, inputs: dict[str, Tensor]) -> "TaskData":
+        """Rows of a training, and what the members read of them."""
+        tasks = torch.from_numpy(rows.tasks)
+        return cls(
+            inputs,
+            torch.from_numpy(rows.common).float(),
+            torch.from_numpy(rows.labels),
+            torch.from_numpy(rows.models),
+            [(tasks == number).nonzero().squeeze(1) for number in range(len(rows.task_names))],
+            rows.task_names,
+        )
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "TaskData":
         """The same data on another device, inputs in the dtype of the network."""
@@ -44,7 +54,9 @@ class TaskData:
             {name: values.to(device, dtype) for name, values in self.inputs.items()},
             self.scores.to(device),
             self.labels.to(device),
+            self.models.to(device),
             [row.to(device) for row in self.rows],
+            self.names,
         )
 
     def draw(self, tasks: list[int], batch_size: int) -> tuple[Tensor, Tensor]:
@@ -96,31 +108,37 @@ def set_aside(
     Args:
         data: All rows.
         by: `rows`: a random `fraction` of every task's rows is for validation; `tasks`: whole
-            tasks are, the member's part in `n_members`, or a `fraction` if there is one member.
+            tasks are, of all answering models, the member's part in `n_members`, or a `fraction` if
+            there is one member.
         fraction: In (0, 1).
         member: From 0.
         n_members: Of the thermometer.
         seed: Of the order of tasks, the same for all members; rows come from torch's generator.
     """
-    n_tasks = len(data.rows)
+    names = sorted(set(data.names))
+    n_tasks = len(names)
     if by == "rows" or n_tasks < 2:
         shuffled = [rows[torch.randperm(len(rows))] for rows in data.rows]
         cuts = [min(max(1, round(len(rows) * fraction)), len(rows) - 1) for rows in shuffled]
         seen = [rows[cut:] for rows, cut in zip(shuffled, cuts, strict=True)]
         kept = [rows[:cut] for rows, cut in zip(shuffled, cuts, strict=True) if cut]
-        return _with_rows(data, seen), _with_rows(data, kept or seen)
+        of_kept = tuple(name for name, cut in zip(data.names, cuts, strict=True) if cut)
+        if not kept:
+            kept, of_kept = seen, data.names
+        return replace(data, rows=seen), replace(data, rows=kept, names=of_kept)
     order = torch.randperm(n_tasks, generator=torch.Generator().manual_seed(seed)).tolist()
     if n_members > 1:
         tested = set(order[member % n_tasks :: n_members])
     else:
         tested = set(order[: max(1, round(n_tasks * fraction))])
     tested = tested if len(tested) < n_tasks else set(order[:1])
-    seen = [rows for task, rows in enumerate(data.rows) if task not in tested]
-    return _with_rows(data, seen), _with_rows(data, [data.rows[task] for task in sorted(tested)])
-
-
-def _with_rows(data: TaskData, rows: list[Tensor]) -> TaskData:
-    return TaskData(data.inputs, data.scores, data.labels, rows)
+    of_tested = {names[task] for task in tested}
+    parts = []
+    for validates in (False, True):
+        chosen = [i for i, name in enumerate(data.names) if (name in of_tested) == validates]
+        rows, its_names = [data.rows[i] for i in chosen], tuple(data.names[i] for i in chosen)
+        parts.append(replace(data, rows=rows, names=its_names))
+    return parts[0], parts[1]
 
 
 class TaskBatches(LightningDataModule):

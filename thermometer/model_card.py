@@ -10,14 +10,15 @@ from thermometer.checkpoint import Checkpoint
 
 def model_card(checkpoint: Checkpoint) -> str:
     """The card as Markdown, with the metadata block that hubs read."""
-    features, target = checkpoint.features, checkpoint.target
+    features, targets = checkpoint.features, checkpoint.targets
+    named = ", ".join(str(target.get("model", "recorded scores")) for target in targets)
     pictures = "".join(f"\n![{name}]({name})\n" for name in sorted(checkpoint.pictures))
     return f"""---
 library_name: thermometer
 tags: [calibration, temperature-scaling, uncertainty]
 ---
 
-# Thermometer for {target.get("model", "recorded scores")}
+# Thermometer for {named}
 
 Predicts the temperature by which the option scores of a language model are divided, so that its
 confidence is true on tasks without labels. The answer never changes, only the confidence.
@@ -33,11 +34,11 @@ result.probs, result.temperature, result.task_temperature
 | | |
 | --- | --- |
 | reads hidden states of | {_model(features)} |
-| trained for scores of | {_model(target)} |
+| trained for scores of | {"; ".join(_model(target) for target in targets)} |
 | template | `{json.dumps(features.get("template"))}` |
 | network | `{json.dumps(dict(checkpoint.network))}` |
 | trained on | {len(checkpoint.train_tasks)} tasks |
-| one temperature for all of them | {checkpoint.pooled_temperature:.4g} |
+| one temperature for all of them | {_temperatures(checkpoint)} |
 | made with | thermometer {__version__} |
 
 ## How good it is
@@ -54,6 +55,14 @@ never what it answers, and cannot make a model right more often.
 
 {", ".join(checkpoint.train_tasks)}
 """
+
+
+def _temperatures(checkpoint: Checkpoint) -> str:
+    """The one temperature, of each answering model if there are several."""
+    of_models = checkpoint.weights["references"].tolist()
+    if len(of_models) == 1:
+        return f"{checkpoint.pooled_temperature:.4g}"
+    return ", ".join(f"{temperature:.4g}" for temperature in of_models)
 
 
 def _model(provenance: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ in b = -log temperature, so that every output is a positive temperature by const
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -67,9 +67,14 @@ class Member(nn.Module):
 class Thermometer(nn.Module):
     """Predicts one temperature per row.
 
+    It may know several answering models. Scores are divided by the one temperature of their model,
+    t_a, before anything is read of them, and what the members say is about scores on the common
+    scale of the anchor, the geometric mean of the t_a: b_a = b - log(t_a / anchor).
+
     Args:
         config: Shape of the network.
         n_features: Width D of the features; 0 if no view reads them.
+        n_models: Number A of answering models.
 
     Raises:
         ValueError: If there are more components than features, or features are read but have no
@@ -84,12 +89,16 @@ class Thermometer(nn.Module):
 
     shift: Tensor
     projection: Tensor
-    start: Tensor
+    references: Tensor
+    anchor: Tensor
     view_weights: Tensor
 
-    def __init__(self, config: ThermometerConfig, n_features: int = 0) -> None:
+    def __init__(self, config: ThermometerConfig, n_features: int = 0, n_models: int = 1) -> None:
         super().__init__()
         self.config = config
+        self.n_models = _checks.integer("n_models", n_models)
+        self.register_buffer("references", torch.ones(n_models))
+        self.register_buffer("anchor", torch.ones(()))
         reads_features = "features" in config.sources
         self.n_features = _checks.integer("n_features", n_features, minimum=int(reads_features))
         if reads_features and config.n_components > n_features:
@@ -99,11 +108,10 @@ class Thermometer(nn.Module):
             self.register_buffer("shift", torch.zeros(n_features))
             self.register_buffer("projection", torch.eye(width, n_features))
         if "scores" in config.needs:
-            self.score_inputs = ScoreInputs()
+            self.score_inputs = ScoreInputs(n_models)
         widths = {"features": width, "scores": N_SAMPLE, "context": N_CONTEXT}
         if config.weighs:
             n_views = len(config.views)
-            self.register_buffer("start", torch.zeros(()))
             self.register_buffer("view_weights", torch.full((n_views,), 1 / n_views))
         self.member_views = tuple(view for view in config.views for _ in range(config.n_members))
         self.members = nn.ModuleList(
@@ -112,22 +120,22 @@ class Thermometer(nn.Module):
         )
 
     def __repr__(self) -> str:
-        return f"Thermometer({self.config}, n_features={self.n_features})"
+        return f"Thermometer({self.config}, n_features={self.n_features}, n_models={self.n_models})"
 
     def architecture(self) -> dict[str, Any]:
         """What `from_architecture` needs to build the same network, as JSON values."""
-        fields = asdict(self.config)
-        return {"n_features": self.n_features, **fields, "views": list(self.config.views)}
+        sizes = {"n_features": self.n_features, "n_models": self.n_models}
+        return {**sizes, **asdict(self.config), "views": list(self.config.views)}
 
     @classmethod
     def from_architecture(cls, architecture: dict[str, Any]) -> "Thermometer":
         """The inverse of `architecture`; missing and unknown keys raise `ValueError`."""
-        expected = {"n_features", *ThermometerConfig.__dataclass_fields__}
+        expected = {"n_features", "n_models", *ThermometerConfig.__dataclass_fields__}
         if differing := sorted(expected ^ set(architecture)):
             raise _checks.fail("network", f"the keys {sorted(expected)}", f"{differing} amiss")
         fields = dict(architecture)
-        n_features = fields.pop("n_features")
-        return cls(ThermometerConfig(**fields), n_features)
+        sizes = fields.pop("n_features"), fields.pop("n_models")
+        return cls(ThermometerConfig(**fields), *sizes)
 
     def components(self, features: Tensor) -> Tensor:
         """(N, D) features as the (N, R) float32 inputs of the members; constant in training."""
@@ -145,8 +153,15 @@ class Thermometer(nn.Module):
         features: Tensor | None = None,
         scores: Tensor | None = None,
         groups: Tensor | None = None,
+        models: Tensor | int = 0,
     ) -> dict[str, Tensor]:
         """The numbers of each source that a view reads, (N, ...) float32.
+
+        Args:
+            features: As for `forward`.
+            scores: As for `forward`.
+            groups: As for `forward`.
+            models: The answering model of each row, (N,) int64, or of all.
 
         Raises:
             ValueError: If a source is read and what it is made of is missing or of another shape.
@@ -162,12 +177,14 @@ class Thermometer(nn.Module):
         if scores is not None and "scores" in needed:
             if features is not None and "features" in needed and len(features) != len(scores):
                 raise _checks.fail("scores", f"of length {len(features)}", len(scores))
+            alike = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
+            of_rows = alike + models
+            z = scores.float() / self.references[of_rows][:, None]
             if "context" not in self.config.sources:
-                found["scores"] = self.score_inputs.sample(scores)
+                found["scores"] = self.score_inputs.sample(z, of_rows)
                 return found
-            if groups is None:
-                groups = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
-            found["scores"], found["context"] = self.score_inputs.both(scores, groups)
+            groups = alike if groups is None else groups
+            found["scores"], found["context"] = self.score_inputs.both(z, groups, of_rows)
         return found
 
     def forward(
@@ -175,6 +192,7 @@ class Thermometer(nn.Module):
         features: Tensor | None = None,
         scores: Tensor | None = None,
         groups: Tensor | None = None,
+        model: int = 0,
     ) -> Tensor:
         """Temperatures: exp of minus the mean b of the replicas.
 
@@ -183,31 +201,33 @@ class Thermometer(nn.Module):
             scores: (N, K) unnormalised scores of the answering model, ``-inf`` in short rows;
                 needed if a view reads scores or context.
             groups: (N,) int64 from 0, the task of each row, for the context; one by default.
+            model: Number of the answering model.
 
         Returns:
-            (N,) float32, in [1/1000, 1000].
+            (N,) float32, > 0; in [1/1000, 1000] where there is one answering model.
 
         Raises:
             ValueError: If something that is read is missing, or of another width than in training.
         """
-        b = self.predict(self.inputs(features, scores, groups))
+        b = self.predict(self.inputs(features, scores, groups, model), model)
         return b.mean(dim=0).neg().exp()
 
-    def predict(self, inputs: Mapping[str, Tensor]) -> Tensor:
+    def predict(self, inputs: Mapping[str, Tensor], model: int = 0) -> Tensor:
         """(M, N) b of M replicas, each of one member of every view; b itself is their mean.
 
-        With b_v what a member of view v says, w_v the weight of the view and a the b that suited
-        all training tasks, a replica says a + sum_v w_v (b_v - a), or the mean of the b_v where
-        views are not weighed.
+        With b_v what a member of view v says, w_v the weight of the view and a = -log anchor, a
+        replica says a + sum_v w_v (b_v - a), or the mean of the b_v where views are not weighed;
+        for an answering model of temperature t_a that less log(t_a / anchor).
         """
-        return self.weigh(self.predict_views(inputs))
+        offset = (self.references[model] / self.anchor).log()
+        return self.weigh(self.predict_views(inputs)) - offset
 
     def weigh(self, of_views: Tensor) -> Tensor:
-        """(V, M, N) b of every member as the (M, N) b of replicas, see `predict`."""
+        """(V, M, N) b of every member as the (M, N) b of replicas, on the scale of the anchor."""
         if not self.config.weighs:
             return of_views.mean(dim=0)
-        weights = self.view_weights[:, None, None]
-        return (self.start + (weights * (of_views - self.start)).sum(dim=0)).clamp(-LIMIT, LIMIT)
+        weights, start = self.view_weights[:, None, None], -self.anchor.log()
+        return (start + (weights * (of_views - start)).sum(dim=0)).clamp(-LIMIT, LIMIT)
 
     def predict_views(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """(V, M, N) b of every member, by view."""
@@ -224,16 +244,19 @@ class Thermometer(nn.Module):
         features: Tensor | None,
         scores: Tensor | None,
         groups: Tensor | None,
-        reference: float,
+        reference: float | Sequence[float],
+        models: Tensor | None = None,
     ) -> None:
         """Learn the scale of what is read from the training rows, before any member is trained.
 
         Args:
             features: (N, D); more rows than components.
             scores: (N, K).
-            groups: (N,) int64 from 0, the task of each row.
-            reference: The one temperature that suits the scores.
+            groups: (N,) int64 from 0, the task of each row, other numbers for each model.
+            reference: The one temperature that suits the scores, of each model.
+            models: (N,) int64, the answering model of each row; the first by default.
         """
+        self.set_references(reference)
         if "features" in self.config.sources and self.config.n_components:
             assert features is not None
             shift, projection = principal_components(
@@ -244,7 +267,17 @@ class Thermometer(nn.Module):
         if "scores" in self.config.needs:
             assert scores is not None
             assert groups is not None
-            self.score_inputs.fit(scores, groups, reference)
+            if models is None:
+                models = torch.zeros(len(scores), dtype=torch.int64)
+            z = scores.float() / self.references[models][:, None]
+            self.score_inputs.fit(z, groups, models)
+
+    def set_references(self, reference: float | Sequence[float]) -> None:
+        """Set the temperature of each answering model, and with them the anchor."""
+        of_models = torch.tensor(reference, dtype=torch.float64).reshape(self.n_models)
+        self.references.copy_(of_models)
+        # One model is its own anchor to the last bit.
+        self.anchor.copy_(of_models.log().mean().exp() if self.n_models > 1 else of_models[0])
 
 
 def select(inputs: Mapping[str, Tensor], view: str) -> Tensor:

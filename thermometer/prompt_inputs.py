@@ -127,4 +127,5 @@ def network_inputs(
         None if features is None else torch.tensor(features),
         None if given.scores is None else torch.tensor(given.scores),
         torch.from_numpy(given.groups),
+        calibrator.model,
     )

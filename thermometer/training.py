@@ -4,7 +4,6 @@ A thermometer has one or several members, which are trained one after another, e
 tasks or rows and each with the weights of its best validation. Nothing here knows language models.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,12 +14,12 @@ import torch
 import yaml
 
 from thermometer import _checks
+from thermometer.answering_models import rows_of
 from thermometer.calibrator import Calibrator
 from thermometer.data import TaskData, set_aside
 from thermometer.domain import Domain
 from thermometer.network import Member, Thermometer, ThermometerConfig
 from thermometer.posterior import fit_spread, log_likelihoods
-from thermometer.scaling import fit_temperature
 from thermometer.stacking import view_weights
 from thermometer.tables import OutputTable
 from thermometer.training_loop import MemberTraining, fit_member
@@ -121,8 +120,12 @@ def train(
 ) -> Calibrator:
     """Train a thermometer on labelled tables with scores and, if a view reads them, features.
 
+    Tables whose scores come from several answering models train one thermometer for all of them:
+    each model keeps its own temperature and scale of statistics, and a task is held out for all
+    models at once.
+
     Args:
-        tables: One table or several of the same provenance.
+        tables: One table or several, with features of one provenance.
         network: Shape of the network; the `default` preset if not given.
         training: How to train; the `default` preset if not given.
         trainer: Keywords of `lightning.Trainer`: accelerator, precision, enable_progress_bar, …
@@ -130,36 +133,33 @@ def train(
             each member; none are written by default.
 
     Returns:
-        A calibrator, ready to use and to save.
+        A calibrator, ready to use and to save, set to the answering model of the first table;
+        `Calibrator.for_model` sets it to another.
 
     Raises:
-        ValueError: If a table lacks labels, scores or features that are read, or tables of
-            different provenance are given.
+        ValueError: If a table lacks labels, scores or features that are read, or tables with
+            different features are given.
     """
     network = network or ThermometerConfig()
     training = training or TrainingConfig()
-    table = OutputTable.concatenate([tables] if isinstance(tables, OutputTable) else tables)
-    if not table.labelled:
-        row = int((table.labels < 0).nonzero()[0][0])
-        raise _checks.fail("tables", "labelled", f"no label for question {table.ids[row]}")
-    pooled = fit_temperature(table.require("scores"), table.labels).temperature
-    features = torch.tensor(table.require("features")) if "features" in network.needs else None
-    scores = torch.tensor(table.scores) if "scores" in network.needs else None
-    groups = torch.from_numpy(np.unique(table.tasks, return_inverse=True)[1])
+    rows = rows_of(tables, network.needs)
+    features = None if rows.features is None else torch.tensor(rows.features)
+    scores = torch.tensor(rows.scores) if "scores" in network.needs else None
+    groups, models = torch.from_numpy(rows.tasks), torch.from_numpy(rows.models)
     with torch.random.fork_rng():
         torch.manual_seed(training.seed)
-        thermometer = Thermometer(network, 0 if features is None else features.shape[1])
-        thermometer.fit_inputs(features, scores, groups, pooled)
-        if network.weighs:
-            thermometer.start.fill_(-math.log(pooled))
-        inputs = thermometer.inputs(features, scores, groups)
-        data = TaskData.from_table(table, inputs)
+        width = 0 if features is None else features.shape[1]
+        thermometer = Thermometer(network, width, len(rows.targets))
+        thermometer.fit_inputs(features, scores, groups, rows.temperatures, models)
+        inputs = thermometer.inputs(features, scores, groups, models)
+        data = TaskData.from_rows(rows, inputs)
+        anchor = float(thermometer.anchor)
         score_inputs = getattr(thermometer, "score_inputs", None)
         kept_by: dict[int, list[torch.Tensor]] = {}
         for number, member in enumerate(thermometer.members):
             torch.manual_seed(training.seed * 1000 + number)
             assert isinstance(member, Member)
-            member.start_at(pooled)
+            member.start_at(anchor)
             seen, kept = set_aside(
                 data,
                 training.validation,
@@ -170,7 +170,7 @@ def train(
             )
             view = thermometer.member_views[number]
             logs = None if log_dir is None else Path(log_dir) / f"member-{number}"
-            module = MemberTraining(member, view, score_inputs, seen, kept, training)
+            module = MemberTraining(member, view, score_inputs, anchor, seen, kept, training)
             fit_member(module, trainer or {}, logs)
             kept_by[number % network.n_members] = kept.rows
     spread = _look_back(thermometer, inputs, data, kept_by)
@@ -181,10 +181,10 @@ def train(
     }
     return Calibrator(
         thermometer.float().cpu(),
-        features=table.provenance.get("features") or {},
-        target=table.provenance.get("scores") or {},
-        train_tasks=table.task_names,
-        pooled_temperature=pooled,
+        features=rows.source,
+        target=rows.targets,
+        train_tasks=sorted(set(rows.task_names)),
+        pooled_temperature=rows.temperatures[0],
         spread=spread,
         domain=Domain(
             {
@@ -211,12 +211,13 @@ def _look_back(
     of_views = thermometer.eval().float().cpu().predict_views(inputs)
     parts = [(part, rows) for part, tasks in kept_by.items() for rows in tasks]
     if thermometer.config.weighs:
+        start = float(-thermometer.anchor.log())
         rows = torch.cat([rows for _, rows in parts])
         unseen = torch.cat([of_views[:, part, rows] for part, rows in parts], dim=1)
         share = torch.cat([torch.full((len(rows),), 1 / len(rows)) for _, rows in parts])
         weights = view_weights(
-            (unseen - thermometer.start).double().numpy(),
-            float(thermometer.start),
+            (unseen - start).double().numpy(),
+            start,
             data.scores[rows].double().numpy(),
             data.labels[rows].numpy(),
             share.double().numpy() / len(parts),

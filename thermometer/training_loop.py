@@ -34,6 +34,7 @@ class MemberTraining(LightningModule):
         member: To be trained.
         view: The sources that it reads.
         score_inputs: Makes the context of parts of a task; unused by other views.
+        anchor: Temperature that suits the scores of the data.
         seen: Training data.
         kept: Validation data.
         config: How to train.
@@ -44,6 +45,7 @@ class MemberTraining(LightningModule):
         member: Member,
         view: str,
         score_inputs: ScoreInputs | None,
+        anchor: float,
         seen: TaskData,
         kept: TaskData,
         config: "TrainingConfig",
@@ -53,6 +55,7 @@ class MemberTraining(LightningModule):
         self.view = view
         self.config = config
         self.seen, self.kept = seen, kept
+        self._anchor = anchor
         self._score_inputs = [score_inputs]  # in a list: no part of the model, stays in float32
 
     def on_fit_start(self) -> None:
@@ -91,7 +94,8 @@ class MemberTraining(LightningModule):
         inputs = {name: values[rows] for name, values in data.inputs.items()}
         if owners is not None and "context" in self.view and self.config.partial_context:
             groups = random_groups(owners)
-            part = self._score_inputs[0].context(data.scores[rows], groups)  # type: ignore[union-attr]
+            z = data.scores[rows] / self._anchor
+            part = self._score_inputs[0].context(z, groups, data.models[rows])  # type: ignore[union-attr]
             partial = torch.rand(int(owners[-1]) + 1, device=rows.device)[owners]
             chosen = (partial < self.config.partial_context)[:, None]
             inputs["context"] = torch.where(chosen, part.to(inputs["context"]), inputs["context"])

@@ -203,7 +203,7 @@ class AtsCalibrator:
             network={"architecture": _KIND, **self.head.architecture()},
             weights=self.head.state_dict(),
             features=self.provenance,
-            target=self.provenance,
+            targets=(self.provenance,),
             train_tasks=self.train_tasks,
             pooled_temperature=self.pooled_temperature,
             metrics=self.metrics,

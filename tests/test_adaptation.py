@@ -1,0 +1,182 @@
+"""Several answering models: each on its own scale, one thermometer for all, and for a new one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from thermometer.adaptation import adapt, for_model
+from thermometer.answering_models import rows_of
+from thermometer.calibrator import Calibrator
+from thermometer.data import TaskData, set_aside
+from thermometer.network import ThermometerConfig
+from thermometer.scaling import fit_temperature
+from thermometer.tables import OutputTable
+from thermometer.training import TrainingConfig, train
+
+QUIET = {"enable_progress_bar": False}
+SCORES = ThermometerConfig(("scores+context",), n_members=2, hidden_size=16)
+SHORT = TrainingConfig(max_steps=150)
+
+
+def answers(model, scale, level=2.0, n_tasks=24, n=50, seed=0, first=0):
+    """A model whose tasks have log temperatures around log `scale`, told by the spread of scores.
+
+    `level` is how far true scores spread: how much the model knows. Returns the true temperatures.
+    """
+    rng = np.random.default_rng(seed)
+    log_temperature = np.log(scale) + rng.uniform(-0.7, 0.7, n_tasks).repeat(n)
+    true = rng.normal(size=(n_tasks * n, 4)) * level
+    labels = (true + rng.gumbel(size=true.shape)).argmax(axis=1)
+    tasks = [f"task {first + i // n:02d}" for i in range(n_tasks * n)]
+    table = OutputTable.from_arrays(
+        [f"{task}/{i % n}" for i, task in enumerate(tasks)],
+        tasks,
+        labels,
+        true * np.exp(log_temperature)[:, None],
+        rng.normal(size=(n_tasks * n, 5)),
+        {"features": {"model": "small"}, "scores": {"model": model}},
+    )
+    return table, np.exp(log_temperature)
+
+
+def error(calibrator, table, truth):
+    return float(np.sqrt(np.mean((np.log(calibrator.temperature(table)) - np.log(truth)) ** 2)))
+
+
+@pytest.fixture(scope="module")
+def family():
+    tables = [answers("hot", 4.0, seed=0)[0], answers("cool", 0.5, level=4.0, seed=1)[0]]
+    return train(tables, SCORES, SHORT, trainer=QUIET)
+
+
+@pytest.mark.parametrize(("model", "scale", "level"), [("hot", 4.0, 2.0), ("cool", 0.5, 4.0)])
+def test_one_thermometer_is_right_for_each_of_its_models(family, model, scale, level):
+    """Unseen tasks; one temperature is off by 0.4, that of the other model by a factor of eight."""
+    table, truth = answers(model, scale, level, n_tasks=12, seed=2, first=50)
+    ours = for_model(family, model)
+    assert ours.target == {"model": model}
+    assert error(ours, table, truth) < 0.25
+    pooled = np.log(ours.pooled_temperature) - np.log(truth)
+    assert np.sqrt(np.mean(pooled**2)) > 0.35
+    (other,) = {"hot", "cool"} - {model}
+    assert error(for_model(family, other), table, truth) > 1
+
+
+def test_the_first_model_is_the_default_and_models_are_told_by_name_or_place(family):
+    assert [target["model"] for target in family.targets] == ["hot", "cool"]
+    assert (family.model, family.target["model"]) == (0, "hot")
+    assert for_model(family, 1).target == for_model(family, "cool").target
+    assert family.model == 0  # nothing was changed in place
+    for wrong in ("warm", 2):
+        with pytest.raises(ValueError, match="`model`"):
+            for_model(family, wrong)
+
+
+def test_a_checkpoint_keeps_all_models(family, tmp_path):
+    family.save_pretrained(tmp_path / "family")
+    again = Calibrator.from_pretrained(tmp_path / "family")
+    assert again.targets == family.targets
+    assert "hot, cool" in (tmp_path / "family/README.md").read_text()
+    for model, scale in (("hot", 4.0), ("cool", 0.5)):
+        table, _ = answers(model, scale, n_tasks=2, seed=3)
+        one, other = (for_model(c, model).calibrate(table).temperature for c in (family, again))
+        assert np.array_equal(one, other)
+
+
+def test_a_new_model_needs_its_own_scale_only():
+    """Trained on one model, used on one that knows more and is eight times cooler."""
+    trained = train(answers("hot", 4.0, seed=0)[0], SCORES, SHORT, trainer=QUIET)
+    seen, _ = answers("new", 0.5, level=3.0, seed=4)
+    table, truth = answers("new", 0.5, level=3.0, n_tasks=12, seed=5, first=50)
+    few = replace(seen, labels=np.where(np.arange(len(seen)) % 4 == 0, seen.labels, -1))
+    for known in (seen, few):
+        adapted = adapt(trained, known)
+        assert error(adapted, table, truth) < 0.3
+        labelled = known.labels >= 0
+        pooled = fit_temperature(known.scores[labelled], known.labels[labelled]).temperature
+        assert adapted.pooled_temperature == pytest.approx(pooled)
+    assert error(trained, table, truth) > 0.6
+    assert adapted.target == {"model": "new"}
+    assert trained.target == {"model": "hot"}
+
+
+def test_adapting_to_the_model_of_the_training_changes_nothing(tmp_path):
+    table, _ = answers("hot", 4.0, n_tasks=8)
+    network = ThermometerConfig(n_components=3, n_members=2, hidden_size=8)
+    trained = train(table, network, TrainingConfig(max_steps=20), trainer=QUIET)
+    adapted = adapt(trained, table)
+    assert adapted.temperature(table) == pytest.approx(trained.temperature(table), rel=1e-5)
+    adapted.save_pretrained(tmp_path / "c")
+    again = Calibrator.from_pretrained(tmp_path / "c")
+    assert np.array_equal(again.temperature(table), adapted.temperature(table))
+
+
+def test_temperatures_follow_the_scale_of_the_scores_of_a_new_model(family):
+    """Scores ten times as large have temperatures ten times as large, whatever was trained on."""
+    table, _ = answers("new", 1.0, n_tasks=6, seed=6)
+    larger = replace(table, scores=table.scores * 10)
+    ratio = adapt(family, larger).temperature(larger) / adapt(family, table).temperature(table)
+    assert ratio == pytest.approx(10, rel=1e-4)
+
+
+def test_without_labels_scores_or_tasks_a_new_model_is_refused(family):
+    table, _ = answers("new", 1.0, n_tasks=3, n=20)
+    with pytest.raises(ValueError, match="`table` to be labelled in some rows"):
+        adapt(family, replace(table, labels=np.full(len(table), -1)))
+    with pytest.raises(ValueError, match="two or more tasks"):
+        adapt(family, table.of_tasks(["task 00"]))
+    with pytest.raises(ValueError, match="with scores"):
+        adapt(family, replace(table, scores=None))
+
+
+def test_a_features_only_thermometer_serves_several_models_too():
+    tables = [answers(name, scale, n_tasks=6)[0] for name, scale in (("a", 4.0), ("b", 1.0))]
+    network = ThermometerConfig(("features",), n_components=3, n_members=1, hidden_size=8)
+    trained = train(tables, network, TrainingConfig(max_steps=5), trainer=QUIET)
+    same = replace(tables[0], scores=None)
+    ratio = for_model(trained, "a").temperature(same) / for_model(trained, "b").temperature(same)
+    assert ratio == pytest.approx(
+        for_model(trained, "a").pooled_temperature / for_model(trained, "b").pooled_temperature
+    )
+
+
+def test_rows_of_several_models_are_on_one_scale_and_keep_their_padding():
+    wide, _ = answers("wide", 3.0, n_tasks=3, n=20)
+    narrow = replace(
+        wide,
+        scores=wide.scores[:, :3],
+        labels=np.minimum(wide.labels, 2),
+        provenance={**wide.provenance, "scores": {"model": "narrow"}},
+    )
+    rows = rows_of([wide, narrow], frozenset({"features"}))
+    assert rows.scores.shape == (120, 4)
+    assert np.isneginf(rows.common[60:, 3]).all()
+    for model in (0, 1):
+        here = rows.models == model
+        refitted = fit_temperature(rows.common[here], rows.labels[here]).temperature
+        assert refitted == pytest.approx(np.sqrt(np.prod(rows.temperatures)), rel=1e-6)
+    assert rows.task_names == ("task 00", "task 01", "task 02") * 2
+    assert np.array_equal(rows.features[:60], rows.features[60:])
+
+
+def test_tables_of_other_features_are_refused():
+    table, _ = answers("a", 1.0, n_tasks=2, n=20)
+    other = replace(table, provenance={**table.provenance, "features": {"model": "other"}})
+    with pytest.raises(ValueError, match="one provenance of features"):
+        rows_of([table, other], frozenset())
+    with pytest.raises(ValueError, match="at least one table"):
+        rows_of([], frozenset())
+
+
+def test_a_task_is_set_aside_for_all_models_at_once():
+    tables = [answers(name, 1.0, n_tasks=6, n=20)[0] for name in "ab"]
+    data = TaskData.from_rows(rows_of(tables, frozenset()), {})
+    names = np.concatenate([table.tasks for table in tables])
+    for member in range(3):
+        seen, kept = set_aside(data, "tasks", 0.2, member, 3)
+        mine, theirs = (set(names[torch.cat(part.rows)]) for part in (seen, kept))
+        assert not mine & theirs
+        assert len(theirs) == 2
+        assert len(kept.rows) == 4

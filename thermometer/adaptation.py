@@ -1,0 +1,91 @@
+"""One thermometer for several answering models: set it to one of its training, or to a new one.
+
+What a network has learned of one model's scores holds for another as far as both are read on their
+own scale: scores are divided by the model's one temperature, and every statistic is standardised
+over that model's prompts (the same is done to activations of a new domain by Li et al. 2016, arXiv
+1603.04779). Nothing here trains.
+"""
+
+from copy import copy
+
+import numpy as np
+import torch
+
+from thermometer import _checks
+from thermometer.answering_models import number_of
+from thermometer.calibrator import Calibrator
+from thermometer.network import Thermometer
+from thermometer.scaling import fit_temperature
+from thermometer.tables import OutputTable
+
+
+def for_model(calibrator: Calibrator, model: str | int) -> Calibrator:
+    """The same thermometer set to another answering model of its training.
+
+    Args:
+        calibrator: Trained on tables of several answering models.
+        model: Its name, or its place in `Calibrator.targets`.
+
+    Raises:
+        ValueError: If there is no such model, or several of that name.
+    """
+    place = number_of(calibrator.targets, model)
+    chosen = copy(calibrator)
+    chosen.model, chosen.target = place, calibrator.targets[place]
+    chosen.pooled_temperature = float(calibrator.thermometer.references[place])
+    return chosen
+
+
+def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
+    """A thermometer for an answering model that was not in its training.
+
+    The networks stay as they are. From the table they get what is usual for the new model: its one
+    temperature, from the rows that have a label, and mean and deviation of every statistic, from
+    all rows.
+
+    Args:
+        calibrator: Of any answering model.
+        table: Scores of the new model on several tasks, some rows with labels; the more tasks, the
+            better. The tasks that are calibrated later need not be among them.
+
+    Returns:
+        A calibrator for the new model alone. Its `spread` and `domain` are those of the training.
+
+    Raises:
+        ValueError: If the table has no scores, no label, or fewer than two tasks.
+
+    Example:
+        >>> from thermometer.presets import resolve
+        >>> from thermometer.training import train
+        >>> rng = np.random.default_rng(0)
+        >>> true = rng.normal(size=(600, 4)) * rng.uniform(0.5, 3, 20).repeat(30)[:, None]
+        >>> labels = (true + rng.gumbel(size=(600, 4))).argmax(axis=1)
+        >>> ids, tasks = [f"q{i}" for i in range(600)], [f"task {i // 30}" for i in range(600)]
+        >>> cool, hot = (OutputTable.from_arrays(ids, tasks, labels, true * t) for t in (1, 3))
+        >>> network, training = resolve("scores", {"n_members": 1}, {"max_steps": 10})
+        >>> calibrator = train(cool, network, training, trainer={"enable_progress_bar": False})
+        >>> of_hot = adapt(calibrator, hot).temperature(hot)
+        >>> bool(np.allclose(of_hot / calibrator.temperature(cool), 3, rtol=0.01))
+        True
+    """
+    scores, known = table.require("scores"), table.labels >= 0
+    if not known.any():
+        raise _checks.fail("table", "labelled in some rows", "no label")
+    if len(table.task_names) < 2:
+        raise _checks.fail("table", "of two or more tasks", len(table.task_names))
+    pooled = fit_temperature(scores[known], table.labels[known]).temperature
+    old = calibrator.thermometer
+    network = Thermometer(old.config, old.n_features)
+    kept = {k: v for k, v in old.state_dict().items() if not k.startswith("score_inputs.")}
+    network.load_state_dict({**network.state_dict(), **kept, "references": torch.tensor([pooled])})
+    if "scores" in calibrator.reads:
+        z = torch.tensor(scores / pooled)
+        groups = torch.from_numpy(np.unique(table.tasks, return_inverse=True)[1])
+        network.score_inputs.fit(z, groups, torch.zeros_like(groups))
+    adapted = copy(calibrator)
+    adapted.thermometer = network.eval().requires_grad_(False)
+    adapted.targets = (dict(table.provenance.get("scores") or {}),)
+    adapted.model, adapted.target = 0, adapted.targets[0]
+    adapted.pooled_temperature = pooled
+    adapted.metrics, adapted.pictures = {}, {}  # measured with another model
+    return adapted

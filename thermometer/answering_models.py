@@ -1,0 +1,146 @@
+"""Tables of several answering models as the rows of one training.
+
+A model is told from another by the provenance of its scores. Every model has one temperature of
+its own; divided by it and multiplied by the anchor, their geometric mean, scores of all models are
+on one scale. Nothing here trains.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thermometer import _checks
+from thermometer.scaling import fit_temperature
+from thermometer.tables import OutputTable
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """N labelled rows of A answering models.
+
+    Args:
+        features: (N, D), or `None`.
+        scores: (N, K) as the models gave them, ``-inf`` in short rows.
+        common: (N, K) the same on one scale.
+        labels: (N,) int64.
+        tasks: (N,) int64, task and model of each row, from 0.
+        models: (N,) int64, the model of each row.
+        task_names: Of the numbers in `tasks`.
+        temperatures: The one temperature of each model.
+        targets: Provenance of the scores of each model.
+        source: Provenance of the features.
+    """
+
+    features: NDArray[np.float32] | None
+    scores: NDArray[np.float64]
+    common: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    tasks: NDArray[np.int64]
+    models: NDArray[np.int64]
+    task_names: tuple[str, ...]
+    temperatures: tuple[float, ...]
+    targets: tuple[dict[str, Any], ...]
+    source: dict[str, Any]
+
+
+def rows_of(tables: OutputTable | Sequence[OutputTable], needs: frozenset[str]) -> Rows:
+    """The rows of one or several tables, models in the order in which they first appear.
+
+    Args:
+        tables: Labelled, with scores; features of one provenance, if they are read.
+        needs: Of `features` and `scores`, what is read.
+
+    Raises:
+        ValueError: If there is no table, one lacks labels, scores or features that are read, or
+            tables of different features are given.
+
+    Example:
+        >>> def table(model, scores):
+        ...     ids, tasks, made = ["a", "b"], ["t", "t"], {"scores": {"model": model}}
+        ...     return OutputTable.from_arrays(ids, tasks, [0, 1], scores, provenance=made)
+        >>> rough, fine = table("rough", [[8.0, 0], [4, 0]]), table("fine", [[2.0, 0], [1, 0]])
+        >>> rows = rows_of([rough, fine], frozenset())
+        >>> rows.models.tolist(), rows.task_names, np.allclose(rows.common[:2], rows.common[2:])
+        ([0, 0, 1, 1], ('t', 't'), True)
+    """
+    of_models = _by_model([tables] if isinstance(tables, OutputTable) else tables)
+    for table in of_models:
+        if not table.labelled:
+            row = int((table.labels < 0).nonzero()[0][0])
+            raise _checks.fail("tables", "labelled", f"no label for question {table.ids[row]}")
+    temperatures = tuple(
+        fit_temperature(table.require("scores"), table.labels).temperature for table in of_models
+    )
+    anchor = float(np.exp(np.mean(np.log(temperatures))))
+    scales = [1.0 if len(of_models) == 1 else anchor / t for t in temperatures]
+    width = max(table.require("scores").shape[1] for table in of_models)
+    scores = [_padded(table.require("scores"), width) for table in of_models]
+    sizes = [len(table) for table in of_models]
+    names = [table.task_names for table in of_models]
+    first = np.cumsum([0, *(len(of_model) for of_model in names)])
+    features = None
+    if "features" in needs:
+        features = np.concatenate([table.require("features") for table in of_models])
+    return Rows(
+        features,
+        np.concatenate(scores),
+        np.concatenate([s * scale for s, scale in zip(scores, scales, strict=True)]),
+        np.concatenate([table.labels for table in of_models]),
+        np.concatenate(
+            [
+                np.unique(table.tasks, return_inverse=True)[1] + start
+                for table, start in zip(of_models, first, strict=False)
+            ]
+        ),
+        np.repeat(np.arange(len(of_models)), sizes),
+        tuple(name for of_model in names for name in of_model),
+        temperatures,
+        tuple(dict(table.provenance.get("scores") or {}) for table in of_models),
+        dict(of_models[0].provenance.get("features") or {}),
+    )
+
+
+def number_of(targets: Sequence[Mapping[str, Any]], model: str | int) -> int:
+    """The place of an answering model, given by its name or place.
+
+    Raises:
+        ValueError: If there is no such model, or several of one name.
+
+    Example:
+        >>> number_of([{"model": "7B"}, {"model": "70B"}], "70B")
+        1
+    """
+    names = [str(target.get("model")) for target in targets]
+    if isinstance(model, str):
+        if names.count(model) != 1:
+            expected = f"the name of one answering model, of {', '.join(map(repr, names))}"
+            raise _checks.fail("model", expected, repr(model))
+        return names.index(model)
+    place = _checks.integer("model", model, minimum=0)
+    if place >= len(names):
+        raise _checks.fail("model", f"less than {len(names)}", place)
+    return place
+
+
+def _by_model(tables: Sequence[OutputTable]) -> list[OutputTable]:
+    """One table for each provenance of scores."""
+    if not tables:
+        raise _checks.fail("tables", "at least one table", "none")
+    parts: list[list[OutputTable]] = []
+    for table in tables:
+        if table.provenance.get("features") != tables[0].provenance.get("features"):
+            raise _checks.fail("tables", "of one provenance of features", f"{tables[0]}, {table}")
+        same = [p for p in parts if p[0].provenance.get("scores") == table.provenance.get("scores")]
+        if same:
+            same[0].append(table)
+        else:
+            parts.append([table])
+    return [OutputTable.concatenate(part) for part in parts]
+
+
+def _padded(scores: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    missing = ((0, 0), (0, width - scores.shape[1]))
+    return np.pad(scores, missing, constant_values=-np.inf)

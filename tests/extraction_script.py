@@ -55,7 +55,7 @@ def main():
     many |= {"callbacks": Kill()} if "kill" in sys.argv else {}
     run(out / "many", task(), lm, **many)
     if devices > 1:
-        run(out / "few", task("few", n=3), lm, **many)
+        run(out / "few", task("few", n=1), lm, **many)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thermometer.language_model import LanguageModel
+from thermometer.planning import rows_of
 from thermometer.templates import Prompt, Template
 from thermometer.tokenization import TokenTree
 from thermometer.types import Question
@@ -131,9 +132,9 @@ def test_no_forward_pass_exceeds_the_budget(kind):
     trees = lm.encode(PROMPTS, CLOZE)
     for budget in (1, 80, 150, 400):
         units = lm.plan(trees, scores=True, token_budget=budget)
-        assert sorted(i for unit in units for i in unit) == list(range(len(trees)))
+        assert sorted(rows_of(units)) == list(range(len(trees)))
         for unit in units:
-            chosen = [trees[i] for i in unit]
+            chosen = [trees[i] for i in unit.rows]
             shared = all(lm._runner.forks(tree) for tree in chosen)
             length = max(tree.n_tokens if shared else tree.depth for tree in chosen)
             rows = sum(1 if shared else tree.n_rows for tree in chosen)

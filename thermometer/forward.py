@@ -2,15 +2,16 @@
 
 A tree is one row: its prefix, then the branches one after another, each branch attending to the
 prefix and to itself only, at the positions it would have alone. So the prompt of a question is
-computed once however many options it has. Where a model cannot do that (recurrent layers, a
-sliding window shorter than the row, attention code without 4-D masks), each branch becomes a row of
-its own. The output head runs only at the positions that predict an option's token, in float32.
+computed once however many options it has. What several prompts begin with may come from a cache;
+the row then begins after it. Where a model cannot do that (recurrent layers, a sliding window
+shorter than the row, attention code without 4-D masks), each branch becomes a row of its own. The
+output head runs only at the positions that predict an option's token, in float32.
 
 Nothing here loads models or knows what a question is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -19,43 +20,49 @@ from torch import Tensor
 from thermometer.tokenization import TokenTree
 
 HEAD_ELEMENTS = 1 << 24
-"""Largest number of float32 logits that exist at once (64 MiB), whatever the vocabulary."""
+"""Largest number of float32 logits, and of converted weights, that exist at once (64 MiB each)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Token trees as padded tensors, R rows of length L.
+    """Token trees as padded tensors, R rows of length L, after C cached columns.
 
     Args:
         input_ids: (R, L) int64, right-padded.
         position_ids: (R, L) int64.
-        attention_mask: (R, L) int64 of real tokens; or (R, 1, L, L) bool, query by key, if a row
-            forks, that is, has branches that must not see each other.
+        attention_mask: (1 or R, 1, L, C + L) bool, query by key; `None` where every token sees all
+            those to its left, which right padding does not disturb.
         features: (B, 2) int64: row and column of each tree's last prompt token.
         sources: (P, 2) int64: row and column of each position whose next token is wanted.
         targets: (M, 2) int64: index into `sources`, and the wanted token's id.
         owners: (M, 2) int64: tree and option that the wanted token belongs to.
+        n_tokens: Number of tokens without padding.
+        n_pairs: Number of pairs of a token and one that it attends to.
     """
 
     input_ids: Tensor
     position_ids: Tensor
-    attention_mask: Tensor
+    attention_mask: Tensor | None
     features: Tensor
     sources: Tensor
     targets: Tensor
     owners: Tensor
+    n_tokens: int
+    n_pairs: int
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
-        return Batch(*(getattr(self, name).to(device) for name in self.__slots__))
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
 
     def model_inputs(self, dtype: torch.dtype) -> dict[str, Any]:
         """Keyword arguments of a transformers model that computes in `dtype`."""
         mask = self.attention_mask
-        inputs = {"input_ids": self.input_ids, "attention_mask": mask, "use_cache": False}
-        if mask.ndim == 4:
-            # As an addend, which every attention code takes. Without forks the positions are
-            # those that the model counts itself, and not every model takes any.
+        inputs = {"input_ids": self.input_ids, "use_cache": False}
+        if mask is not None:
+            # As an addend, which every attention code takes. Without a mask the positions are those
+            # that the model counts itself, and not every model takes any.
             addend = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
             inputs["attention_mask"] = addend.masked_fill_(~mask, torch.finfo(dtype).min)
             inputs["position_ids"] = self.position_ids
@@ -79,14 +86,23 @@ class _Row:
         return column
 
 
-def collate(trees: Sequence[TokenTree], pad_id: int, *, shared: bool, scores: bool) -> Batch:
+def collate(
+    trees: Sequence[TokenTree],
+    pad_id: int,
+    *,
+    forked: bool,
+    scores: bool,
+    cached: Sequence[int] = (),
+) -> Batch:
     """Lay token trees out as tensors.
 
     Args:
         trees: At least one.
         pad_id: Fills the rows on the right; its value never matters.
-        shared: One row per tree; otherwise a row for each branch that must be read.
+        forked: One row per tree; otherwise a row for each branch that must be read.
         scores: Whether the branches are wanted at all.
+        cached: How many leading tokens of each tree come from a cache, in columns before the row's
+            own, padded on the right; only with `forked`. Empty if there is no cache.
     """
     rows: list[_Row] = []
     features: list[tuple[int, int]] = []
@@ -94,35 +110,25 @@ def collate(trees: Sequence[TokenTree], pad_id: int, *, shared: bool, scores: bo
     targets: list[tuple[int, int]] = []
     owners: list[tuple[int, int]] = []
     for index, tree in enumerate(trees):
+        past = cached[index] if cached else 0
         row = _Row()
         rows.append(row)
-        row.append(tree.prefix, 0, 0)
+        row.append(tree.prefix[past:], past, 0)
         end = len(tree.prefix) - 1
         row.append(tree.tail, end + 1, 1)
         features.append((len(rows) - 1, len(row.tokens) - 1))
         for option, branch in enumerate(tree.branches if scores else ()):
             read = branch[:-1]  # the last token is predicted, never read
-            if not shared and read and len(row.tokens) > len(tree.prefix):
+            if not forked and read and len(row.tokens) > len(tree.prefix):
                 row = _Row()
                 rows.append(row)
                 row.append(tree.prefix, 0, 0)
             column = row.append(read, end + 1, option + 2)
-            columns = [end, *range(column, column + len(read))]
+            columns = [end - past, *range(column, column + len(read))]
             for source, token in zip(columns, branch, strict=True):
                 key = (len(rows) - 1, source)
                 targets.append((sources.setdefault(key, len(sources)), token))
                 owners.append((index, option))
-    return _tensors(rows, features, list(sources), targets, owners, pad_id)
-
-
-def _tensors(
-    rows: list[_Row],
-    features: list[tuple[int, int]],
-    sources: list[tuple[int, int]],
-    targets: list[tuple[int, int]],
-    owners: list[tuple[int, int]],
-    pad_id: int,
-) -> Batch:
     length = max(len(row.tokens) for row in rows)
 
     def padded(name: str, value: int) -> Tensor:
@@ -132,18 +138,43 @@ def _tensors(
     def pairs(items: list[tuple[int, int]]) -> Tensor:
         return torch.tensor(items, dtype=torch.int64).reshape(-1, 2)
 
-    segments = padded("segments", -1)
-    mask = (segments >= 0).long()
-    if any(len({*row.segments} - {0}) > 1 for row in rows):
-        own = segments[:, :, None] == segments[:, None, :]  # (R, L, L): query, key
-        causal = torch.ones(length, length, dtype=torch.bool).tril()
-        mask = (causal & (own | (segments == 0)[:, None, :]))[:, None]
     return Batch(
         padded("tokens", pad_id),
         padded("positions", 0),
-        mask,
-        *map(pairs, (features, sources, targets, owners)),
+        _mask(padded("segments", -1), cached),
+        pairs(features),
+        pairs(list(sources)),
+        pairs(targets),
+        pairs(owners),
+        n_tokens=sum(len(row.tokens) for row in rows),
+        n_pairs=sum(sum(row.positions) + len(row.positions) for row in rows),
     )
+
+
+def _mask(segments: Tensor, cached: Sequence[int]) -> Tensor | None:
+    """Which key each query sees, (1 or R, 1, L, C + L); `None` for all those to its left.
+
+    Args:
+        segments: (R, L) int64: 0 for the trunk of a tree, which all the row sees, else the number
+            of a branch; -1 for padding.
+        cached: Of each row, how many of the C cached columns are its own.
+    """
+    length = segments.shape[1]
+    forks = ((segments > 0) & (segments != segments.amax(dim=1, keepdim=True))).any()
+    if not (forks or cached):
+        return None
+    mask = torch.ones(length, length, dtype=torch.bool).tril()[None]
+    if forks:
+        own = segments[:, :, None] == segments[:, None, :]  # (R, L, L): query, key
+        mask = mask & (own | (segments == 0)[:, None, :])
+    if cached:
+        lengths = torch.tensor(cached)
+        past = torch.arange(int(lengths.max())) < lengths[:, None]  # (R, C)
+        past = past[:1] if bool(past.all()) else past
+        height = max(len(past), len(mask))
+        past = past[:, None].expand(height, length, -1)
+        mask = torch.cat([past, mask.expand(height, -1, -1)], dim=2)
+    return mask[:, None]
 
 
 class Head:
@@ -187,7 +218,9 @@ class Head:
         weight, bias = self._embedding.weight, getattr(self._embedding, "bias", None)
         hidden = hidden.to(weight.device).float()
         targets = targets.to(weight.device)
-        step = max(1, HEAD_ELEMENTS // max(1, len(hidden)))
+        # Weights of another dtype are converted part by part, too.
+        width = 0 if weight.dtype == torch.float32 else hidden.shape[1]
+        step = max(1, HEAD_ELEMENTS // max(1, len(hidden), width))
         total = torch.full((len(hidden),), -torch.inf, device=weight.device)
         for first in range(0, len(weight), step):
             part = slice(first, first + step)

@@ -10,9 +10,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from thermometer import _checks, planning
+from thermometer.gumbel_noise import GumbelNoise
 from thermometer.language_model import LanguageModel
 from thermometer.templates import Prompt, Template
 
@@ -36,14 +42,16 @@ def generate_lines(
     lm: LanguageModel,
     prompts: Sequence[Prompt],
     *,
+    seeds: Sequence[int] | None = None,
     max_new_tokens: int = MAX_NEW_TOKENS,
     token_budget: int = 4096,
 ) -> Iterator[tuple[list[int], list[Line]]]:
-    r"""Continue prompts greedily, each to the end of its first line that is not empty.
+    r"""Continue prompts, each to the end of its first line that is not empty.
 
     Args:
         lm: The model.
         prompts: At least one; options do not matter.
+        seeds: One for each prompt, to sample at temperature 1; `None` takes the likeliest tokens.
         max_new_tokens: Where a line is cut that does not end.
         token_budget: Largest number of tokens, padding and what is generated included, at once.
 
@@ -70,13 +78,17 @@ def generate_lines(
             )
     lengths = [tree.n_prompt_tokens + max_new_tokens for tree in trees]
     for unit in planning.plan_units(lengths, token_budget):
-        rows = [[*trees[i].prefix, *trees[i].tail] for i in unit]
-        yield unit, _first_lines(lm, rows, max_new_tokens)
+        rows = [[*trees[i].prefix, *trees[i].tail] for i in unit.rows]
+        noise = None if seeds is None else GumbelNoise([seeds[i] for i in unit.rows])
+        yield list(unit.rows), _first_lines(lm, rows, max_new_tokens, noise)
 
 
 @torch.inference_mode()
 def _first_lines(
-    lm: LanguageModel, rows: Sequence[Sequence[int]], max_new_tokens: int
+    lm: LanguageModel,
+    rows: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    noise: GumbelNoise | None,
 ) -> list[Line]:
     """Continue one batch of prompts, given as ids, padded on the left, so that all end alike."""
     width = max(map(len, rows))
@@ -97,6 +109,7 @@ def _first_lines(
             bos_token_id=own.bos_token_id,
             decoder_start_token_id=own.decoder_start_token_id,
         ),
+        logits_processor=LogitsProcessorList([] if noise is None else [noise]),
         stopping_criteria=StoppingCriteriaList([line_end]),
     )[:, 1 if lm.is_encoder_decoder else width :]
     texts = lm.tokenizer.batch_decode(made, skip_special_tokens=True)

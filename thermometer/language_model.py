@@ -5,35 +5,25 @@ option. The model is any causal or encoder-decoder LM of transformers. Nothing h
 tasks, files or temperatures.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from thermometer import _checks, forward, loading, planning
+from thermometer import _checks, loading, memory
+from thermometer.engine import Engine, Outputs
+from thermometer.planning import Unit
 from thermometer.runners import CausalRunner, DecoderRunner
 from thermometer.templates import Prompt, Template
-from thermometer.tokenization import TokenTree, encode_for_decoder, encode_prompts
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outputs:
-    """What a language model says about B prompts, in their order.
-
-    Args:
-        features: (B, D) float32 hidden states, or `None` if not asked for.
-        scores: (B, K) float32 option log-likelihoods, ``-inf`` where a prompt has fewer than K
-            options, or `None`.
-        option_mass: (B,) float32: probability that the model gives to all options together, before
-            any normalisation, or `None`.
-    """
-
-    features: NDArray[np.float32] | None
-    scores: NDArray[np.float32] | None
-    option_mass: NDArray[np.float32] | None
+from thermometer.tokenization import (
+    TokenTree,
+    check_lengths,
+    encode_for_decoder,
+    encode_prompts,
+    tokenizer_digest,
+)
+from thermometer.work import ModelSize, Work
 
 
 class LanguageModel:
@@ -74,17 +64,19 @@ class LanguageModel:
         self.fingerprint = loading.fingerprint(model)
         self.max_length: int | None = getattr(self._config, "max_position_embeddings", None)
         self._runner = self._make_runner()
+        self._engine = Engine(self._runner, self.model)
 
     def _make_runner(self) -> CausalRunner | DecoderRunner:
-        pad_id = self.tokenizer.pad_token_id or 0
+        # Any token serves; that for padding makes some models ask for a mask, which is not needed.
+        filler = 1 if self.tokenizer.pad_token_id == 0 else 0
         if not self.is_encoder_decoder:
             tap = loading.cut(self.model, self.num_layers, self.layer)
             scores = self.num_layers is None
-            return CausalRunner(self.model, pad_id, tap=tap, scores=scores, name=self.name)
+            return CausalRunner(self.model, filler, tap=tap, scores=scores, name=self.name)
         if self.num_layers is not None or self.layer != -1:
             got = f"{self.num_layers} and {self.layer} for {self.name}"
             raise _checks.fail("num_layers", "None and `layer` -1 for an encoder-decoder", got)
-        return DecoderRunner(self.model, pad_id)
+        return DecoderRunner(self.model, filler)
 
     @classmethod
     def from_pretrained(
@@ -173,6 +165,16 @@ class LanguageModel:
             return encode_for_decoder(self.tokenizer, prompts, template.norm, self.max_length)
         return encode_prompts(self.tokenizer, prompts, template.norm, self.max_length)
 
+    @property
+    def tokenizer_digest(self) -> str:
+        """Hash of all that decides how a text becomes tokens; models may share a tokenizer."""
+        return tokenizer_digest(self.tokenizer, self.is_encoder_decoder)
+
+    def refuse_long(self, trees: Iterable[TokenTree]) -> None:
+        """Raise `ValueError` naming the first question that is longer than the model's context."""
+        if self.max_length is not None:
+            check_lengths(trees, self.max_length)
+
     def outputs(
         self,
         prompts: Sequence[Prompt],
@@ -194,79 +196,46 @@ class LanguageModel:
         Raises:
             ValueError: For prompts that `encode` refuses, scores asked of a model cut to its first
                 layers, or scores that come out as NaN.
+            MemoryError: If there is not enough memory for a single prompt.
         """
         trees = self.encode(prompts, template)
         return self.compute(trees, features=features, scores=scores, token_budget=token_budget)
 
-    def plan(
-        self, trees: Sequence[TokenTree], *, scores: bool, token_budget: int
-    ) -> list[planning.Unit]:
-        """Which trees `compute` puts together in one forward pass."""
-        if not scores:
-            return planning.plan_units([tree.n_prompt_tokens for tree in trees], token_budget)
-        units = []
-        for forks in (False, True):  # apart, so that one long row does not split up short ones
-            rows = [i for i, tree in enumerate(trees) if self._runner.forks(tree) is forks]
-            chosen = [trees[i] for i in rows]
-            lengths = [tree.n_tokens if forks else tree.depth for tree in chosen]
-            heights = [1 if forks else tree.n_rows for tree in chosen]
-            plan = planning.plan_units(lengths, token_budget, heights)
-            units += [[rows[i] for i in unit] for unit in plan]
-        return units
+    def plan(self, trees: Sequence[TokenTree], *, scores: bool, token_budget: int) -> list[Unit]:
+        """Which trees `compute` puts together in one forward pass, and what they share."""
+        return self._engine.plan(trees, scores=scores, token_budget=token_budget)
 
     def compute(
         self,
         trees: Sequence[TokenTree],
+        units: Sequence[Unit] | None = None,
         *,
         features: bool = True,
         scores: bool = True,
         token_budget: int = 4096,
     ) -> Outputs:
-        """As `outputs`, of prompts that `encode` has turned into token trees."""
-        units = self.plan(trees, scores=scores, token_budget=token_budget)
-        pieces = [
-            self.forward([trees[i] for i in unit], features=features, scores=scores)
-            for unit in units
-        ]
-        result = _in_order(pieces, units)
-        if result.scores is None:
-            return result
-        priors = [tree.prior for tree in trees if tree.prior is not None]
-        if priors:
-            prior = self.compute(priors, features=False, token_budget=token_budget).scores
-            known = np.isfinite(result.scores)
-            result.scores[known] -= prior[known]  # type: ignore[index]
-        for row, tree in enumerate(trees):
-            result.scores[row, : len(tree.divisors)] /= tree.divisors
-        return result
+        """As `outputs`, of prompts that `encode` has turned into token trees.
 
-    @torch.inference_mode()
-    def forward(
-        self, trees: Sequence[TokenTree], *, features: bool = True, scores: bool = True
-    ) -> Outputs:
-        """One forward pass over a padded batch of token trees; raw log-likelihoods as scores.
-
-        Raises:
-            ValueError: If scores are asked of a model cut to its first layers or of trees without
-                branches, or are not finite.
+        With `units` only these are computed, and results are in their order.
         """
         if scores:
             self.require_scores()
-            for tree in trees:
-                if not tree.branches:
-                    raise _checks.fail("options", "given where scores are wanted", tree.id)
-        reading = self._runner.run(trees, features=features, scores=scores)
-        hidden, logprobs = reading.hidden, reading.logprobs
-        states = hidden.float().cpu().numpy() if hidden is not None else None
-        if logprobs is None:
-            return Outputs(states, None, None)
-        if (bad := ~logprobs.isfinite()).any():
-            row = int(reading.owners.to(bad.device)[bad][0, 0])
-            raise _checks.fail("scores", "finite", f"NaN or infinity for question {trees[row].id}")
-        n_options = max(len(tree.branches) for tree in trees)
-        table = forward.sum_by_option(logprobs, reading.owners, len(trees), n_options)
-        mass = table.logsumexp(dim=1).exp()
-        return Outputs(states, table.cpu().numpy(), mass.cpu().numpy())
+        wanted = {"features": features, "scores": scores}
+        return self._engine.compute(trees, units, token_budget=token_budget, **wanted)
+
+    @property
+    def work(self) -> Work:
+        """Counts of all that was computed since the model was loaded."""
+        return self._engine.work
+
+    @property
+    def size(self) -> ModelSize:
+        """What the number of its operations depends on."""
+        return ModelSize.of(self.model)
+
+    def token_budget(self, device: torch.device | str | None = None) -> int:
+        """Tokens of one forward pass that suit a device; see `memory.token_budget`."""
+        return memory.token_budget(self.model, torch.device(device or self.device))
 
     def require_scores(self) -> None:
         """Raise `ValueError` if this model is cut to its first layers, and so has no scores."""
@@ -274,23 +243,3 @@ class LanguageModel:
             raise _checks.fail(
                 "scores", "False for a model cut to its first layers", f"True for {self}"
             )
-
-
-def _in_order(pieces: Sequence[Outputs], units: Sequence[planning.Unit]) -> Outputs:
-    """Put the outputs of units back into the order of the prompts."""
-    order = np.argsort(np.concatenate(units))
-    width = max((p.scores.shape[1] for p in pieces if p.scores is not None), default=0)
-
-    def joined(arrays: list[Any]) -> Any:
-        return None if arrays[0] is None else np.concatenate(arrays)[order]
-
-    def widened(scores: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-        if scores is None:
-            return None
-        return np.pad(scores, ((0, 0), (0, width - scores.shape[1])), constant_values=-np.inf)
-
-    return Outputs(
-        joined([piece.features for piece in pieces]),
-        joined([widened(piece.scores) for piece in pieces]),
-        joined([piece.option_mass for piece in pieces]),
-    )

@@ -1,14 +1,14 @@
 """One forward pass of a transformers model over a batch of token trees.
 
-`CausalRunner` reads prompts and scores continuations; `DecoderRunner` is for encoder-decoders, of
-which only the first decoder step is run. Both return hidden states and token log-probabilities;
-adding these up to options is not their business.
+`CausalRunner` reads prompts and scores continuations, and computes once what prompts begin with;
+`DecoderRunner` is for encoder-decoders, of which only the first decoder step is run. Both return
+hidden states and token log-probabilities; adding these up to options is not their business.
 """
 
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,10 @@ from torch import Tensor
 
 from thermometer import forward
 from thermometer.tokenization import TokenTree
+from thermometer.work import Work
+
+if TYPE_CHECKING:
+    from thermometer.prefix_cache import PrefixCache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,11 +30,13 @@ class Reading:
         hidden: (B, D) hidden states at the last token of each prompt, or `None` if not asked for.
         logprobs: (M,) float32 log-probabilities of all the tokens of all branches, or `None`.
         owners: (M, 2) int64: tree and option that each of them belongs to.
+        work: What was computed.
     """
 
     hidden: Tensor | None
     logprobs: Tensor | None
     owners: Tensor
+    work: Work
 
 
 class CausalRunner:
@@ -38,27 +44,28 @@ class CausalRunner:
 
     Args:
         model: A transformers causal LM.
-        pad_id: Fills rows on the right; its value never matters.
+        filler: Token id that fills rows on the right; its value never matters.
         tap: The block whose output is the feature; by default the last hidden state is.
-        scores: Whether scores will be asked for. If so, the ways are tried out on a few tokens.
+        scores: Whether scores will be asked for.
         name: For the warning.
     """
 
     def __init__(
-        self, model: Any, pad_id: int, *, tap: Any | None, scores: bool, name: str
+        self, model: Any, filler: int, *, tap: Any | None, scores: bool, name: str
     ) -> None:
         self._model = model
         # Some models do not say which part of them is the stack below the output head.
         self._base = model.model if model.base_model is model else model.base_model
-        self._pad_id = pad_id
+        self._filler = filler
         self._tapped: list[Tensor] = []
         self._window = _attention_window(model.config.get_text_config())
+        self._cache: tuple[Any, PrefixCache] | None = None
         self.head: forward.Head | None = None
         self.shares_rows = False
+        self.shares_prefixes = False
         if tap is not None:
             tap.register_forward_hook(self._keep)
-        if scores:
-            self._choose_ways(name)
+        self._choose_ways(scores, name)
 
     def _keep(self, _module: Any, _inputs: Any, output: Any) -> None:
         self._tapped.append(output[0] if isinstance(output, tuple) else output)
@@ -70,11 +77,38 @@ class CausalRunner:
         """
         return self.shares_rows and (self._window is None or tree.n_tokens <= self._window)
 
-    def run(self, trees: Sequence[TokenTree], *, features: bool, scores: bool) -> Reading:
-        """One forward pass."""
-        shared = all(self.forks(tree) for tree in trees)
-        batch = forward.collate(trees, self._pad_id, shared=shared, scores=scores)
+    def caches(self, tree: TokenTree) -> bool:
+        """Whether the beginning of a tree may come from a cache; within the same limits."""
+        return self.shares_prefixes and self.forks(tree)
+
+    def forget(self) -> None:
+        """Give back the memory of the shared prefixes of the last pass."""
+        self._cache = None
+
+    def run(
+        self,
+        trees: Sequence[TokenTree],
+        *,
+        features: bool,
+        scores: bool,
+        shared: Sequence[int] = (),
+    ) -> Reading:
+        """One forward pass.
+
+        Args:
+            trees: Prompts.
+            features: Whether hidden states are wanted.
+            scores: Whether the branches are.
+            shared: How many leading tokens of each tree to compute once for all that begin with
+                them, in a pass before this one; kept for the next call. Empty for none.
+        """
+        prefixes = [t.prefix[:n] for t, n in zip(trees, shared, strict=True)] if shared else []
+        past, work = self._past(prefixes) if shared else (None, Work())
+        forked = all(self.forks(tree) for tree in trees)
+        batch = forward.collate(trees, self._filler, forked=forked, scores=scores, cached=shared)
+        work += Work.of_batch(batch, len(trees), sum(tree.n_read(scores) for tree in trees))
         inputs = batch.to(self._model.device).model_inputs(self._model.dtype)
+        inputs["past_key_values"] = past
         self._tapped.clear()
         logprobs = None
         if scores and self.head is None:
@@ -92,10 +126,31 @@ class CausalRunner:
         if self._tapped:
             states = self._tapped.pop()
         row, column = batch.features.to(states.device).T
-        return Reading(states[row, column] if features else None, logprobs, batch.owners)
+        hidden = states[row, column] if features else None
+        return Reading(hidden, logprobs, batch.owners, work)
+
+    def _past(self, prefixes: Sequence[tuple[int, ...]]) -> tuple["PrefixCache", Work]:
+        """The cache of the prefixes of some trees, and what it cost: nothing if it is at hand."""
+        from thermometer.prefix_cache import PrefixCache
+
+        place = {prefix: i for i, prefix in enumerate(dict.fromkeys(prefixes))}
+        key, work = (self._model.device, *place), Work()
+        if self._cache is None or self._cache[0] != key:
+            self._cache = None  # before the next one takes memory
+            batch = forward.collate(
+                [TokenTree("", prefix) for prefix in place],
+                self._filler,
+                forked=True,
+                scores=False,
+            )
+            inputs = batch.to(self._model.device).model_inputs(self._model.dtype)
+            computed = self._base(**{**inputs, "use_cache": True}).past_key_values
+            self._cache = key, PrefixCache(computed, [len(prefix) for prefix in place])
+            work = Work.of_batch(batch)
+        return self._cache[1].read_by([place[prefix] for prefix in prefixes]), work
 
     @torch.inference_mode()
-    def _choose_ways(self, name: str) -> None:
+    def _choose_ways(self, scores: bool, name: str) -> None:
         """Prove on a few tokens that the fast ways are right for this model.
 
         The reference is a plain row for each option and the model's own logits; where a fast way
@@ -104,31 +159,37 @@ class CausalRunner:
         vocabulary = self._model.config.get_text_config().vocab_size
         tokens = [int(t) for t in np.linspace(3, vocabulary - 1, 12)]
         branches = tuple(tuple(tokens[i : i + n]) for i, n in ((4, 1), (5, 4), (4, 2), (9, 3)))
-        probe = [TokenTree("probe", tuple(tokens[:4]), branches)]
+        trees = [TokenTree("probe", tuple(tokens[:n]), branches if scores else ()) for n in (4, 7)]
         exact = self._model.dtype == torch.float32  # else logits come rounded to a coarse grid
-        reference = self._probe(probe)
-        self.head = forward.Head(self._model)
-        plain = self._probe(probe)
-        if not _close(plain, reference, 1e-3 if exact else 0.5):
-            self.head = None
-            plain = reference
-            warnings.warn(
-                f"The output head of {name} is of an unknown kind; all its logits are computed, "
-                "which needs more memory",
-                stacklevel=4,
-            )
+        plain = self.run(trees, features=True, scores=scores)
+        if scores:
+            self.head = forward.Head(self._model)
+            sparing = self.run(trees, features=True, scores=True)
+            if _agree(sparing, plain, 1e-3 if exact else 0.5):
+                plain = sparing
+            else:
+                self.head = None
+                warnings.warn(
+                    f"The output head of {name} is of an unknown kind; all its logits are "
+                    "computed, which needs more memory",
+                    stacklevel=4,
+                )
         self.shares_rows = True
-        try:
-            together = self._probe(probe)
-        except Exception:  # attention code that takes no 4-D mask fails in its own way
-            self.shares_rows = False
-        else:
-            self.shares_rows = _close(together, plain, 1e-3 if exact else 0.25)
+        self.shares_rows = self._proves(trees, plain, (), exact)
+        if self.shares_rows:
+            self.shares_prefixes = self._proves(trees, plain, (2, 5), exact)
+        self.forget()
 
-    def _probe(self, probe: Sequence[TokenTree]) -> Tensor:
-        logprobs = self.run(probe, features=False, scores=True).logprobs
-        assert logprobs is not None
-        return logprobs
+    def _proves(
+        self, trees: Sequence[TokenTree], plain: Reading, shared: Sequence[int], exact: bool
+    ) -> bool:
+        """Whether rows that fork, after `shared` tokens from a cache, say what plain rows say."""
+        scores = plain.logprobs is not None
+        try:
+            found = self.run(trees, features=True, scores=scores, shared=shared)
+        except Exception:  # attention code that takes no 4-D mask or cache fails in its own way
+            return False
+        return _agree(found, plain, 1e-3 if exact else 0.25)
 
 
 class DecoderRunner:
@@ -136,37 +197,54 @@ class DecoderRunner:
 
     Args:
         model: A transformers encoder-decoder LM.
-        pad_id: Fills rows on the right.
+        filler: Token id that fills rows on the right.
     """
 
-    def __init__(self, model: Any, pad_id: int) -> None:
+    def __init__(self, model: Any, filler: int) -> None:
         self._model = model
-        self._pad_id = pad_id
+        self._filler = filler
 
     def forks(self, tree: TokenTree) -> bool:
         """Whether all branches of a tree may share one row: always, they are one token long."""
         return True
 
-    def run(self, trees: Sequence[TokenTree], *, features: bool, scores: bool) -> Reading:
-        """One forward pass."""
-        batch = forward.collate(trees, self._pad_id, shared=True, scores=False)
+    def caches(self, tree: TokenTree) -> bool:
+        """Whether the beginning of a tree may come from a cache: never, an encoder sees both ways."""
+        return False
+
+    def forget(self) -> None:
+        """Nothing is kept."""
+
+    def run(
+        self,
+        trees: Sequence[TokenTree],
+        *,
+        features: bool,
+        scores: bool,
+        shared: Sequence[int] = (),
+    ) -> Reading:
+        """One forward pass; see `CausalRunner.run`."""
+        batch = forward.collate(trees, self._filler, forked=True, scores=False)
         start = torch.full((len(trees), 1), self._model.config.decoder_start_token_id)
         device = self._model.device
+        lengths = torch.tensor([len(tree.prefix) for tree in trees])
+        mask = torch.arange(batch.input_ids.shape[1]) < lengths[:, None]
         output = self._model(
             input_ids=batch.input_ids.to(device),
-            attention_mask=batch.attention_mask.to(device),
+            attention_mask=mask.long().to(device),
             decoder_input_ids=start.to(device),
             output_hidden_states=True,
             use_cache=False,
         )
+        work = Work.of_batch(batch, len(trees), batch.n_tokens)
         hidden = output.decoder_hidden_states[-1][:, 0] if features else None
         pairs = [(i, k) for i, tree in enumerate(trees) for k in range(len(tree.branches))]
         owners = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).to(output.logits.device)
         if not scores:
-            return Reading(hidden, None, owners)
+            return Reading(hidden, None, owners, work)
         tokens = torch.tensor([trees[i].branches[k][0] for i, k in pairs], device=owners.device)
         logprobs = output.logits[:, 0].float().log_softmax(dim=1)[owners[:, 0], tokens]
-        return Reading(hidden, logprobs, owners)
+        return Reading(hidden, logprobs, owners, work)
 
 
 def _attention_window(config: Any) -> int | None:
@@ -178,5 +256,12 @@ def _attention_window(config: Any) -> int | None:
     return min((size for size in sizes if isinstance(size, int)), default=None)
 
 
-def _close(a: Tensor, b: Tensor, margin: float) -> bool:
-    return bool((a - b).abs().max() <= margin)
+def _agree(found: Reading, expected: Reading, margin: float) -> bool:
+    """Whether log-probabilities and hidden states (in units of their size) differ by a margin."""
+    assert found.hidden is not None
+    assert expected.hidden is not None
+    size = expected.hidden.float().norm(dim=1)
+    apart = ((found.hidden - expected.hidden).float().norm(dim=1) / size).max()
+    if found.logprobs is not None and expected.logprobs is not None:
+        apart = torch.maximum(apart, (found.logprobs - expected.logprobs).abs().max())
+    return bool(apart <= margin)  # not so if there is a NaN

@@ -5,7 +5,9 @@ share, because " A", "A" and the "A" after a line break are different tokens, an
 tokenizers merge the end of the prompt with the beginning of the option. Nothing here runs a model.
 """
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,6 +57,10 @@ class TokenTree:
         """Number of tokens that a forward pass over the whole tree computes."""
         return self.n_prompt_tokens + sum(len(branch) - 1 for branch in self.branches)
 
+    def n_read(self, scores: bool) -> int:
+        """Number of tokens to compute, with or without the branches."""
+        return self.n_tokens if scores else self.n_prompt_tokens
+
 
 def encode_prompts(
     tokenizer: Any, prompts: Sequence[Prompt], norm: Norm = "none", max_length: int | None = None
@@ -99,9 +105,9 @@ def encode_prompts(
         if not tree.prefix:
             got = f"{prompt.text!r} for question {prompt.id}"
             raise _checks.fail("prompt", "at least one token long", got)
-        if max_length is not None and tree.depth > max_length:
-            raise _too_long(prompt, tree.depth, max_length)
         trees.append(tree)
+    if max_length is not None:
+        check_lengths(trees, max_length)
     return trees
 
 
@@ -133,19 +139,30 @@ def encode_for_decoder(
                 "single tokens for an encoder-decoder model (use the letter style)",
                 f"{prompt.options} in question {prompt.id}",
             )
-        if max_length is not None and len(prefix) > max_length:
-            raise _too_long(prompt, len(prefix), max_length)
         divisors = _divisors(prompt, branches, norm)
         trees.append(TokenTree(prompt.id, tuple(prefix), branches, (), divisors, prior))
+    if max_length is not None:
+        check_lengths(trees, max_length)
     return trees
 
 
-def _too_long(prompt: Prompt, length: int, max_length: int) -> ValueError:
-    return _checks.fail(
-        "prompt",
-        f"at most {max_length} tokens long (the model's context)",
-        f"{length} tokens for question {prompt.id}",
-    )
+def check_lengths(trees: Iterable[TokenTree], max_length: int) -> None:
+    """Raise `ValueError` naming the first question that is longer than a model's context."""
+    for tree in trees:
+        if tree.depth > max_length:
+            raise _checks.fail(
+                "prompt",
+                f"at most {max_length} tokens long (the model's context)",
+                f"{tree.depth} tokens for question {tree.id}",
+            )
+
+
+def tokenizer_digest(tokenizer: Any, for_decoder: bool) -> str:
+    """Hash of all that decides how prompts become token trees."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = backend.to_str() if backend is not None else f"{tokenizer!r} {id(tokenizer)}"
+    parts = (rules, tokenizer.chat_template, tokenizer.bos_token, tokenizer.eos_token, for_decoder)
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
 
 
 def _ids(tokenizer: Any, texts: list[str], add_special_tokens: bool = False) -> list[list[int]]:

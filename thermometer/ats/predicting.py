@@ -78,14 +78,14 @@ def response_tokens(
         _checks.number("temperature", temperature, maximum=1e3, strict=True)
     pieces: list[NDArray[np.float64]] = [np.empty((4, 0))] * len(pairs)
     for unit in planning.plan_units([len(pair.ids) for pair in pairs], token_budget):
-        reading = reader.pairs([pairs[i] for i in unit])
+        reading = reader.pairs([pairs[i] for i in unit.rows])
         if temperature is None:
             b = _log_inverse(head, reading)
         else:
             b = torch.full_like(reading.targets, -np.log(temperature), dtype=torch.float32)
         table = _measured(reader, reading, b)
         owners = reading.sources[:, 0].cpu().numpy()
-        for row, index in enumerate(unit):
+        for row, index in enumerate(unit.rows):
             pieces[index] = table[:, owners == row]
     owner = np.repeat(np.arange(len(pairs)), [piece.shape[1] for piece in pieces])
     return ResponseTokens(owner, *np.concatenate(pieces, axis=1))
@@ -125,11 +125,11 @@ def option_table(
 
 def _batches(
     reader: TokenReader, head: AtsHead, rows: Sequence[Sequence[int]], token_budget: int
-) -> Iterator[tuple[planning.Unit, Reading, Tensor]]:
+) -> Iterator[tuple[list[int], Reading, Tensor]]:
     """Which rows, what the model makes of them, and b after the last token of each."""
     for unit in planning.plan_units([len(row) for row in rows], token_budget):
-        reading = reader.prompts([rows[i] for i in unit])
-        yield unit, reading, _log_inverse(head, reading)
+        reading = reader.prompts([rows[i] for i in unit.rows])
+        yield list(unit.rows), reading, _log_inverse(head, reading)
 
 
 @torch.no_grad()

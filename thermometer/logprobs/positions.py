@@ -16,6 +16,8 @@ from thermometer import _checks
 _SENTINEL = -9998.0  # OpenAI and vLLM write -9999 for "not among the likeliest", llama.cpp -3e38
 _ROUNDING = 1e-6  # what float32 log-probabilities leave unknown of a sum
 _VOCABULARY = 262_144  # no known model has many more tokens
+SPELLINGS = 1200
+"""More tokens than spell or begin one option ("(A", a blank) in any of seven tokenizers: 1,062."""
 
 
 class Candidate(NamedTuple):
@@ -135,7 +137,7 @@ def _ceiling(candidates: list[Candidate], token: bytes) -> float:
     return logprobs[0]
 
 
-def weights(at: Position, temperature: float = 1.0, spellings: int = 64) -> Weights:
+def weights(at: Position, temperature: float = 1.0, spellings: int = SPELLINGS) -> Weights:
     r"""Probabilities at temperature 1 from log-probabilities at another.
 
     With l_c the listed log-probabilities, r = 1 - sum exp(l_c) the rest and m the ceiling, raw

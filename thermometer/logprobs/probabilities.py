@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from thermometer import _checks
 from thermometer.logprobs.formats import Decode, reply_positions
-from thermometer.logprobs.positions import Position
+from thermometer.logprobs.positions import SPELLINGS, Position
 from thermometer.logprobs.spelling import Merge, OptionTexts
 from thermometer.logprobs.walk import Masses, walk
 
@@ -56,7 +56,7 @@ def option_probabilities(
     merge: Merge = "spelling",
     temperature: float = 1.0,
     ranked: bool = True,
-    spellings: int = 64,
+    spellings: int = SPELLINGS,
     decode: Decode | None = None,
 ) -> OptionProbabilities:
     """Probability of each option, with bounds, from responses to one prompt each.
@@ -79,7 +79,8 @@ def option_probabilities(
             OpenAI, vLLM and llama.cpp, whatever temperature they sample at, unless told otherwise
             (`processed_logprobs`, `post_sampling_probs`).
         ranked: False if the request named the tokens, as vLLM's `logprob_token_ids` does.
-        spellings: Number of unlisted tokens that may spell, or begin, one option.
+        spellings: Number of unlisted tokens that may spell, or begin, one option; some 30 will do
+            where replies never begin with blanks or brackets, and make bounds narrower.
         decode: From token id to text, for servers that were told to name tokens by ids.
 
     Raises:

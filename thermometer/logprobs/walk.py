@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from thermometer.logprobs.positions import Position, weights
+from thermometer.logprobs.positions import SPELLINGS, Position, weights
 from thermometer.logprobs.spelling import Match, OptionTexts
 
 Vector = NDArray[np.float64]
@@ -105,7 +105,7 @@ def walk(
     options: OptionTexts,
     *,
     temperature: float = 1.0,
-    spellings: int = 64,
+    spellings: int = SPELLINGS,
 ) -> Masses:
     """Mass of each option in the tokens of a reply.
 

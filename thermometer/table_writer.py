@@ -57,7 +57,7 @@ def write_table(
     parts: dict[str, int] = {}
     with _files.replaced_folder(out) as unfinished:
         for batch in batches:
-            own = _questions(batch)
+            own = question_rows(batch)
             if not own:
                 continue
             for row in own:
@@ -82,8 +82,8 @@ def _column(batch: Mapping[str, Any], name: str) -> Any:
     return batch[name]
 
 
-def _questions(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The questions of a batch as rows of the JSON lines format, plain Python values."""
+def question_rows(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The questions of a batch of columns as rows of the JSON lines format, plain Python values."""
     ids, tasks, texts, choices = (
         _column(batch, name) for name in ("id", "task", "question", "choices")
     )
@@ -97,7 +97,7 @@ def _questions(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
             "question": str(texts[number]),
             "choices": [str(choice) for choice in choices[number]],
         }
-        if contexts[number] is not None:
+        if isinstance(contexts[number], str):  # a gap may also be NaN
             row["context"] = str(contexts[number])
         if answers[number] is not None and answers[number] >= 0:  # NaN is not
             row["answer"] = int(answers[number])

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from thermometer import _checks
 from thermometer.language_model import LanguageModel
+from thermometer.table_writer import question_rows
 from thermometer.templates import Template
 from thermometer.types import Question
 
@@ -47,7 +47,7 @@ class Extractor:
                 Extractor,
                 fn_constructor_args=("meta-llama/Llama-3.2-1B-Instruct",),
                 fn_constructor_kwargs={"scores": False, "dtype": "bfloat16"},
-                batch_size=256, concurrency=8, num_gpus=1,
+                compute=ray.data.ActorPoolStrategy(size=8), batch_size=256, num_gpus=1,
             )
             write_table(done.iter_batches(batch_size=1024), "outputs/features")
     """
@@ -81,7 +81,7 @@ class Extractor:
         provenance = {name: made_by if wanted else None for name, wanted in self._wanted.items()}
         self._provenance = json.dumps(provenance, sort_keys=True)
 
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """The columns of a batch, and those that were computed.
 
         Args:
@@ -96,13 +96,16 @@ class Extractor:
             ValueError: For prompts longer than the model's context, options that tokenize alike, or
                 scores that are not finite. The message names the question.
         """
-        prompts = [
-            self._template.render(question, task, self._demonstrations.get(task, ()))
-            for question, task in _questions(batch)
-        ]
+        prompts = []
+        for row in question_rows(batch):
+            question = Question(
+                row["id"], row["question"], row["choices"], context=row.get("context")
+            )
+            shots = self._demonstrations.get(row["task"], ())
+            prompts.append(self._template.render(question, row["task"], shots))
         trees = self._lm.encode(prompts, self._template)
         outputs = self._lm.compute(trees, token_budget=self._budget, **self._wanted)
-        columns = {name: np.asarray(values) for name, values in batch.items()}
+        columns = dict(batch)
         columns["n_prompt_tokens"] = np.array([tree.n_prompt_tokens for tree in trees])
         columns["provenance"] = np.array([self._provenance] * len(trees), dtype=object)
         if outputs.features is not None:
@@ -113,21 +116,3 @@ class Extractor:
                 columns["scores"][row] = outputs.scores[row, : len(tree.branches)]
             columns["option_mass"] = outputs.option_mass
         return columns
-
-
-def _questions(batch: Mapping[str, Any]) -> list[tuple[Question, str]]:
-    """The questions of a batch with their tasks."""
-    contexts = batch.get("context", [None] * len(batch["id"]))
-    columns = (batch["id"], batch["task"], batch["question"], batch["choices"], contexts)
-    return [
-        (
-            Question(
-                str(identifier),
-                str(text),
-                tuple(str(choice) for choice in choices),
-                context=None if context is None else str(context),
-            ),
-            str(task),
-        )
-        for identifier, task, text, choices, context in zip(*columns, strict=True)
-    ]

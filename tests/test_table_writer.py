@@ -1,0 +1,143 @@
+"""Batches of rows from anywhere as an output table."""
+
+import json
+
+import numpy as np
+import pytest
+
+from thermometer import table_files
+from thermometer.table_writer import write_table
+from thermometer.tables import OutputTable
+
+MADE_BY = {"features": {"model": "small"}, "scores": {"model": "large"}}
+QUESTIONS = [
+    {"id": "a", "task": "s", "question": "A?", "choices": ["x", "y"], "answer": 1},
+    {"id": "b", "task": "t", "question": "B?", "choices": ["x", "y", "z"], "context": "Read."},
+    {"id": "c", "task": "s", "question": "C?", "choices": ["x", "y"], "answer": 0},
+]
+
+
+def batch(numbers, **changes):
+    rows = [QUESTIONS[number] for number in numbers]
+    found = {
+        **{name: [row[name] for row in rows] for name in ("id", "task", "question", "choices")},
+        "answer": np.array([row.get("answer", -1) for row in rows]),
+        "context": [row.get("context") for row in rows],
+        "scores": [
+            np.array([-1.0, 0.5, 2.0][: len(r["choices"])]) - n
+            for n, r in zip(numbers, rows, strict=True)
+        ],
+        "features": np.array([[n, n + 0.5] for n in numbers], dtype=np.float32),
+        "option_mass": np.full(len(rows), 0.25),
+        "n_prompt_tokens": np.array(numbers, dtype=np.int64) + 3,
+    }
+    return {name: value for name, value in {**found, **changes}.items() if value is not None}
+
+
+def test_batches_become_a_table(tmp_path):
+    written = write_table(
+        [batch([2]), batch([]), batch([1, 0])], tmp_path / "t", provenance=MADE_BY
+    )
+    for found in (written, OutputTable.open(tmp_path / "t")):
+        assert found.ids == ("c", "b", "a")
+        assert found.labels.tolist() == [0, -1, 1]
+        np.testing.assert_array_equal(found.features[:, 0], [2, 1, 0])
+        np.testing.assert_array_equal(found.scores[:, 0], [-3, -2, -1])
+        assert found.n_options.tolist() == [2, 3, 2]
+        assert found.provenance == MADE_BY
+    rows = table_files.read_questions(tmp_path / "t" / "questions.jsonl")
+    assert rows == [QUESTIONS[2], QUESTIONS[1], QUESTIONS[0]]
+
+
+def test_the_order_that_is_wanted(tmp_path):
+    found = write_table(
+        [batch([2, 0]), batch([1])], tmp_path / "t", provenance=MADE_BY, order=["a", "b", "c"]
+    )
+    assert found.ids == ("a", "b", "c")
+    with pytest.raises(ValueError, match="questions that came, but got 1 others: d"):
+        write_table([batch([0])], tmp_path / "u", provenance=MADE_BY, order=["a", "d"])
+    with pytest.raises(ValueError, match="the ids of all questions, but got 1 others: b"):
+        write_table([batch([0, 1])], tmp_path / "u", provenance=MADE_BY, order=["a"])
+    assert not (tmp_path / "u").exists()
+
+
+def test_scores_padded_with_infinity_and_nothing_else(tmp_path):
+    padded = np.array([[1.0, 2.0, -np.inf], [1.0, 2.0, 3.0]])
+    bare = batch([0, 1], scores=padded, features=None, option_mass=None, n_prompt_tokens=None)
+    found = write_table([bare], tmp_path / "t", provenance={"scores": {"model": "an API"}})
+    assert found.features is None
+    assert found.option_mass is None
+    np.testing.assert_array_equal(found.scores, padded)
+    assert found.provenance == {"features": None, "scores": {"model": "an API"}}
+
+
+def test_labels_of_any_kind(tmp_path):
+    """Columns with gaps come as floats or objects from tables of other programs."""
+    for number, answers in enumerate(([1.0, np.nan, 0.0], [1, None, 0], np.array([1, -1, 0]))):
+        found = write_table(
+            [batch([0, 1, 2], answer=answers)], tmp_path / str(number), provenance=MADE_BY
+        )
+        assert found.labels.tolist() == [1, -1, 0]
+    gaps = batch([0, 1], context=np.array([np.nan, "Read."], dtype=object))
+    write_table([gaps], tmp_path / "gaps", provenance=MADE_BY)
+    rows = table_files.read_questions(tmp_path / "gaps" / "questions.jsonl")
+    assert [row.get("context") for row in rows] == [None, "Read."]
+    unlabelled = batch([0], answer=None, context=None)
+    assert not write_table([unlabelled], tmp_path / "n", provenance=MADE_BY).labelled
+
+
+def test_half_precision_is_kept_and_double_is_not(tmp_path):
+    for kind, kept in (("float16", "halffloat"), ("float64", "float")):
+        features = np.array([[1, 2.5]], dtype=kind)
+        write_table([batch([0], features=features)], tmp_path / kind, provenance=MADE_BY)
+        part = table_files.read_part(tmp_path / kind / "part-00000.parquet", 1)
+        assert str(part["features"].type.value_type) == kept
+
+
+def test_provenance_may_travel_in_the_rows(tmp_path):
+    text = json.dumps(MADE_BY)
+    found = write_table(
+        [batch([0], provenance=[text]), batch([1, 2], provenance=[text, text])], tmp_path / "t"
+    )
+    assert found.provenance == MADE_BY
+    for other, message in (
+        (json.dumps({"scores": {"model": "other"}}), "the same in all rows"),
+        ("{", "provenance: not JSON"),
+        ('{"model": "x"}', "of `features` and `scores`"),
+    ):
+        batches = [batch([0], provenance=[other])]
+        batches += [batch([1], provenance=[text])] if "same" in message else []
+        with pytest.raises(ValueError, match=message):
+            write_table(batches, tmp_path / "u")
+    with pytest.raises(ValueError, match="with a column 'provenance'"):
+        write_table([batch([0])], tmp_path / "u")
+    assert not (tmp_path / "u").exists()
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ([], "at least one row"),
+        ([batch([])], "at least one row"),
+        ([batch([0]), batch([0])], "each question once, but got 'a' twice"),
+        ([batch([0, 0])], "each question once"),
+        ([batch([0], choices=None)], "with a column 'choices'"),
+        ([batch([0], scores=[[1.0]])], "number of scores of question a to be 2"),
+        ([batch([0], scores=[[1.0, np.nan]])], "finite, but got nan for question a"),
+        ([batch([0], scores=[[-np.inf, 1.0]])], "finite, but got nan for question a"),
+        ([batch([0], features=[[np.inf]])], "finite, but got inf for question a"),
+        ([batch([0]), batch([1], features=[[1.0]])], "the parts have different columns"),
+        ([batch([0], answer=[7])], "label|an index of an option"),
+    ],
+)
+def test_batches_that_are_refused(tmp_path, batches, message):
+    with pytest.raises(ValueError, match=message):
+        write_table(batches, tmp_path / "t", provenance=MADE_BY)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path):
+    (tmp_path / "mine.txt").write_text("x")
+    with pytest.raises(ValueError, match="holds nothing yet"):
+        write_table([batch([0])], tmp_path, provenance=MADE_BY)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

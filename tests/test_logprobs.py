@@ -184,13 +184,13 @@ def test_an_option_that_is_not_listed_has_a_bound_and_no_zero():
 
 def test_few_spellings_make_narrow_bounds():
     """No unlisted token is likelier than the least likely listed one."""
-    row = logs(A=0.5, B=0.3, x=0.001)
+    row = logs(A=0.5, B=0.3, x=0.0001)
     wide = option_probabilities([chat(row)], ["A", "B", "D"])
     narrow = option_probabilities([chat(row)], ["A", "B", "D"], spellings=2)
     unranked = option_probabilities([chat(row)], ["A", "B", "D"], spellings=2, ranked=False)
-    assert narrow.high[0, 2] == pytest.approx(0.002 / 0.802)
+    assert narrow.high[0, 2] == pytest.approx(0.0002 / 0.8002)
     assert narrow.high[0, 2] < wide.high[0, 2] < unranked.high[0, 2]
-    assert unranked.high[0, 2] == pytest.approx(0.199 / 0.999)
+    assert unranked.high[0, 2] == pytest.approx(0.1999 / 0.9999)
 
 
 @pytest.mark.parametrize("missing", [-9999.0, -9999, None, float("nan"), float("-inf"), -3.4e38])

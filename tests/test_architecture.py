@@ -47,7 +47,7 @@ ORDER = """
     forward work
     prefix_cache runners memory engine
     loading language_model generation table_files tables
-    merging merge_command table_writer integrations.ray
+    merging merge_command table_writer integrations.ray integrations.vllm_tables
     segmentation.question_columns _lightning predicting extraction
     objective components score_statistics score_inputs network_config network checkpoint model_card
     domain combining posterior prompt_inputs question_inputs signals calibrator

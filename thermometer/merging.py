@@ -201,7 +201,9 @@ def _wanted(
     """The questions of the new table in their order, and those that no table has."""
     if questions is None:
         return list(rows.values()), []
-    asked = {q.id: question_row(q, t.name) for t in load_tasks(questions) for q in t.questions}
+    asked: dict[str, Row] = {
+        q.id: question_row(q, t.name) for t in load_tasks(questions) for q in t.questions
+    }
     missing = [row for identifier, row in asked.items() if identifier not in rows]
     if missing and not allow_missing:
         raise ValueError(

@@ -74,11 +74,14 @@ class Extractor:
         self._lm.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._template = template or Template()
         self._demonstrations = demonstrations or {}
-        self._wanted = {"features": features, "scores": scores}
+        self._features, self._scores = features, scores
         self._budget = token_budget
         self._feature_dtype = feature_dtype
         made_by = self._lm.provenance(self._template)
-        provenance = {name: made_by if wanted else None for name, wanted in self._wanted.items()}
+        provenance = {
+            "features": made_by if features else None,
+            "scores": made_by if scores else None,
+        }
         self._provenance = json.dumps(provenance, sort_keys=True)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +107,9 @@ class Extractor:
             shots = self._demonstrations.get(row["task"], ())
             prompts.append(self._template.render(question, row["task"], shots))
         trees = self._lm.encode(prompts, self._template)
-        outputs = self._lm.compute(trees, token_budget=self._budget, **self._wanted)
+        outputs = self._lm.compute(
+            trees, features=self._features, scores=self._scores, token_budget=self._budget
+        )
         columns = dict(batch)
         columns["n_prompt_tokens"] = np.array([tree.n_prompt_tokens for tree in trees])
         columns["provenance"] = np.array([self._provenance] * len(trees), dtype=object)
@@ -112,7 +117,7 @@ class Extractor:
             columns["features"] = outputs.features.astype(self._feature_dtype)
         if outputs.scores is not None and outputs.option_mass is not None:
             columns["scores"] = np.empty(len(trees), dtype=object)
-            for row, tree in enumerate(trees):
-                columns["scores"][row] = outputs.scores[row, : len(tree.branches)]
+            for number, tree in enumerate(trees):
+                columns["scores"][number] = outputs.scores[number, : len(tree.branches)]
             columns["option_mass"] = outputs.option_mass
         return columns

@@ -5,14 +5,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pages
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "gallery.md"
-SHOWN = set(re.findall(r"images/gallery/(\w+\.png)", PAGE.read_text(encoding="utf-8")))
+SHOWN = set(re.findall(r"images/gallery/(\w+\.png)", pages.text_of("docs/gallery.md")))
 
 
 def answers(seed, n=160):
@@ -65,13 +65,11 @@ def test_the_pictures_of_the_page_are_there_and_small():
 
 def test_the_snippets_of_the_page_run(recorded, monkeypatch, capsys):
     monkeypatch.chdir(recorded / "options" / "mmlu")
-    text = PAGE.read_text(encoding="utf-8")
-    blocks = list(re.finditer(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL))
+    text, blocks = pages.text_of("docs/gallery.md"), pages.blocks("docs/gallery.md", "python")
     assert len(blocks) == 9
     namespace, figures = {}, []
     for block in blocks:
-        lines_before = text[: block.start(1)].count("\n")
-        exec(compile("\n" * lines_before + block.group(1), "gallery.md", "exec"), namespace)
+        exec(compile("\n" * block.line + block.text, "gallery.md", "exec"), namespace)
         figures.append(namespace.get("figure"))
     assert len({id(figure) for figure in figures if figure is not None}) == 6
     printed = capsys.readouterr().out.rstrip("\n")

@@ -1,28 +1,19 @@
 """The page on monitoring: its Python runs, its commands exist, its figures are those measured."""
 
-import contextlib
-import io
 import json
-import re
 import runpy
-import shlex
 from pathlib import Path
 
+import pages
 import pytest
 
-from thermometer import cli
 from thermometer.monitoring import MonitorSettings
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+TEXT = pages.text_of("docs/monitoring.md")
 FILES = ROOT / "benchmarks" / "results"
 RESULTS = json.loads((FILES / "monitoring.json").read_text())
 SERVICE = json.loads((FILES / "monitoring_service.json").read_text())
-
-
-def blocks(language):
-    found = re.findall(r"^```(\w*)\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
-    return [block for name, block in found if name == language]
 
 
 def table_under(words):
@@ -39,19 +30,15 @@ def table_under(words):
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory):
-    """Names and text that the blocks leave behind, run one after another in an empty folder."""
-    namespace, printed = {}, io.StringIO()
-    folder = tmp_path_factory.mktemp("monitoring")
-    with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
-        for number, block in enumerate(blocks("python")):
-            exec(compile(block, f"monitoring.md, block {number}", "exec"), namespace)
-    return namespace, printed.getvalue(), folder
+def said():
+    """Names, text and folder that the blocks leave behind."""
+    done = pages.run("docs/monitoring.md")
+    return done.names, done.text, done.folder
 
 
 def test_every_block_of_python_runs(said):
     namespace, printed, folder = said
-    assert len(blocks("python")) == 5
+    assert len(pages.blocks("docs/monitoring.md", "python")) == 5
     assert (folder / "monitor.html").is_file()
     assert namespace["state"].n_labelled == 3001
     assert [episode.verdict for episode in namespace["episodes"]] == ["overconfident"]
@@ -63,15 +50,6 @@ def test_every_block_of_python_runs(said):
 def test_the_quoted_line_is_what_it_prints(said):
     quoted = next(line[2:] for line in TEXT.splitlines() if line.startswith("> "))
     assert quoted in " ".join(said[1].split())
-
-
-def test_every_command_is_understood(said):
-    commands = [line for block in blocks("") for line in block.splitlines() if "thermo" in line]
-    assert len(commands) == 2
-    for line in commands:
-        arguments = shlex.split(line)
-        assert arguments[0] == "thermometer"
-        assert cli.parse(arguments[1:])[0] == "monitor"
 
 
 def test_the_defaults_are_those_that_it_names():

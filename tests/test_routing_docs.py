@@ -7,6 +7,7 @@ import re
 import runpy
 from pathlib import Path
 
+import pages
 import pytest
 
 from thermometer.display import PHRASES
@@ -15,17 +16,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def text_of(name):
-    return (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    return pages.text_of(f"docs/{name}.md")
 
 
 def run(name):
-    """Names and text that the blocks of a page leave behind, run one after another."""
-    blocks = re.findall(r"^```python\n(.*?)^```", text_of(name), flags=re.MULTILINE | re.DOTALL)
-    namespace, printed = {}, io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        for number, block in enumerate(blocks):
-            exec(compile(block, f"{name}.md, block {number}", "exec"), namespace)
-    return namespace, printed.getvalue(), len(blocks)
+    """Names and text that the blocks of a page leave behind, and how many there are."""
+    done = pages.run(f"docs/{name}.md")
+    return done.names, done.text, len(done.printed)
 
 
 def quoted(name):

@@ -1,19 +1,18 @@
 """The page on the thermometer: its Python runs, and what it says of the results is so."""
 
 import re
-from pathlib import Path
+
+import pages
 
 from thermometer.presets import PRESETS, resolve
 
-TEXT = (Path(__file__).parents[1] / "docs" / "thermometer.md").read_text(encoding="utf-8")
+TEXT = pages.text_of("docs/thermometer.md")
 
 
 def test_every_block_runs_and_tells_of_a_task():
-    namespace = {}
-    blocks = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
-    for number, block in enumerate(blocks):
-        exec(compile(block, f"thermometer.md, block {number}", "exec"), namespace)
+    done = pages.run("docs/thermometer.md")
+    assert len(done.printed) == 4
+    namespace = done.names
     factor, result = namespace["factor"], namespace["result"]
     assert factor.n_labels == 10
     assert factor.low < factor.factor < factor.high

@@ -7,6 +7,7 @@ repository stay as text: the site has no copy of them.
 
 import base64
 import json
+import os
 import posixpath
 import re
 from collections.abc import Iterator
@@ -40,7 +41,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """Turn links that cross the border of docs/."""
     here = page.file.src_uri
     origin = {name: source for source, name in ADOPTED.items()}.get(here, f"docs/{here}")
@@ -86,8 +87,6 @@ def notebook_files(path: Path) -> Iterator[tuple[str, str | bytes]]:
 
 def command_line() -> str:
     """Every command with its arguments, as `--help` shows them."""
-    import os
-
     os.environ["COLUMNS"] = "92"  # the width of the help is that of the terminal otherwise
     from thermometer import cli
 

@@ -1,0 +1,105 @@
+"""Every page of the documentation: its Python runs and prints what it says, its commands exist.
+
+Pages that have a test of their own, which also looks at what the blocks leave behind, are run there
+(`pages.run` runs a page once a session).
+"""
+
+import ast
+import contextlib
+import re
+from pathlib import Path
+
+import pages
+import pytest
+
+import thermometer as th
+from thermometer import cli
+
+ROOT = pages.ROOT
+RUN_ELSEWHERE = {  # with data of their own
+    "README.md": "test_readme.py",
+    "docs/gallery.md": "test_gallery.py",
+}
+WITH_PYTHON = [page for page in pages.PAGES if pages.blocks(page, "python")]
+RUN_HERE = [page for page in WITH_PYTHON if page not in RUN_ELSEWHERE]
+FAST = [page for page in RUN_HERE if pages.NEEDS_BUNDLED not in str(pages.expected(page))]
+SLOW = sorted(set(RUN_HERE) - set(FAST))
+
+
+def check(page):
+    done = pages.run(page)
+    for (_, says), printed in zip(pages.expected(page), done.printed, strict=True):
+        if says is not None:
+            assert printed.strip() == says.strip(), page
+
+
+@pytest.mark.parametrize("page", FAST)
+def test_every_page_runs_and_prints_what_it_says(page):
+    check(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", SLOW)
+def test_every_page_with_the_bundled_model_runs(page):
+    check(page)
+
+
+def test_the_pages_run_elsewhere_have_a_test():
+    for page, test in RUN_ELSEWHERE.items():
+        assert Path(page).name in (ROOT / "tests" / test).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON)
+def test_every_block_is_in_the_house_style(page):
+    for block in pages.blocks(page, "python"):
+        ast.parse(block.text)
+        assert max(map(len, block.text.splitlines())) <= 100, f"{page}, line {block.line}"
+
+
+@pytest.mark.parametrize("page", [page for page in pages.PAGES if pages.commands(page)])
+def test_every_command_is_understood(page, tmp_path):
+    """Parsed with the files that it names; those that a page writes beforehand are made here."""
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    for block in pages.blocks(page, "yaml"):
+        if name := re.match(r"# (\S+\.yaml)", block.text):
+            (tmp_path / name[1]).write_text(block.text, encoding="utf-8")
+    for words in pages.commands(page):
+        if words in (["--version"], ["COMMAND", "--help"]) or not words:
+            continue
+        with contextlib.chdir(tmp_path):
+            assert cli.parse(words)[0] == words[0], words
+
+
+@pytest.mark.parametrize("page", pages.PAGES)
+def test_scripts_and_targets_that_a_page_names_exist(page):
+    plain = "\n".join(block.text for block in pages.blocks(page, "", "bash", "sh"))
+    for name in re.findall(r"python ((?:benchmarks|examples|docs)/\S+\.py)", pages.text_of(page)):
+        assert (ROOT / name).is_file(), f"{page}: {name}"
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    named = re.findall(r"^make ([a-z]+)", plain, flags=re.MULTILINE)
+    assert set(named) <= set(targets), f"{page}: {named}"
+
+
+@pytest.mark.parametrize("page", pages.PAGES)
+def test_every_link_leads_to_a_file(page):
+    here = (ROOT / page).parent
+    made = {"checkpoints.md", "benchmarks.md", "contributing.md", "changelog.md", "command_line.md"}
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", pages.text_of(page)):
+        if "://" in target or (Path(target).name in made and page.startswith("docs/")):
+            continue
+        assert (here / target).exists(), f"{page}: {target}"
+
+
+def test_every_public_name_is_in_the_reference():
+    text = "".join(path.read_text() for path in (ROOT / "docs" / "api").glob("*.md"))
+    named = set(re.findall(r"^::: thermometer\.(\w+)$", text, flags=re.MULTILINE))
+    assert named == set(th.__all__) - {"__version__"}
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path):
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True))
+    assert "Calibrator" in (tmp_path / "api" / "thermometers.html").read_text(encoding="utf-8")

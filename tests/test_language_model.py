@@ -1,6 +1,7 @@
 """Features and scores against plain forward passes with the model's own logits."""
 
 import warnings
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -34,8 +35,11 @@ QUESTIONS = [
 ]
 LETTERS = [Template().render(question, "sizes") for question in QUESTIONS]
 
-SHARING = ("llama", "gpt2", "gemma2", "mistral", "qwen2", "cohere", "granite", "bert")
-SPLITTING = ("bloom", "mamba", "lfm2")
+SHARING = (
+    *("llama", "gpt2", "gemma2", "gemma3", "mistral", "qwen2", "qwen3"),
+    *("cohere", "granite", "bert", "falcon", "neox", "opt"),
+)
+SPLITTING = ("bloom", "alibi", "mamba", "lfm2")
 KINDS = (*SHARING, *SPLITTING)
 
 
@@ -172,15 +176,105 @@ def test_random_trees_equal_plain_forward_passes(kind, batch):
         np.testing.assert_allclose(outputs.features[row], states[-1].numpy(), atol=1e-4)
 
 
+DEMONSTRATIONS = "Question: Which is the capital?\nAnswer: Paris\n\n" * 8
+FEW_SHOT = [Prompt(p.id, DEMONSTRATIONS + p.text[-40:], p.options) for p in PROMPTS]
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma2", "qwen3", "falcon", "neox", "opt"])
+def test_prompts_that_begin_alike_share_what_they_begin_with(kind):
+    lm = make(kind)
+    before = lm.work
+    outputs = lm.outputs(FEW_SHOT, CLOZE)
+    work = lm.work - before
+    windowed = kind == "gemma2"  # of 24 tokens
+    assert work.reused == 0 if windowed else work.reused > 0.4
+    assert_rows(outputs.scores, literal_scores(kind, FEW_SHOT))
+    for row, prompt in enumerate(FEW_SHOT):
+        expected = literal_states(kind, prompt.text)[-1].numpy()
+        np.testing.assert_allclose(outputs.features[row], expected, atol=1e-4)
+
+
+def test_the_model_reads_shared_tokens_once(lm):
+    """By counting what its first layer is given."""
+    seen = []
+    hook = lm.model.model.embed_tokens.register_forward_hook(
+        lambda _module, inputs, _output: seen.append(inputs[0].numel())
+    )
+    before = lm.work
+    lm.outputs(FEW_SHOT, CLOZE)
+    work = lm.work - before
+    hook.remove()
+    assert sum(seen) == work.tokens + work.padding
+    trees = lm.encode(FEW_SHOT, CLOZE)
+    assert work.input_tokens == sum(tree.n_tokens for tree in trees)
+    assert sum(seen) < 0.6 * work.input_tokens
+    assert work.prompts == len(FEW_SHOT)
+
+
+def test_a_group_that_takes_several_passes_is_begun_once(lm):
+    texts = [prompt.text for prompt in FEW_SHOT] * 5
+    prompts = [Prompt(f"{n}", text, (" a", " b")) for n, text in enumerate(texts)]
+    trees = lm.encode(prompts, CLOZE)
+    units = lm.plan(trees, scores=True, token_budget=200)
+    assert len({unit.prefixes for unit in units}) == 1
+    assert len(units) > 4
+    before = lm.work
+    lm.compute(trees, token_budget=200)
+    shared = {n for unit in units for n in unit.shared}
+    rest = sum(tree.n_tokens for tree in trees) - sum(sum(unit.shared) for unit in units)
+    assert len(shared) == 1
+    assert (lm.work - before).tokens == rest + sum(shared)
+
+
+beginnings = st.lists(
+    st.lists(token_ids, min_size=1, max_size=12).map(tuple), min_size=1, max_size=3
+)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma3", "mistral", "opt", "alibi"])
+@given(
+    beginnings=beginnings,
+    batch=st.lists(st.tuples(trees, st.integers(0, 2)), min_size=1, max_size=8),
+    budget=st.integers(1, 200),
+)
+@settings(max_examples=20, deadline=None)
+def test_random_trees_that_begin_alike_equal_plain_forward_passes(kind, beginnings, batch, budget):
+    """Prefixes of several lengths in one pass, shared by some or all, whatever the budget."""
+    chosen = [
+        replace(tree, prefix=(*beginnings[place % len(beginnings)], *tree.prefix))
+        for tree, place in batch
+    ]
+    lm, model = make(kind), tiny.model(kind)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("thermometer.sharing.ROW_CHARGE", 0)
+        patch.setattr("thermometer.sharing.GROUP_CHARGE", 0)
+        outputs = lm.compute(chosen, token_budget=budget)
+        alone = lm.compute(chosen, scores=False, token_budget=budget)
+    expected = [
+        [
+            reference.continuation(model, [*tree.prefix, *branch], len(tree.prefix))
+            for branch in tree.branches
+        ]
+        for tree in chosen
+    ]
+    assert_rows(outputs.scores, expected, atol=2e-4)
+    for row, tree in enumerate(chosen):
+        states = reference.hidden_states(model, [*tree.prefix, *tree.tail])[-1].numpy()
+        np.testing.assert_allclose(outputs.features[row], states, atol=1e-4)
+        np.testing.assert_allclose(alone.features[row], states, atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", SHARING)
-def test_rows_are_shared_where_that_is_right(kind):
+def test_rows_and_prefixes_are_shared_where_that_is_right(kind):
     assert make(kind)._runner.shares_rows
+    assert make(kind)._runner.shares_prefixes
 
 
 @pytest.mark.parametrize("kind", SPLITTING)
 def test_rows_are_split_where_sharing_is_wrong(kind):
     """ALiBi counts columns; recurrent states and convolutions run through all of them."""
     assert not make(kind)._runner.shares_rows
+    assert not make(kind)._runner.shares_prefixes
 
 
 def test_rows_longer_than_the_attention_window_are_split():

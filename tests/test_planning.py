@@ -1,7 +1,7 @@
 """Plans: every prompt once, within the budget, little padding, and groups together."""
 
 from collections import Counter
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from thermometer.planning import (
     ALIKE,
     ATTENDED,
+    CACHED,
     LEAST_FILL,
     Unit,
     default_rows_per_part,
@@ -40,7 +41,7 @@ def test_units_hold_every_index_once_within_the_budget(items, budget):
         cost = sum(rows[index] for index in unit.rows) * max(lengths[i] for i in unit.rows)
         assert cost == unit.tokens
         assert cost <= budget or len(unit) == 1
-        assert unit.shared == unit.groups == ()
+        assert unit.shared == unit.prefixes == ()
 
 
 @given(prompts, budgets)
@@ -61,29 +62,31 @@ def test_a_unit_is_closed_only_where_it_is_full_or_the_next_row_much_shorter(ite
 
 
 @given(groups, st.integers(1, 400))
-def test_units_of_groups_count_both_passes(items, budget):
+def test_units_say_what_they_share_and_count_it(items, budget):
     lengths, sharing = [length for length, _ in items], sharing_of(items)
     units = plan_units(lengths, budget, sharing=sharing)
     assert sorted(rows_of(units)) == list(range(len(items)))
     for unit in units:
         assert unit.shared == tuple(sharing.length[i] for i in unit.rows)
-        assert unit.groups == tuple(dict.fromkeys(sharing.group[i] for i in unit.rows))
-        longest, past = max(lengths[i] for i in unit.rows), max(unit.shared)
-        assert unit.tokens == len(unit) * longest + len(unit.groups) * past
+        held = {sharing.group[i]: size for i, size in unit.prefixes}
+        assert len(held) == len(unit.prefixes)
+        assert {sharing.group[i]: sharing.length[i] for i in unit.rows}.items() <= held.items()
+        longest, past = max(lengths[i] for i in unit.rows), max(held.values())
+        assert unit.tokens == len(unit) * longest + len(held) * past
         if len(unit) > 1:
             assert len(unit) * longest <= budget
             assert len(unit) * (longest + past) <= ATTENDED * budget
-        if len(unit.groups) > 1:
-            assert len(unit.groups) * past <= budget
+        assert len(held) == 1 or len(held) * past * CACHED <= budget
 
 
 @given(groups, st.integers(1, 400))
-def test_a_group_is_computed_in_one_go(items, budget):
-    """Between two units of a group there is none without it, so that its cache is made once."""
-    units = plan_units([length for length, _ in items], budget, sharing=sharing_of(items))
-    for group in {group for _, group in items}:
-        places = [n for n, unit in enumerate(units) if group in unit.groups]
-        assert places == list(range(places[0], places[-1] + 1))
+def test_a_prefix_is_computed_once(items, budget):
+    """It is in one pool, and the units that read a pool follow one another."""
+    sharing = sharing_of(items)
+    units = plan_units([length for length, _ in items], budget, sharing=sharing)
+    pools = [pool for pool, _ in groupby(unit.prefixes for unit in units)]
+    held = [sharing.group[i] for pool in pools for i, _ in pool]
+    assert sorted(held) == sorted({group for _, group in items})
 
 
 @given(prompts, budgets)
@@ -106,7 +109,7 @@ def test_parts_are_whole_units(items, budget, rows_per_part):
 
 
 def test_a_part_takes_in_what_needs_its_last_prefix():
-    units = [Unit((i,), (5,), (i // 6,)) for i in range(12)]
+    units = [Unit((i,), (5,), ((i // 6, 5),)) for i in range(12)]
     sizes = [len(part) for part in plan_parts(units, rows_per_part=2)]
     assert sizes == [6, 6]
     sizes = [len(part) for part in plan_parts(units, rows_per_part=1)]

@@ -91,6 +91,36 @@ def _config(kind, vocab):
             attn_logit_softcapping=5.0,
             final_logit_softcapping=3.0,
         )
+    if kind == "gemma3":
+        return t.Gemma3TextConfig(**common, head_dim=8, sliding_window=24, query_pre_attn_scalar=8)
+    if kind == "qwen3":
+        return t.Qwen3Config(**common, head_dim=8)
+    if kind == "neox":
+        return t.GPTNeoXConfig(
+            **{name: value for name, value in common.items() if name != "num_key_value_heads"}
+        )
+    if kind in ("falcon", "alibi"):  # both kinds of Falcon
+        return t.FalconConfig(
+            vocab_size=vocab,
+            hidden_size=32,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            initializer_range=0.25,
+            alibi=kind == "alibi",
+            bos_token_id=1,
+            eos_token_id=2,
+        )
+    if kind == "opt":
+        return t.OPTConfig(
+            vocab_size=vocab,
+            hidden_size=32,
+            word_embed_proj_dim=32,
+            ffn_dim=48,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            max_position_embeddings=512,
+            init_std=0.25,
+        )
     if kind == "mistral":
         return t.MistralConfig(**common, sliding_window=16)
     if kind == "qwen2":

@@ -141,8 +141,9 @@ class Engine:
     ) -> Outputs | None:
         """The outputs of a unit; `None` if memory ran out."""
         chosen = [trees[i] for i in unit.rows]
+        prefixes = [trees[i].prefix[:size] for i, size in unit.prefixes]
         try:
-            return self.forward(chosen, features=features, scores=scores, shared=unit.shared)
+            return self._forward(chosen, features, scores, unit.shared, prefixes)
         except (RuntimeError, MemoryError) as error:
             if not memory.ran_out(error):
                 raise
@@ -174,19 +175,21 @@ class Engine:
             scores[row, : len(tree.divisors)] /= tree.divisors
 
     @torch.inference_mode()
-    def forward(
+    def _forward(
         self,
         trees: Sequence[TokenTree],
-        *,
         features: bool,
         scores: bool,
-        shared: Sequence[int] = (),
+        shared: Sequence[int],
+        prefixes: Sequence[tuple[int, ...]],
     ) -> Outputs:
         """One forward pass over a padded batch of token trees; raw log-likelihoods as scores."""
         for tree in trees if scores else ():
             if not tree.branches:
                 raise _checks.fail("options", "given where scores are wanted", tree.id)
-        reading = self._runner.run(trees, features=features, scores=scores, shared=shared)
+        reading = self._runner.run(
+            trees, features=features, scores=scores, shared=shared, prefixes=prefixes
+        )
         hidden, logprobs = reading.hidden, reading.logprobs
         states = hidden.float().cpu().numpy() if hidden is not None else None
         self.work += reading.work

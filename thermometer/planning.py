@@ -1,8 +1,9 @@
 """Which prompts are computed together: units of like length, the longest first.
 
-A unit is one forward pass, after one over the beginnings that its prompts share. Sorting by length
-keeps padding low; the longest first means that a budget too large for memory fails at once, and
-that ranks which take units in turn get equal work. A part is a run of units that one rank computes
+A unit is one forward pass. Sorting by length keeps padding low; the longest first means that a
+budget too large for memory fails at once, and that ranks which take units in turn get equal work.
+What prompts begin with may come from a cache, which several units in a row read: a pool of prefixes
+that were computed together. A part is a run of units that one rank computes
 and writes as one file. Both depend only on lengths, shared prefixes and settings, never on the
 number of devices, so that an interrupted run resumes with the same plan. Nothing here knows about
 tokens or models.
@@ -14,10 +15,12 @@ from dataclasses import dataclass, field, replace
 from thermometer import _checks
 from thermometer.sharing import Sharing
 
-LEAST_FILL = 8
-"""A unit may close early, for want of prompts of like length, with 1/8 of the budget in it."""
+LEAST_FILL = 16
+"""A unit may close early, for want of prompts of like length, with 1/16 of the budget in it."""
 ALIKE = 0.9
 """Such a unit takes no prompt shorter than this part of its longest."""
+CACHED = 4
+"""Prefixes that are at hand together have up to 1/4 of the budget in tokens, or are alone."""
 ATTENDED = 4
 """Largest number of positions that the rows of a unit attend to, as a multiple of the budget."""
 
@@ -29,13 +32,14 @@ class Unit:
     Args:
         rows: Indices of the prompts.
         shared: How many leading tokens of each come from a cache; empty if of none.
-        groups: Numbers of the prefixes that they share, each once.
-        tokens: Tokens that are computed, padding and shared prefixes included.
+        prefixes: What the cache holds: index of a prompt and number of its leading tokens, for each
+            prefix. Units that follow one another have it in common.
+        tokens: Tokens that are computed, padding and the prefixes included.
     """
 
     rows: tuple[int, ...]
     shared: tuple[int, ...] = ()
-    groups: tuple[int, ...] = ()
+    prefixes: tuple[tuple[int, int], ...] = ()
     tokens: int = 0
 
     def __len__(self) -> int:
@@ -43,13 +47,15 @@ class Unit:
 
     def of(self, rows: Sequence[int]) -> "Unit":
         """This unit of a plan for some prompts only, by their indices among all."""
-        return replace(self, rows=tuple(rows[row] for row in self.rows))
+        prefixes = tuple((rows[row], size) for row, size in self.prefixes)
+        return replace(self, rows=tuple(rows[row] for row in self.rows), prefixes=prefixes)
 
     def halves(self) -> "tuple[Unit, Unit]":
         """The same work in two passes."""
         middle, tokens = len(self.rows) // 2, -(-self.tokens // 2)
-        first = Unit(self.rows[:middle], self.shared[:middle], self.groups, tokens)
-        return first, Unit(self.rows[middle:], self.shared[middle:], self.groups, tokens)
+        first = replace(self, rows=self.rows[:middle], shared=self.shared[:middle], tokens=tokens)
+        second = replace(self, rows=self.rows[middle:], shared=self.shared[middle:], tokens=tokens)
+        return first, second
 
 
 @dataclass(slots=True)
@@ -57,41 +63,30 @@ class _Filling:
     """A unit while prompts are added to it."""
 
     budget: int
+    pool: int
+    past: int
     rows: list[int] = field(default_factory=list)
     height: int = 0
     longest: int = 0
-    past: int = 0
-    groups: dict[int, None] = field(default_factory=dict)
 
-    def take(self, row: int, height: int, length: int, group: int, past: int) -> bool:
+    def take(self, row: int, height: int, length: int, pool: int) -> bool:
         """Add a prompt, unless that would exceed the budget or it is too short for this unit."""
         tall, longest = self.height + height, max(self.longest, length)
-        deep, count = max(self.past, past), len(self.groups) + (group not in self.groups)
         if self.rows:
-            if length < ALIKE * self.longest and self.own * LEAST_FILL >= self.budget:
+            if pool != self.pool or tall * longest > self.budget:
                 return False
-            caches = count * deep if count > 1 else 0
-            if max(tall * longest, caches) > self.budget:
+            if tall * (self.past + longest) > ATTENDED * self.budget:
                 return False
-            if tall * (deep + longest) > ATTENDED * self.budget:
+            if length < ALIKE * longest and self.own * LEAST_FILL >= self.budget:
                 return False
         self.rows.append(row)
-        self.height, self.longest, self.past = tall, longest, deep
-        self.groups.setdefault(group)
+        self.height, self.longest = tall, longest
         return True
 
     @property
     def own(self) -> int:
         """Tokens of all rows, padding included."""
         return self.height * self.longest
-
-    def closed(self, sharing: Sharing | None) -> Unit:
-        """The finished unit."""
-        if sharing is None:
-            return Unit(tuple(self.rows), tokens=self.own)
-        shared = tuple(sharing.length[row] for row in self.rows)
-        tokens = self.own + len(self.groups) * self.past
-        return Unit(tuple(self.rows), shared, tuple(self.groups), tokens)
 
 
 def plan_units(
@@ -102,7 +97,7 @@ def plan_units(
 ) -> list[Unit]:
     """Group prompts so that rows times the longest length stays within a budget.
 
-    Prompts that share a prefix stand together, and the length of a prompt is then that of the rest.
+    Prompts whose shared prefixes are at hand together stand together.
 
     Args:
         lengths: Tokens of each prompt, those from a cache left out.
@@ -119,33 +114,51 @@ def plan_units(
         [(1, 3), (0, 2)]
     """
     _checks.integer("token_budget", token_budget)
-    groups = [-1] * len(lengths) if sharing is None else sharing.group
-    units: list[_Filling] = []
-    for index in _order(lengths, groups):
-        height = 1 if rows is None else rows[index]
-        past = 0 if sharing is None else sharing.length[index]
-        new = (index, height, lengths[index], groups[index], past)
-        if not units or not units[-1].take(*new):
-            units.append(_Filling(token_budget))
-            units[-1].take(*new)
-    return [unit.closed(sharing) for unit in units]
+    if sharing is None:
+        pool_of, pools = [0] * len(lengths), [()]
+    else:
+        pool_of, pools = _pools(sharing, token_budget // CACHED)
+    fillings: list[_Filling] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (pool_of[i], -lengths[i], i)):
+        pool = pool_of[index]
+        new = (index, 1 if rows is None else rows[index], lengths[index], pool)
+        if not fillings or not fillings[-1].take(*new):
+            past = max((size for _, size in pools[pool]), default=0)
+            fillings.append(_Filling(token_budget, pool, past))
+            fillings[-1].take(*new)
+    units = []
+    for unit in fillings:
+        prefixes = pools[unit.pool]
+        shared = tuple(sharing.length[row] for row in unit.rows) if sharing is not None else ()
+        tokens = unit.own + len(prefixes) * unit.past
+        units.append(Unit(tuple(unit.rows), shared, prefixes, tokens))
+    return units
 
 
-def _order(lengths: Sequence[int], groups: Sequence[int]) -> list[int]:
-    """Longest first; members of a group one after another, groups by their longest."""
-    longest: dict[int, int] = {}
-    for group, length in zip(groups, lengths, strict=True):
-        longest[group] = max(longest.get(group, 0), length)
-    return sorted(
-        range(len(lengths)), key=lambda i: (-longest[groups[i]], groups[i], -lengths[i], i)
-    )
+def _pools(sharing: Sharing, room: int) -> tuple[list[int], list[tuple[tuple[int, int], ...]]]:
+    """Which shared prefixes are at hand together: long ones first, so that they are of like length.
+
+    Returns:
+        Number of each prompt's pool, and for each pool a prompt and a length for each prefix.
+    """
+    first: dict[int, tuple[int, int]] = {}
+    for row, (group, size) in enumerate(zip(sharing.group, sharing.length, strict=True)):
+        first.setdefault(group, (row, size))
+    pools: list[list[tuple[int, int]]] = []
+    number: dict[int, int] = {}
+    for group, (row, size) in sorted(first.items(), key=lambda item: (-item[1][1], item[0])):
+        if not pools or (len(pools[-1]) + 1) * pools[-1][0][1] > room:
+            pools.append([])
+        pools[-1].append((row, size))
+        number[group] = len(pools) - 1
+    return [number[group] for group in sharing.group], [tuple(pool) for pool in pools]
 
 
 def plan_parts(units: Sequence[Unit], rows_per_part: int) -> list[list[Unit]]:
     """Group consecutive units into parts of at least `rows_per_part` rows (the last may be less).
 
-    Where the next unit needs the shared prefix that the last one of a part has, it is taken in,
-    until the part is four times as long.
+    A unit that needs the prefixes which the last one of a part has is taken in, until the part is
+    four times as long.
 
     Example:
         >>> parts = plan_parts([Unit((1,)), Unit((3, 2)), Unit((0,))], rows_per_part=2)
@@ -156,7 +169,7 @@ def plan_parts(units: Sequence[Unit], rows_per_part: int) -> list[list[Unit]]:
     parts: list[list[Unit]] = []
     rows = 0
     for unit in units:
-        goes_on = parts and unit.groups and unit.groups[:1] == parts[-1][-1].groups[-1:]
+        goes_on = parts and unit.prefixes and unit.prefixes == parts[-1][-1].prefixes
         if not parts or rows >= (4 if goes_on else 1) * rows_per_part:
             parts.append([])
             rows = 0

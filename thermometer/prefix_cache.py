@@ -6,6 +6,7 @@ begins with, followed by the new ones, and forgets the new ones. So a unit of wo
 memory than its largest block. Nothing here knows what a prompt is.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from transformers.cache_utils import (
 
 
 class _Frozen(DynamicLayer):  # type: ignore[misc]
-    """The keys and values of one block for G prefixes of P tokens, padding included."""
+    """The keys and values of one block for G prefixes of up to P tokens."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         super().__init__()
@@ -26,6 +27,7 @@ class _Frozen(DynamicLayer):  # type: ignore[misc]
         self.dtype, self.device = keys.dtype, keys.device
         self.is_initialized = True
         self.rows: Tensor | None = None
+        self.width = 0
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
@@ -34,8 +36,10 @@ class _Frozen(DynamicLayer):  # type: ignore[misc]
         return self._after(self.keys, key_states), self._after(self.values, value_states)
 
     def _after(self, old: Tensor, new: Tensor) -> Tensor:
-        if self.rows is None:
-            old = old.expand(len(new), -1, -1, -1)
+        assert self.rows is not None
+        old = old[:, :, : self.width]
+        if len(self.rows) == 1:
+            old = old[int(self.rows[0])].expand(len(new), -1, -1, -1)
         else:
             old = old[self.rows.to(old.device)]
         return torch.cat([old, new], dim=-2)
@@ -46,25 +50,27 @@ class PrefixCache(DynamicCache):  # type: ignore[misc]
 
     Args:
         computed: The cache that a forward pass over the prefixes, padded on the right, has filled.
-        lengths: Tokens of each prefix.
+        prefixes: Token ids of each.
 
     Raises:
         TypeError: For a cache with anything but keys and values of all positions.
     """
 
-    def __init__(self, computed: Any, lengths: list[int]) -> None:
+    def __init__(self, computed: Any, prefixes: Sequence[tuple[int, ...]]) -> None:
         super().__init__()
-        self.lengths = torch.tensor(lengths)
+        self.place = {prefix: i for i, prefix in enumerate(prefixes)}
+        length = max(map(len, prefixes))
         for layer in computed.layers:
             if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer):
                 raise TypeError(f"Expected a cache of keys and values, but got {layer!r}")
-            if layer.keys.shape[-2] != max(lengths):
-                raise TypeError(f"Expected keys of {max(lengths)} tokens, but got {layer!r}")
+            if layer.keys.shape[-2] != length:
+                raise TypeError(f"Expected keys of {length} tokens, but got {layer!r}")
             self.layers.append(_Frozen(layer.keys, layer.values))
 
-    def read_by(self, rows: list[int]) -> "PrefixCache":
-        """Say with which prefix each row of the next batch begins; returns itself."""
-        index = None if len(self.lengths) == 1 else torch.tensor(rows)
+    def read_by(self, beginnings: Sequence[tuple[int, ...]]) -> "PrefixCache":
+        """Say with which of the prefixes each row of the next batch begins; returns itself."""
+        places = [self.place[beginning] for beginning in beginnings]
+        rows = torch.tensor(places if len(set(places)) > 1 else places[:1])
         for layer in self.layers:
-            layer.rows = index
+            layer.rows, layer.width = rows, max(map(len, beginnings))
         return self

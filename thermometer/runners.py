@@ -92,6 +92,7 @@ class CausalRunner:
         features: bool,
         scores: bool,
         shared: Sequence[int] = (),
+        prefixes: Sequence[tuple[int, ...]] = (),
     ) -> Reading:
         """One forward pass.
 
@@ -99,11 +100,14 @@ class CausalRunner:
             trees: Prompts.
             features: Whether hidden states are wanted.
             scores: Whether the branches are.
-            shared: How many leading tokens of each tree to compute once for all that begin with
-                them, in a pass before this one; kept for the next call. Empty for none.
+            shared: How many leading tokens of each tree come from a cache. Empty for none.
+            prefixes: What the cache holds, more than these trees need perhaps. It is computed in a
+                pass before this one, and kept for the next call.
         """
-        prefixes = [t.prefix[:n] for t, n in zip(trees, shared, strict=True)] if shared else []
-        past, work = self._past(prefixes) if shared else (None, Work())
+        past, work = None, Work()
+        if prefixes:
+            past, work = self._cached(tuple(prefixes))
+            past.read_by([t.prefix[:size] for t, size in zip(trees, shared, strict=True)])
         forked = all(self.forks(tree) for tree in trees)
         batch = forward.collate(trees, self._filler, forked=forked, scores=scores, cached=shared)
         work += Work.of_batch(batch, len(trees), sum(tree.n_read(scores) for tree in trees))
@@ -129,25 +133,20 @@ class CausalRunner:
         hidden = states[row, column] if features else None
         return Reading(hidden, logprobs, batch.owners, work)
 
-    def _past(self, prefixes: Sequence[tuple[int, ...]]) -> tuple["PrefixCache", Work]:
-        """The cache of the prefixes of some trees, and what it cost: nothing if it is at hand."""
+    def _cached(self, prefixes: tuple[tuple[int, ...], ...]) -> tuple["PrefixCache", Work]:
+        """The cache of some prefixes, and what it cost: nothing if it is at hand."""
         from thermometer.prefix_cache import PrefixCache
 
-        place = {prefix: i for i, prefix in enumerate(dict.fromkeys(prefixes))}
-        key, work = (self._model.device, *place), Work()
-        if self._cache is None or self._cache[0] != key:
+        work = Work()
+        if self._cache is None or self._cache[0] != prefixes:
             self._cache = None  # before the next one takes memory
-            batch = forward.collate(
-                [TokenTree("", prefix) for prefix in place],
-                self._filler,
-                forked=True,
-                scores=False,
-            )
+            trees = [TokenTree("", prefix) for prefix in prefixes]
+            batch = forward.collate(trees, self._filler, forked=True, scores=False)
             inputs = batch.to(self._model.device).model_inputs(self._model.dtype)
             computed = self._base(**{**inputs, "use_cache": True}).past_key_values
-            self._cache = key, PrefixCache(computed, [len(prefix) for prefix in place])
+            self._cache = prefixes, PrefixCache(computed, prefixes)
             work = Work.of_batch(batch)
-        return self._cache[1].read_by([place[prefix] for prefix in prefixes]), work
+        return self._cache[1], work
 
     @torch.inference_mode()
     def _choose_ways(self, scores: bool, name: str) -> None:
@@ -175,18 +174,24 @@ class CausalRunner:
                     stacklevel=4,
                 )
         self.shares_rows = True
-        self.shares_rows = self._proves(trees, plain, (), exact)
+        self.shares_rows = self._proves(trees, plain, exact)
         if self.shares_rows:
-            self.shares_prefixes = self._proves(trees, plain, (2, 5), exact)
+            prefixes = [tree.prefix[:size] for tree, size in zip(trees, (2, 5), strict=True)]
+            self.shares_prefixes = self._proves(trees, plain, exact, (2, 5), prefixes)
         self.forget()
 
     def _proves(
-        self, trees: Sequence[TokenTree], plain: Reading, shared: Sequence[int], exact: bool
+        self,
+        trees: Sequence[TokenTree],
+        plain: Reading,
+        exact: bool,
+        shared: Sequence[int] = (),
+        prefixes: Sequence[tuple[int, ...]] = (),
     ) -> bool:
         """Whether rows that fork, after `shared` tokens from a cache, say what plain rows say."""
         scores = plain.logprobs is not None
         try:
-            found = self.run(trees, features=True, scores=scores, shared=shared)
+            found = self.run(trees, features=True, scores=scores, shared=shared, prefixes=prefixes)
         except Exception:  # attention code that takes no 4-D mask or cache fails in its own way
             return False
         return _agree(found, plain, 1e-3 if exact else 0.25)
@@ -209,7 +214,7 @@ class DecoderRunner:
         return True
 
     def caches(self, tree: TokenTree) -> bool:
-        """Whether the beginning of a tree may come from a cache: never, an encoder sees both ways."""
+        """Whether the beginning of a tree may come from a cache: no, an encoder looks ahead."""
         return False
 
     def forget(self) -> None:
@@ -222,6 +227,7 @@ class DecoderRunner:
         features: bool,
         scores: bool,
         shared: Sequence[int] = (),
+        prefixes: Sequence[tuple[int, ...]] = (),
     ) -> Reading:
         """One forward pass; see `CausalRunner.run`."""
         batch = forward.collate(trees, self._filler, forked=True, scores=False)

@@ -2,6 +2,10 @@
 
 import pytest
 import tiny
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from thermometer.templates import Prompt, Template
 from thermometer.tokenization import TokenTree, encode_for_decoder, encode_prompts
@@ -48,6 +52,64 @@ def test_merging_across_the_boundary(tokenizer):
     assert [*tree.prefix, *tree.tail] == tokenizer(prompt.text)["input_ids"]
     for option, branch in zip(prompt.options, tree.branches, strict=True):
         assert [*tree.prefix, *branch] == tokenizer(prompt.text + option)["input_ids"]
+
+
+def unigram(prepend="never"):
+    """A tokenizer of whole texts, without words: what follows may change what was before."""
+    core = Tokenizer(models.Unigram())
+    core.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prepend, split=False)
+    trainer = trainers.UnigramTrainer(vocab_size=300, show_progress=False, unk_token="<unk>")
+    core.train_from_iterator(tiny.SENTENCES * 3, trainer)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
+
+
+TOKENIZERS = {
+    "words": tiny.tokenizer(),
+    "no words": unigram(),
+    "blank before": unigram(prepend="always"),
+}
+pieces = st.sampled_from(
+    [" the", " capital", " of", "France", "?", "\n", "Answer:", " ", "  ", "é", "中文", " 12", "P"]
+)
+texts = st.lists(pieces, min_size=1, max_size=60).map("".join)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@given(text=texts, options=st.lists(texts, min_size=2, max_size=4, unique=True))
+@settings(max_examples=60, deadline=None)
+def test_prompt_and_option_have_the_tokens_that_they_have_as_a_whole(name, text, options):
+    """Though only the end of the prompt is tokenised again."""
+    tokenizer = TOKENIZERS[name]
+    own, *wholes = (tokenizer(t)["input_ids"] for t in (text, *(text + o for o in options)))
+    try:
+        tree = encode_prompts(tokenizer, [Prompt("q", text, tuple(options))])[0]
+    except ValueError:  # some options cannot be told apart, or the prompt has no token
+        return
+    assert [*tree.prefix, *tree.tail] == own
+    for branch, whole in zip(tree.branches, wholes, strict=True):
+        assert [*tree.prefix, *branch] == whole
+
+
+class Counting:
+    """A tokenizer that counts the characters that it is given."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer, self.characters, self.chat_template = tokenizer, 0, None
+
+    def __call__(self, texts, **options):
+        self.characters += sum(map(len, texts))
+        return self.tokenizer(texts, **options)
+
+
+def test_only_the_end_of_a_prompt_is_tokenised_with_the_options():
+    text = "the capital of " * 100 + "France?\nAnswer:"
+    counting = Counting(tiny.tokenizer())
+    tree = encode_prompts(counting, [Prompt("q", text, (" Paris", " Rome", " London"))])[0]
+    assert len(text) < counting.characters < 1.2 * len(text)
+    assert (
+        tree
+        == encode_prompts(tiny.tokenizer(), [Prompt("q", text, (" Paris", " Rome", " London"))])[0]
+    )
 
 
 @pytest.mark.parametrize("chat", [False, True])

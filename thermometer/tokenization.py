@@ -7,12 +7,16 @@ tokenizers merge the end of the prompt with the beginning of the option. Nothing
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from thermometer import _checks
 from thermometer.templates import Norm, Prompt
+
+_BLANK = re.compile(r"(?<=[^\W\d_]) (?=[^\W\d_])")
+_END = 300  # characters in which such a blank is sought
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +84,7 @@ def encode_prompts(
     texts = [_with_chat(tokenizer, prompt) if prompt.chat else prompt.text for prompt in prompts]
     start = _start_tokens(tokenizer)
     encoded = _ids(tokenizer, texts)
-    flat = [text + option for text, p in zip(texts, prompts, strict=True) for option in p.options]
-    joined = iter(_ids(tokenizer, flat))
+    joined = iter(_joined_ids(tokenizer, texts, encoded, [prompt.options for prompt in prompts]))
     priors: list[TokenTree | None] = [None] * len(prompts)
     if norm == "unconditional":
         # In a chat "Answer:" is the user's message, so that the options have the same tokens.
@@ -171,6 +174,42 @@ def _ids(tokenizer: Any, texts: list[str], add_special_tokens: bool = False) -> 
     encoded = tokenizer(texts, add_special_tokens=add_special_tokens, verbose=False)
     ids: list[list[int]] = encoded["input_ids"]
     return ids
+
+
+def _joined_ids(
+    tokenizer: Any,
+    texts: Sequence[str],
+    encoded: Sequence[list[int]],
+    options: Sequence[Sequence[str]],
+) -> list[list[int]]:
+    """Ids of every text followed by each of its options, as if they were tokenised as a whole.
+
+    Only the end of a text, from the blank between two of its words, is tokenised again with the
+    options; that is checked: it must have the tokens that the text ends with, and the first of them
+    must remain when an option follows. Where it does not, all is tokenised.
+    """
+    cuts = [_last_blank(text) for text in texts]
+    ends = _ids(tokenizer, [text[cut:] for text, cut in zip(texts, cuts, strict=True)])
+    heads = []
+    for i, (own, end) in enumerate(zip(encoded, ends, strict=True)):
+        if own[len(own) - len(end) :] != end:
+            cuts[i], ends[i] = 0, own
+        heads.append(own[: len(own) - len(ends[i])])
+    rows = [(i, option) for i, several in enumerate(options) for option in several]
+    found = _ids(tokenizer, [texts[i][cuts[i] :] + option for i, option in rows])
+    wholes = [heads[i] + ids for (i, _), ids in zip(rows, found, strict=True)]
+    odd = [n for n, (i, _) in enumerate(rows) if cuts[i] and found[n][:1] != ends[i][:1]]
+    again = _ids(tokenizer, [texts[rows[n][0]] + rows[n][1] for n in odd])
+    for n, ids in zip(odd, again, strict=True):
+        wholes[n] = ids
+    return wholes
+
+
+def _last_blank(text: str) -> int:
+    """Place of the last blank between two words, not quite at the end of a text; 0 for none."""
+    first = max(0, len(text) - _END)
+    places = [match.start() for match in _BLANK.finditer(text[first : len(text) - 8])]
+    return first + places[-1] if places else 0
 
 
 def _with_chat(tokenizer: Any, prompt: Prompt) -> str:

@@ -40,7 +40,7 @@ from thermometer.verdict_shift import SHIFT, add_shift, shift_verdicts
 from thermometer.verify_tasks import verify_tasks
 
 FILES = ("qa_wikidata", "instruction_induction", "simple_arithmetic")
-TOGETHER = ("*countr*", "*language*", "*letter*", "*onyms", "*color*", "*sport*")
+TOGETHER = ("*countr*", "*language*", "*letter*", "*onyms", "*color*")
 UNSEEN = ("copa", "codah", "csqa2")
 VERIFY = Template("verify", chat=True)
 BUNDLED = {"model": "bundled:smollm2", "dtype": "bfloat16"}

@@ -91,5 +91,8 @@ def test_files_of_other_programs_and_numbers_that_are_none_are_refused(tmp_path)
     with pytest.raises(ValueError, match="exists already, made by another program"):
         GrowingLines(path, IDS, MADE_BY)
     assert path.read_text() == "mine\n"
-    with GrowingLines(tmp_path / "new.jsonl", IDS, MADE_BY) as lines, pytest.raises(ValueError, match="not JSON"):
+    with (
+        GrowingLines(tmp_path / "new.jsonl", IDS, MADE_BY) as lines,
+        pytest.raises(ValueError, match="not JSON"),
+    ):
         lines.append([{"id": "q0", "confidence": float("nan")}])

@@ -164,6 +164,8 @@ def test_the_two_kinds_of_rows_are_told_apart(tmp_path):
         ("an A-level, a U.S. test", "alevel us test"),
         ("\N{MINUS SIGN}3.50", "-3.50"),
         ("1,234.", "1234"),
+        ("-.5 and 5.", "-.5 and 5"),
+        ("v.2 ... - x", "v2 x"),
         ("7-3", "73"),
         ("“Straße”!", "strasse"),
         ("\uff21\uff22", "ab"),

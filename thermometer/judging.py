@@ -15,7 +15,7 @@ Judge = Literal["match", "contains", "rouge_l"]
 JUDGES: tuple[Judge, ...] = get_args(Judge)
 
 # Signs that belong to a number (-3, 2.5) stay: the usual normalisation would make 25 of 2.5.
-_DROPPED = re.compile(r"(?<!\d)\.|\.(?!\d)|(?<=\w)-|-(?!\d)")
+_DROPPED = re.compile(r"(?<=[^\W\d])\.|\.(?!\d)|(?<=\w)-|-(?![\d.])")
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 

@@ -1,0 +1,43 @@
+"""Answers in words with a confidence that one can believe, from SmolLM2 alone.
+
+``python examples/answer.py``. SmolLM2 answers questions of seven generated tasks and says whether
+it thinks itself right; a thermometer learns what that is worth. Then it answers new questions. Put
+your own JSON lines (``question``, ``answers``) in place of the generated tasks, by
+``load_free_form``, and a larger model: 135M parameters know little of what they know.
+"""
+
+import argparse
+from pathlib import Path
+
+import thermometer as th
+from thermometer.answers import answers_frame
+from thermometer.free_form import FreeFormTask
+from thermometer.verdict_shift import shift_verdicts
+from thermometer.verify_tasks import verify_tasks
+
+TASKS = ("capitals/*", "addition/one_digit", "plurals/animals")
+VERIFY = th.Template("verify", chat=True)
+
+
+def main(out: Path, limit: int) -> None:
+    """Ask, judge, extract, train; then answer."""
+    lm = th.LanguageModel.from_pretrained("bundled:smollm2", dtype="bfloat16")
+    tasks = th.load_tasks("generated", names=TASKS, limit=limit)
+    free = [FreeFormTask.from_task(task) for task in tasks]
+    verdicts = verify_tasks(lm, free, out / "verify.jsonl", template=VERIFY, judge="contains")
+    table = th.extract(lm, verdicts, out / "table", template=VERIFY)
+    calibrator = th.train(shift_verdicts(table))
+    calibrator.save_pretrained(out / "checkpoint")
+
+    answering = th.CalibratedLM(lm, calibrator)  # reads itself: one pass for score and feature
+    answers = answering.answer(["What is the capital of Japan?", "What is 3 + 4?", "Who are you?"])
+    for answer in answers:
+        print(f"{answer.confidence:.2f}  {answer.question}  {answer.answer}")
+    print(answers_frame(answers)[["answer", "confidence", "temperature"]])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=Path, default=Path("outputs/answer"))
+    parser.add_argument("--limit", type=int, default=10)
+    main(**vars(parser.parse_args()))

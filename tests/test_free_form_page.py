@@ -1,0 +1,31 @@
+"""The page on answers in words: its Python runs, with a tiny model in place of the bundled one."""
+
+import re
+from pathlib import Path
+
+import tiny
+
+from thermometer.judging import JUDGES
+
+TEXT = (Path(__file__).parents[1] / "docs" / "free_form.md").read_text(encoding="utf-8")
+
+
+def test_every_block_runs(tmp_path, monkeypatch):
+    tiny.model("llama", hidden_size=64).save_pretrained(tmp_path / "llama")
+    tiny.tokenizer().save_pretrained(tmp_path / "llama")
+    monkeypatch.chdir(tmp_path)  # the blocks write to outputs/
+    blocks = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    namespace = {}
+    for number, block in enumerate(blocks):
+        code = block.replace("bundled:smollm2", str(tmp_path / "llama"))
+        exec(compile(code, f"free_form.md, block {number}", "exec"), namespace)
+    assert namespace["calibrator"].train_tasks[0] == "addition/one_digit"
+    assert namespace["answering"].reads_itself
+    assert list(namespace["frame"]["question"]) == namespace["questions"]
+    assert (tmp_path / "outputs/words/checkpoint/model.safetensors").is_file()
+
+
+def test_all_judges_are_described():
+    table = TEXT[TEXT.index("| judge |") :].split("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)`", table, flags=re.MULTILINE) == list(JUDGES)

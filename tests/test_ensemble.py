@@ -122,7 +122,7 @@ def test_disagreement_counts_where_it_means_something():
     signals = {"a": a, "b": b}
     correct = rng.random(4000) < expit(2 - 4 * np.abs(a - b))
     ensemble = SignalEnsemble().fit(signals, correct)
-    assert ensemble.weights.disagreement < -3
+    assert ensemble.weights.disagreement["a", "b"] < -3
     assert metrics.auroc(ensemble.predict(signals), correct) > 0.8
 
 

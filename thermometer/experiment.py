@@ -16,7 +16,7 @@ from thermometer import _checks
 from thermometer._lightning import unknown_keywords
 from thermometer.calibrator import Calibrator
 from thermometer.evaluation import cross_validate
-from thermometer.extraction import extract
+from thermometer.extraction import Encoded, extract
 from thermometer.language_model import LanguageModel
 from thermometer.network import ThermometerConfig
 from thermometer.presets import Preset, resolve
@@ -28,6 +28,7 @@ from thermometer.tables import OutputTable
 from thermometer.tasks import TaskSource, load_tasks, question_row
 from thermometer.templates import Template
 from thermometer.training import TrainingConfig, train
+from thermometer.two_models import report_costs
 from thermometer.types import Task
 
 
@@ -44,7 +45,8 @@ class ModelSpec:
         device_map: For a model larger than one device, as transformers has it.
         gguf_file: A GGUF file inside the repository or folder.
         template: How questions are rendered for this model, if not as the experiment says.
-        token_budget: Largest number of tokens, padding included, in one forward pass.
+        token_budget: Largest number of tokens, padding included, in one forward pass; by default
+            what suits the device.
     """
 
     model: str
@@ -55,7 +57,7 @@ class ModelSpec:
     device_map: str | None = None
     gguf_file: str | None = None
     template: Template | None = None
-    token_budget: int = 4096
+    token_budget: int | None = None
 
     def load(self) -> LanguageModel:
         """Load the model."""
@@ -125,10 +127,15 @@ class Experiment:
         tasks = load_tasks(self.tasks)
         if self.features == self.scores:
             return self._extract(self.features, tasks, "outputs", features=True, scores=True)
-        features = self._extract(self.features, tasks, "features", features=True, scores=False)
-        return features.join(
-            self._extract(self.scores, tasks, "scores", features=False, scores=True)
+        encoded: Encoded = {}  # tokenised once, if both models have one tokenizer and template
+        features = self._extract(
+            self.features, tasks, "features", features=True, scores=False, encoded=encoded
         )
+        scores = self._extract(
+            self.scores, tasks, "scores", features=False, scores=True, encoded=encoded
+        )
+        report_costs(self.out_dir, show=bool(self.trainer.get("enable_progress_bar", True)))
+        return features.join(scores)
 
     def _extract(
         self, spec: ModelSpec, tasks: Sequence[Task], folder: str, **wanted: Any

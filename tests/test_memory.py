@@ -1,0 +1,91 @@
+"""Budgets from memory, and work that goes on when there is too little of it."""
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from thermometer import memory
+from thermometer.language_model import LanguageModel
+from thermometer.templates import Prompt, Template
+
+CLOZE = Template("cloze")
+TEXTS = ["Which is it?", "What is the capital of Italy?", "The answer is", "Is it? " * 9]
+PROMPTS = [Prompt(f"q{i}", TEXTS[i % 4] + " yes" * i, (" a b", " c", " d e f")) for i in range(14)]
+
+
+class Allocator:
+    """Refuses a model more than so many tokens at once, as a small device would."""
+
+    def __init__(self, model, most, error=torch.OutOfMemoryError):
+        self.seen, self.most, self.error = [], most, error
+        model.model.embed_tokens.register_forward_pre_hook(self)
+
+    def __call__(self, module, inputs):
+        self.seen.append(inputs[0].numel())
+        if inputs[0].numel() > self.most:
+            raise self.error("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+
+def limited(most, **options):
+    lm = LanguageModel(tiny.model("llama"), tiny.tokenizer(), name="limited")
+    return lm, Allocator(lm.model, most, **options)
+
+
+def test_work_is_halved_until_it_fits(lm):
+    expected = lm.outputs(PROMPTS, CLOZE, token_budget=10**6)
+    small, allocator = limited(150)
+    outputs = small.outputs(PROMPTS, CLOZE, token_budget=10**6)
+    np.testing.assert_allclose(outputs.scores, expected.scores, atol=1e-5)
+    np.testing.assert_allclose(outputs.features, expected.features, atol=1e-5)
+    np.testing.assert_allclose(outputs.option_mass, expected.option_mass, atol=1e-5)
+    assert max(allocator.seen) > 150
+
+
+def test_what_did_not_fit_once_is_not_tried_again():
+    small, allocator = limited(150)
+    small.outputs(PROMPTS, CLOZE, token_budget=10**6)
+    failed = sum(n > 150 for n in allocator.seen)
+    small.outputs(PROMPTS, CLOZE, token_budget=10**6)
+    assert 0 < sum(n > 150 for n in allocator.seen) < 2 * failed
+
+
+def test_a_question_that_does_not_fit_alone_is_named():
+    small, _ = limited(20)
+    with pytest.raises(MemoryError, match=r"on cpu for the \d+ tokens of question q\d+ alone"):
+        small.outputs(PROMPTS, CLOZE)
+
+
+def test_other_errors_are_not_mistaken_for_it():
+    small, _ = limited(0, error=lambda _: RuntimeError("expected all tensors on one device"))
+    with pytest.raises(RuntimeError, match="one device"):
+        small.outputs(PROMPTS, CLOZE)
+
+
+def test_the_refusal_of_this_machine_is_recognised():
+    with pytest.raises(RuntimeError) as found:
+        torch.empty(1 << 52)
+    assert memory.ran_out(found.value)
+    assert memory.ran_out(MemoryError())
+    assert memory.ran_out(torch.OutOfMemoryError("CUDA out of memory"))
+    assert not memory.ran_out(RuntimeError("shape mismatch"))
+    assert not memory.ran_out(ValueError("out of memory"))
+
+
+def test_budget_by_its_formula():
+    model = tiny.model("llama")  # 32 wide, 48 inside, float32
+    weights = sum(p.numel() * 4 for p in model.parameters())
+    bytes_of_a_token = 4 * (12 * 32 + 4 * 48)
+    gpu = torch.device("cuda")
+    for total in (5e7, 1e8, 1e9):
+        found = memory.token_budget(model, gpu, int(total))
+        fitting = memory.SHARE * (total - weights) / bytes_of_a_token
+        assert found == memory.MOST or fitting / 2 < found <= fitting
+        assert found & (found - 1) == 0
+    assert memory.token_budget(model, gpu, 1 << 40) == memory.MOST
+    assert memory.token_budget(model, gpu, 0) == memory.LEAST
+    assert memory.token_budget(model, torch.device("cpu"), 1 << 40) == memory.MOST_ON_CPU
+
+
+def test_memory_of_this_machine():
+    assert memory.total_memory(torch.device("cpu")) > 1 << 28

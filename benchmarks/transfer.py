@@ -1,10 +1,12 @@
-"""A thermometer trained for one answering model, used on another whose one temperature is known.
+"""One thermometer for several answering models: of its training, and new ones it is adapted to.
 
     .venv/bin/python benchmarks/transfer.py outputs/recorded
 
-The other model's scores are first scaled so that its own one temperature, fitted on the seen
-subjects (all rows, or 100 of them), becomes that of the model of the training. Preset `scores`,
-five folds over subjects; gap closed in NLL, mean over unseen subjects.
+Five folds over subjects; the tested subjects are held out for all models. A model that was not in
+the training gives its scores on the seen subjects, with all labels or 100 of them (`adapt`), and is
+calibrated on the others. Gap closed in NLL, mean over unseen subjects, against one temperature from
+all labels; beside it what one temperature from the same 100 labels does, and whether `in_domain`
+and `standard_error` tell where it goes wrong.
 """
 
 import argparse
@@ -14,7 +16,10 @@ from pathlib import Path
 
 import numpy as np
 from quality import BASE, CHAT, TOGETHER, nll
+from scipy.stats import spearmanr
 
+from thermometer.adaptation import adapt, for_model
+from thermometer.metrics.calibration_error import expected_calibration_error
 from thermometer.presets import resolve
 from thermometer.protocols import Protocol
 from thermometer.recorded import load_table
@@ -23,58 +28,107 @@ from thermometer.scaling import fit_temperature
 from thermometer.training import train
 
 RESULTS = Path(__file__).parent / "results" / "transfer.json"
+RUNS = {
+    "7b-chat": ("scores", CHAT[:1]),
+    "70b-chat": ("scores", CHAT[2:]),
+    "7b-base": ("scores", BASE[:1]),
+    "chat": ("default", CHAT),
+}
+"""Preset, and the answering models of the training."""
+
+
+def versions_of(calibrator, name, seen):
+    """The calibrator for one model, by what is known of that model."""
+    known = [target["model"] for target in calibrator.targets]
+    if name in known:
+        return {"trained on": for_model(calibrator, name)}
+    few = np.random.default_rng(0).permutation(len(seen))[:100]
+    labels = np.full(len(seen), -1)
+    labels[few] = seen.labels[few]
+    return {
+        "all labels": adapt(calibrator, seen),
+        "100 labels": adapt(calibrator, replace(seen, labels=labels)),
+    }
 
 
 def losses(calibrator, tables, split):
-    """For each model and number of labels, one row per subject: ours, one temperature, best."""
+    """For each model and way, one row per subject."""
     found = {}
     for name, table in tables.items():
         seen, rows = table.of_tasks(split.train), table.of_tasks(split.test)
-        chosen = np.random.default_rng(0).permutation(len(seen))[:100]
-        for kind, known in (("all labels", seen), ("100 labels", seen.select(chosen))):
-            own = fit_temperature(known.scores, known.labels).temperature
-            scale = calibrator.pooled_temperature / own
-            scaled = replace(rows, scores=rows.scores * scale)
-            temperature = calibrator.temperature(scaled) / scale
-            pooled = fit_temperature(seen.scores, seen.labels).temperature
+        pooled = fit_temperature(seen.scores, seen.labels).temperature
+        for kind, ours in versions_of(calibrator, name, seen).items():
             for task in rows.task_names:
-                here = rows.tasks == task
-                scores, labels = rows.scores[here], rows.labels[here]
-                best = fit_temperature(scores, labels).temperature
-                used = (temperature[here], np.full(here.sum(), pooled), np.full(here.sum(), best))
-                row = [nll(scores, labels, t).mean() for t in used]
+                here = rows.of_tasks([task])
+                got = ours.calibrate(here)
+                best = fit_temperature(here.scores, here.labels).temperature
+                temperatures = (got.temperature, pooled, best, ours.pooled_temperature)
+                row = {
+                    "nll": [float(nll(here.scores, here.labels, t).mean()) for t in temperatures],
+                    "in_domain": got.in_domain,
+                    "distance": max(got.distances.values()),
+                    "standard_error": got.standard_error,
+                    "confidence": got.probs.max(axis=1),
+                    "correct": here.scores.argmax(axis=1) == here.labels,
+                }
                 found.setdefault((name, kind), []).append(row)
     return found
+
+
+def summary(rows):
+    """Means over subjects, and ECE of all rows."""
+    ours, pooled, best, alone = np.mean([row["nll"] for row in rows], axis=0)
+    loss = [row["nll"][0] - row["nll"][1] for row in rows]
+    confidence = np.concatenate([row["confidence"] for row in rows])
+    correct = np.concatenate([row["correct"] for row in rows])
+    return {
+        "gap_closed": (pooled - ours) / (pooled - best),
+        "gap_closed_one_temperature": (pooled - alone) / (pooled - best),
+        "pooled_ece": expected_calibration_error(confidence, correct, n_bins=10),
+        "in_domain": float(np.mean([row["in_domain"] for row in rows])),
+        "standard_error": float(np.mean([row["standard_error"] for row in rows])),
+        "loss": loss,
+        "distance": [row["distance"] for row in rows],
+    }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="what prepare_recorded.py wrote")
-    parser.add_argument("--trained_on", nargs="+", default=[CHAT[0], CHAT[2]])
+    parser.add_argument("--runs", default=",".join(RUNS))
     parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args()
-    tables = {n: load_table(chosen.folder / f"{n}.parquet") for n in (*CHAT, *BASE)}
-    network, training = resolve("scores", {}, {})
-    closed = {}
-    for source in chosen.trained_on:
+    features = load_table(chosen.folder / "features")
+    tables = {n: features.join(load_table(chosen.folder / f"{n}.parquet")) for n in (*CHAT, *BASE)}
+    result = {"runs": {}}
+    if chosen.out.is_file():  # runs may be measured one after another
+        result = json.loads(chosen.out.read_text())
+    for run in chosen.runs.split(","):
+        preset, sources = RUNS[run]
         rows = {}
-        for split in Protocol(folds=5, together=TOGETHER).splits(tables[source].task_names):
+        for split in Protocol(folds=5, together=TOGETHER).splits(features.task_names):
             calibrator = train(
-                tables[source].of_tasks(split.train),
-                network,
-                training,
+                [tables[name].of_tasks(split.train) for name in sources],
+                *resolve(preset, {}, {}),
                 trainer={"enable_progress_bar": False},
             )
             for key, values in losses(calibrator, tables, split).items():
                 rows.setdefault(key, []).extend(values)
-        for (target, kind), values in rows.items():
-            ours, pooled, best = np.mean(values, axis=0)
-            closed.setdefault(source, {}).setdefault(target, {})[kind] = (pooled - ours) / (
-                pooled - best
-            )
-            print(f"{source} -> {target}, {kind}: {closed[source][target][kind]:.0%}", flush=True)
-    result = {"gap_closed": closed, "versions": versions()}
-    chosen.out.write_text(json.dumps(result, indent=1) + "\n")
+        found = {f"{name}, {kind}": summary(values) for (name, kind), values in rows.items()}
+        for name, numbers in found.items():
+            print(f"{run} -> {name}: {numbers['gap_closed']:.0%}", end=", ")
+            print(f"ECE {numbers['pooled_ece']:.4f}, in {numbers['in_domain']:.0%}", flush=True)
+        together = [
+            np.concatenate([n[key] for n in found.values()]) for key in ("distance", "loss")
+        ]
+        rank = float(spearmanr(*together).statistic)
+        found = {
+            n: {k: v for k, v in numbers.items() if k not in ("loss", "distance")}
+            for n, numbers in found.items()
+        }
+        result["runs"][run] = {"preset": preset, "models": found, "distance_loss_spearman": rank}
+        result["versions"] = versions()
+        chosen.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ ORDER = """
     metrics.smooth_calibration metrics.calibration_error metrics.risk_coverage metrics.basic metrics
     metrics.intervals metrics.paired_differences metrics.resampling metrics.summary
     metrics.streaming
-    scaling gumbel_noise logits_processor integrations integrations.vllm
+    scaling gumbel_noise repeated_prompts logits_processor integrations integrations.vllm
     baselines ensemble routing recommendation_words recommendation outcomes
     pictures pictures.drawing pictures.reliability_panels pictures.reliability
     pictures.smooth_reliability pictures.small_multiples pictures.temperature_plot

@@ -165,7 +165,10 @@ def test_the_answer_may_stand_behind_other_text():
     np.testing.assert_allclose(found.probs, [[0.4, 0.6]], atol=1e-4)
     blind = option_probabilities([response], ["A", "B"])
     assert blind.low.tolist() == [[0, 0]]
-    assert any("not one of the options: 1" in warning for warning in blind.warnings)
+    assert any(
+        "not one of the options in 1 of 1 responses (rows from 0: 0)" in warning
+        for warning in blind.warnings
+    )
     assert any("below 0.5" in warning for warning in blind.warnings)
     for after in ("perhaps", "."):
         with pytest.raises(ValueError, match=r"Response 0: .*`after` to be a text in the reply"):

@@ -171,19 +171,20 @@ def _gathered(masses: list[Masses], off: list[int]) -> OptionProbabilities:
         {
             "the reply is not one of the options": off,
             "another option may be the likeliest": rival.max(axis=1) > low[each, answer],
-            f"the answer's probability is known to more than {WIDE} only": width_of_answer > WIDE,
+            f"the answer's probability is known no better than to {WIDE}": width_of_answer > WIDE,
             f"all options together have a probability below {LITTLE}": mass < LITTLE,
-        }
+        },
+        len(masses),
     )
     residual = np.array([found.open for found in masses])
     return OptionProbabilities(probs, low, high, scores, mass, residual, warnings)
 
 
-def _warnings(found: dict[str, Any]) -> tuple[str, ...]:
+def _warnings(found: dict[str, Any], n: int) -> tuple[str, ...]:
     said = []
     for what, where in found.items():
         rows = where if isinstance(where, list) else np.flatnonzero(where).tolist()
         if rows:
             shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
-            said.append(f"{what}: {len(rows)} of the responses (rows {shown})")
+            said.append(f"{what} in {len(rows)} of {n} responses (rows from 0: {shown})")
     return tuple(said)

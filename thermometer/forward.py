@@ -53,7 +53,9 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved = {name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)}
+        moved: dict[str, Any] = {
+            name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)
+        }
         return replace(self, **moved)
 
     def model_inputs(self, dtype: torch.dtype) -> dict[str, Any]:

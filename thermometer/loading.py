@@ -27,20 +27,42 @@ def load(
     _checks.one_of("dtype", dtype, DTYPES)
     source, gguf_file = _locate(name, gguf_file)
     common: dict[str, Any] = {"revision": revision} if revision else {}
+    if gguf_file is not None:
+        common["gguf_file"] = gguf_file
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source, **common)
+    config = transformers.AutoConfig.from_pretrained(source, **common)
+    stored = torch.float32 if gguf_file is not None else getattr(config, "dtype", None)
+    dtype = choose_dtype(dtype, stored, _gpu_has_bfloat16())
     options: dict[str, Any] = {"dtype": dtype}
     if device_map is not None:
         options["device_map"] = device_map
     if gguf_file is not None:
-        common["gguf_file"] = gguf_file
         options.update(_dequantised(dtype))
-    tokenizer = transformers.AutoTokenizer.from_pretrained(source, **common)
-    config = transformers.AutoConfig.from_pretrained(source, **common)
     auto = (
         transformers.AutoModelForSeq2SeqLM
         if config.is_encoder_decoder
         else transformers.AutoModelForCausalLM
     )
     return auto.from_pretrained(source, **common, **options), tokenizer
+
+
+def choose_dtype(asked: str, stored: torch.dtype | None, gpu_has_bfloat16: bool) -> str:
+    """The dtype to load in: `auto` keeps what is stored, but for float32 where bfloat16 is faster.
+
+    Softmax is in float32 whatever the model computes in.
+
+    Example:
+        >>> choose_dtype("auto", torch.float32, gpu_has_bfloat16=True)
+        'bfloat16'
+        >>> choose_dtype("auto", torch.float16, True), choose_dtype("float32", None, True)
+        ('auto', 'float32')
+    """
+    half = asked == "auto" and stored == torch.float32 and gpu_has_bfloat16
+    return "bfloat16" if half else asked
+
+
+def _gpu_has_bfloat16() -> bool:
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def fingerprint(model: Any) -> str:

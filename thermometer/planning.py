@@ -114,9 +114,9 @@ def plan_units(
         [(1, 3), (0, 2)]
     """
     _checks.integer("token_budget", token_budget)
-    if sharing is None:
-        pool_of, pools = [0] * len(lengths), [()]
-    else:
+    pool_of = [0] * len(lengths)
+    pools: list[tuple[tuple[int, int], ...]] = [()]
+    if sharing is not None:
         pool_of, pools = _pools(sharing, token_budget // CACHED)
     fillings: list[_Filling] = []
     for index in sorted(range(len(lengths)), key=lambda i: (pool_of[i], -lengths[i], i)):

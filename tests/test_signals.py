@@ -1,5 +1,7 @@
 """Signals of tiny real models against plain forward passes, scripted replies and brute force."""
 
+import warnings
+
 import free_forms
 import numpy as np
 import pytest
@@ -163,6 +165,34 @@ def test_samples_follow_the_distribution_of_the_model(lm):
     assert len(often) > 20
     rest = chisquare([*observed, n - observed.sum()], [*awaited, n - awaited.sum()])
     assert rest.pvalue > 1e-4
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma2", "mistral", "bloom", "lfm2", "t5"])
+def test_samples_to_equal_prompts_are_those_to_each_alone(kind):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        lm = LanguageModel(tiny.model(kind), tiny.tokenizer(), name=kind)
+    texts = ["Answer: the capital is", "Question: What is the capital of France?\nAnswer:", "A"]
+    prompts = [Prompt("q", texts[i]) for i in (0, 1, 0, 0, 1, 2, 0, 1)]
+    options = {"seeds": range(8), "max_new_tokens": 5}
+    ((rows, lines),) = generate_lines(lm, prompts, **options)
+    together = dict(zip(rows, lines, strict=True))
+    assert len({line.text for line in lines}) > 5
+    for row, prompt in enumerate(prompts):
+        ((_, alone),) = generate_lines(lm, [prompt], seeds=[row], max_new_tokens=5)
+        assert alone == [together[row]]
+
+
+def test_a_prompt_of_many_samples_is_read_once():
+    lm = LanguageModel(tiny.model("llama"), tiny.tokenizer(), name="tiny-llama")
+    sizes = []
+    lm.model.model.register_forward_hook(
+        lambda _module, _inputs, output: sizes.append(output.last_hidden_state[..., 0].numel())
+    )
+    prompt = Prompt("q", "Question: What is the capital of France?\nAnswer:")
+    n_tokens = len(lm.tokenizer(prompt.text)["input_ids"])
+    list(generate_lines(lm, [prompt] * 5, seeds=range(5), max_new_tokens=1))
+    assert sum(sizes) == n_tokens - 1 + 5
 
 
 def test_samples_depend_on_the_seed_and_on_nothing_else(lm):

@@ -20,6 +20,7 @@ from transformers import (
 from thermometer import _checks, planning
 from thermometer.gumbel_noise import GumbelNoise
 from thermometer.language_model import LanguageModel
+from thermometer.repeated_prompts import repeated_cache
 from thermometer.templates import Prompt, Template
 
 MAX_NEW_TOKENS = 16
@@ -97,10 +98,12 @@ def _first_lines(
     pad_id = next((i for i in (lm.tokenizer.pad_token_id, *ends) if i is not None), 0)
     ids = torch.tensor([[pad_id] * (width - len(row)) + list(row) for row in rows])
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    ids, mask = ids.to(lm.device), mask.to(lm.device)
     line_end = _EndOfLine(lm.tokenizer, len(rows))
     made = lm.model.generate(
-        input_ids=ids.to(lm.device),
-        attention_mask=mask.to(lm.device),
+        input_ids=ids,
+        attention_mask=mask,
+        past_key_values=repeated_cache(lm.model, ids, mask, pad_id),
         generation_config=GenerationConfig(
             max_new_tokens=max_new_tokens,
             do_sample=False,

@@ -29,6 +29,7 @@ from thermometer.calibrator import Calibrator
 from thermometer.metrics.basic import nll_of_rows
 from thermometer.metrics.intervals import bootstrap
 from thermometer.metrics.summary import summarise
+from thermometer.presets import resolve
 from thermometer.protocols import Protocol
 from thermometer.scaling import fit_temperature, scale_scores
 from thermometer.tables import OutputTable
@@ -44,6 +45,7 @@ TOGETHER = ("*countr*", "*language*", "*letter*", "*onyms", "*color*")
 UNSEEN = ("copa", "codah", "csqa2")
 VERIFY = Template("verify", chat=True)
 BUNDLED = {"model": "bundled:smollm2", "dtype": "bfloat16"}
+DEMO = Path(__file__).parents[1] / "checkpoints" / "demo"
 RESULTS = Path(__file__).parent / "results" / "free_form.json"
 
 
@@ -54,8 +56,9 @@ def verdicts(lm, data, limit, out):
     return free, tasks, th.extract(lm, tasks, out / "table", template=VERIFY)
 
 
-def fitted(table):
-    return train(table, trainer={"enable_progress_bar": False})
+def fitted(table, preset="features"):
+    network, training = resolve(preset, {}, {})
+    return train(table, network, training, trainer={"enable_progress_bar": False})
 
 
 def yes(table, temperature):
@@ -81,6 +84,9 @@ def held_out(table):
                 "Platt": PlattScaling().fit(yes(seen, 1.0), right).recalibrate(yes(unseen, 1.0)),
                 "shift, one temperature": yes(there, one_moved),
                 "shift, thermometer": yes(there, fitted(moved).temperature(there)),
+                "shift, thermometer that reads scores too": yes(
+                    there, fitted(moved, "default").temperature(there)
+                ),
                 "rows": unseen,
             }
         )
@@ -100,7 +106,7 @@ def quality(table):
             against[other] = vars_of(bootstrap(np.mean, change, groups=rows.tasks))
         result["methods"][name] = {**summary, "nll_less_that_of": against}
         print(
-            f"{name:24s} NLL {summary['nll']['estimate']:.3f} ECE {summary['ece']['estimate']:.3f} "
+            f"{name:40s} NLL {summary['nll']['estimate']:.3f} ECE {summary['ece']['estimate']:.3f} "
             f"(chance {summary['floor']:.3f}) AUROC {summary['auroc']['estimate']:.3f} {against}",
             flush=True,
         )
@@ -111,7 +117,7 @@ def vars_of(interval):
     return {"estimate": interval.estimate, "low": interval.low, "high": interval.high}
 
 
-def cost(lm, free, tasks, table, n=48, repeats=3):
+def cost(lm, free, tasks, table, n=24, repeats=2):
     """Processor seconds of n verdicts: as they are, calibrated in the same pass, and apart."""
     calibrator = fitted(table)
     small = th.LanguageModel.from_pretrained(**BUNDLED, num_layers=4)
@@ -151,9 +157,9 @@ def cost(lm, free, tasks, table, n=48, repeats=3):
     return {"n": n, "median_cpu_seconds": found, "cpu_seconds": times}
 
 
-def classified(lm, data, n=40):
+def classified(lm, data, n=25):
     """Three tasks of other benchmarks, by the demo's thermometer."""
-    calibrated = CalibratedLM(lm, th.Calibrator.from_pretrained("checkpoints/demo"))
+    calibrated = CalibratedLM(lm, th.Calibrator.from_pretrained(DEMO))
     result = {}
     for name in UNSEEN:
         task = th.load_task(data / f"{name}.jsonl.gz", limit=n)

@@ -12,6 +12,7 @@ from pathlib import Path
 import thermometer as th
 from thermometer.answers import answers_frame
 from thermometer.free_form import FreeFormTask
+from thermometer.presets import resolve
 from thermometer.verdict_shift import shift_verdicts
 from thermometer.verify_tasks import verify_tasks
 
@@ -26,7 +27,7 @@ def main(out: Path, limit: int) -> None:
     free = [FreeFormTask.from_task(task) for task in tasks]
     verdicts = verify_tasks(lm, free, out / "verify.jsonl", template=VERIFY, judge="contains")
     table = th.extract(lm, verdicts, out / "table", template=VERIFY)
-    calibrator = th.train(shift_verdicts(table))
+    calibrator = th.train(shift_verdicts(table), *resolve("features", {}, {}))
     calibrator.save_pretrained(out / "checkpoint")
 
     answering = th.CalibratedLM(lm, calibrator)  # reads itself: one pass for score and feature

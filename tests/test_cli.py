@@ -11,7 +11,7 @@ import pytest
 
 from thermometer import Calibrator, Experiment, __version__, cli
 from thermometer.methods import METHODS
-from thermometer.network import ThermometerConfig
+from thermometer.presets import resolve
 from thermometer.study import Study
 
 ROOT = Path(__file__).parents[1]
@@ -110,8 +110,7 @@ def test_every_config_is_an_experiment_for_every_stage(path, stage):
     assert experiment.out_dir == f"outputs/{path.stem}"
     network, training = experiment.resolved()
     assert training.max_steps == 7
-    paper = experiment.preset == "paper"
-    assert network == (ThermometerConfig.paper() if paper else ThermometerConfig())
+    assert network == resolve(experiment.preset, {}, {})[0]
     assert experiment.protocol.folds == 5
     assert experiment.features.model
     assert (experiment.template.style == "cloze") == (path.stem == "demo")

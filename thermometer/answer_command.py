@@ -41,6 +41,7 @@ def answer(
     """
     calibrator = Calibrator.from_pretrained(checkpoint)
     large = CalibratedLM(model.load(), calibrator)
+    budget = model.token_budget or large.lm.token_budget()
     tasks = load_free_form(questions)
     rows = [free_form_row(question, task.name) for task in tasks for question in task.questions]
     made_by = {
@@ -67,7 +68,7 @@ def answer(
                     piece,
                     max_new_tokens=max_new_tokens,
                     level=level,
-                    token_budget=model.token_budget,
+                    token_budget=budget,
                 )
                 lines.append({"task": piece.name, **a.to_dict()} for a in found[-n_missing:])
                 bar.advance(shown, n_missing)
@@ -92,14 +93,15 @@ def ask(
             accepted answer stands in the answer) or `rouge_l` (a word in common).
         max_new_tokens: Where an answer is cut that does not end.
     """
+    lm = model.load()
     made = verify_tasks(
-        model.load(),
+        lm,
         load_free_form(tasks),
         out,
         template=model.template or Template("verify"),
         judge=judge,
         max_new_tokens=max_new_tokens,
-        token_budget=model.token_budget,
+        token_budget=model.token_budget or lm.token_budget(),
     )
     right = [question.answer == 0 for task in made for question in task.questions]
     print(  # noqa: T201

@@ -3,6 +3,7 @@
 import re
 
 import pages
+import pytest
 
 from thermometer.presets import PRESETS, resolve
 
@@ -11,7 +12,7 @@ TEXT = pages.text_of("docs/thermometer.md")
 
 def test_every_block_runs_and_tells_of_a_task():
     done = pages.run("docs/thermometer.md")
-    assert len(done.printed) == 4
+    assert len(done.printed) == 6
     namespace = done.names
     factor, result = namespace["factor"], namespace["result"]
     assert factor.n_labels == 10
@@ -19,6 +20,11 @@ def test_every_block_runs_and_tells_of_a_task():
     assert namespace["calibration"].standard_error < result.standard_error
     assert len(namespace["streamed"].temperature) == 50
     assert set(result.distances) == {"scores", "context"}
+    assert namespace["both"].targets == ({}, {"model": "cool"})
+    table, cool, unseen = (namespace[name] for name in ("table", "cool", "unseen"))
+    adapted = namespace["adapted"].temperature(cool.select(unseen))
+    own = namespace["calibrator"].temperature(table.select(unseen))
+    assert own / adapted == pytest.approx(4, rel=0.01)
 
 
 def test_the_table_of_presets_is_the_truth():

@@ -27,7 +27,8 @@ def main(out: Path, limit: int) -> None:
     free = [FreeFormTask.from_task(task) for task in tasks]
     verdicts = verify_tasks(lm, free, out / "verify.jsonl", template=VERIFY, judge="contains")
     table = th.extract(lm, verdicts, out / "table", template=VERIFY)
-    calibrator = th.train(shift_verdicts(table), *resolve("features", {}, {}))
+    preset = resolve("features", {"n_components": 16}, {})  # few, since there are few questions
+    calibrator = th.train(shift_verdicts(table), *preset)
     calibrator.save_pretrained(out / "checkpoint")
 
     answering = th.CalibratedLM(lm, calibrator)  # reads itself: one pass for score and feature

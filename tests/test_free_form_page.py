@@ -3,22 +3,18 @@
 import re
 from pathlib import Path
 
-import tiny
-
 from thermometer.judging import JUDGES
 
 TEXT = (Path(__file__).parents[1] / "docs" / "free_form.md").read_text(encoding="utf-8")
 
 
-def test_every_block_runs(tmp_path, monkeypatch):
-    tiny.model("llama", hidden_size=64).save_pretrained(tmp_path / "llama")
-    tiny.tokenizer().save_pretrained(tmp_path / "llama")
+def test_every_block_runs(llama_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the blocks write to outputs/
     blocks = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
     assert len(blocks) == 3
     namespace = {}
     for number, block in enumerate(blocks):
-        code = block.replace("bundled:smollm2", str(tmp_path / "llama"))
+        code = block.replace("bundled:smollm2", llama_folder)
         exec(compile(code, f"free_form.md, block {number}", "exec"), namespace)
     assert namespace["calibrator"].train_tasks[0] == "addition/one_digit"
     assert namespace["answering"].reads_itself

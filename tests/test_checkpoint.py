@@ -315,3 +315,12 @@ def test_weights_of_any_float_type_are_stored_as_float32(tmp_path):
     assert read.weights["w"].dtype == torch.float32
     assert read.weights["w"].shape == (2, 3)
     assert read.card == "# card"
+
+
+def test_the_card_says_what_was_measured_in_whatever_way(folder):
+    calibrator = Calibrator.from_pretrained(folder)
+    calibrator.save_pretrained(folder)
+    assert "Not measured on unseen tasks." in (folder / "README.md").read_text()
+    calibrator.metrics = {"summary": "Closes 65 % of the gap on unseen subjects."}
+    calibrator.save_pretrained(folder)
+    assert "Closes 65 % of the gap" in (folder / "README.md").read_text()

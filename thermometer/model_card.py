@@ -79,7 +79,7 @@ def _model(provenance: Mapping[str, Any]) -> str:
 
 def _metrics(metrics: Mapping[str, Any]) -> str:
     if "verdict" not in metrics:
-        return "Not measured on unseen tasks."
+        return str(metrics.get("summary", "Not measured on unseen tasks."))
     lines = [
         f"{metrics['verdict']} Protocol: {metrics['protocol']['description']}. "
         "Means over tasks, each tested by a network that had not seen it; the network in this "

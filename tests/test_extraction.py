@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import tiny
 from extraction_script import run, task
@@ -282,3 +284,63 @@ def test_quiet_lets_other_messages_through(caplog):
 def test_plan_is_written_for_people(finished):
     plan = json.loads((finished / "plan.json").read_text())
     assert set(plan) == {"digest", "provenance", "token_budget", "feature_dtype"}
+
+
+def test_the_summary_counts_what_was_computed(lm, finished, tmp_path):
+    before = lm.work
+    extract(lm, task(), tmp_path / "t", template=CLOZE, token_budget=300, trainer=CPU)
+    work = lm.work - before
+    found = json.loads((tmp_path / "t" / "summary.json").read_text())
+    assert {name: found[name] for name in ("prompts", "input_tokens", "tokens", "padding")} == {
+        "prompts": 70,
+        "input_tokens": sum(tree.n_tokens for tree in lm.encode(CLOZE.render_task(task()), CLOZE)),
+        "tokens": work.tokens,
+        "padding": work.padding,
+    }
+    assert found["operations"] == lm.size.operations(work)
+    assert found["seconds"] > 0
+    assert found["devices"] == ["cpu"]
+    assert found["mfu"] is None
+
+
+def test_the_summary_counts_all_processes(tmp_path, finished):
+    """Each computes its parts, and a prefix that parts of two need is computed twice."""
+    assert script(tmp_path, 2).returncode == 0
+    two, one = (
+        json.loads((folder / "summary.json").read_text())
+        for folder in (tmp_path / "many", finished)
+    )
+    assert two["devices"] == ["cpu", "cpu"]
+    for name in ("prompts", "input_tokens", "padding"):
+        assert two[name] == one[name]
+
+
+def test_the_summary_of_a_resumed_run_is_its_own(lm, tmp_path):
+    with pytest.raises(RuntimeError, match="parts were not written"):
+        run(tmp_path, task(), lm, limit_predict_batches=2)
+    written = sum(pq.read_metadata(part).num_rows for part in (tmp_path).glob("part-*.parquet"))
+    run(tmp_path, task(), lm)
+    assert json.loads((tmp_path / "summary.json").read_text())["prompts"] == 70 - written
+
+
+def test_bar_and_summary_are_shown(lm, tmp_path, capfd):
+    extract(lm, task(), tmp_path, template=CLOZE, trainer={"accelerator": "cpu"})
+    shown = capfd.readouterr().out
+    assert re.search(r"[\d,]+ tokens/s, +\d+% +reused, +[\d.]+% +padding", shown)
+    assert re.search(r"70 prompts, [\d,]+ tokens, \d+% of them from shared", shown)
+
+
+def test_budget_is_chosen_once_and_kept(lm, tmp_path):
+    table = extract(lm, task(), tmp_path, template=CLOZE, trainer=CPU)
+    assert json.loads((tmp_path / "plan.json").read_text())["token_budget"] == 4096
+    assert len(extract(lm, task(), tmp_path, template=CLOZE, trainer=CPU)) == len(table)
+    with pytest.raises(ValueError, match="token_budget differ"):
+        extract(lm, task(), tmp_path, template=CLOZE, token_budget=100, trainer=CPU)
+
+
+def test_budget_of_an_extraction_that_was_begun_is_taken_over(lm, tmp_path):
+    with pytest.raises(RuntimeError, match="parts were not written"):
+        run(tmp_path, task(), lm, limit_predict_batches=2)
+    table = extract(lm, task(), tmp_path, template=CLOZE, trainer=CPU)
+    assert json.loads((tmp_path / "plan.json").read_text())["token_budget"] == 300
+    assert len(table) == 70

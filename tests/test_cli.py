@@ -204,6 +204,14 @@ def test_train_and_the_script_reuse_the_tables_and_agree(finished, config, tmp_p
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
+def test_too_few_tasks_to_measure_are_refused_before_anything_is_computed(config, capsys, tmp_path):
+    arguments = ["--config", str(config), "--protocol.folds", "7", "--out_dir", str(tmp_path / "o")]
+    for stage in ("run", "evaluate"):
+        line = failure(capsys, [stage, *arguments])
+        assert "Expected at least 7 tasks (or groups of them) for 7 folds, but got 6" in line
+    assert not (tmp_path / "o").exists()
+
+
 def test_one_model_for_both_parts_is_run_once(config, llama_folder, tmp_path):
     arguments = ["extract", "--config", str(config), "--out_dir", str(tmp_path)]
     arguments += ["--features", json.dumps({"model": llama_folder, "dtype": "float32"})]

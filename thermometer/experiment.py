@@ -190,10 +190,12 @@ class Experiment:
 
     def evaluate(self) -> Report:
         """Measure on unseen tasks by the protocol, and write the report."""
+        self._check_protocol()
         return self._evaluate(self.extract())
 
     def run(self) -> Report:
         """Extract, measure on unseen tasks, train on all of them, and write everything."""
+        self._check_protocol()
         table = self.extract()
         report = self._evaluate(table)
         calibrator = self._train(table)
@@ -205,6 +207,10 @@ class Experiment:
         console.print(f"report      {Path(self.out_dir) / 'report' / 'report.html'}")
         console.print(f"checkpoint  {self.checkpoint}")
         return report
+
+    def _check_protocol(self) -> None:
+        """Refuse what these tasks cannot be split by, before hours of extraction are spent."""
+        self.protocol.splits(task.name for task in load_tasks(self.tasks))
 
     def _train(self, table: OutputTable) -> Calibrator:
         return self._fit(table, log_dir=Path(self.out_dir) / "logs")

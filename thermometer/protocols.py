@@ -186,7 +186,11 @@ def _folds(
     """Whole groups of names in parts of nearly equal size."""
     members = _members(names, group)
     if len(members) < n_folds:
-        raise _checks.fail("n_folds", f"at most {len(members)} (groups of tasks)", n_folds)
+        some = ", ".join(names[:3])
+        raise ValueError(
+            f"Expected at least {n_folds} tasks (or groups of them) for {n_folds} folds, but got "
+            f"{len(members)}: {some}. Whoever trains without measuring needs no folds"
+        )
     folds: list[list[str]] = [[] for _ in range(n_folds)]
     for unit in _shuffled(members, seed):
         min(folds, key=len).extend(members[unit])

@@ -202,6 +202,17 @@ def test_an_encoder_decoder_takes_it():
     assert len(out) == 2
 
 
+def test_prompt_lookup_takes_it(model, tokenizer):
+    ids = tokenizer("A B C A B C A B", return_tensors="pt")
+    arguments = {**ids, "do_sample": False, "max_new_tokens": 8}
+    looked_up = model.generate(
+        **arguments,
+        logits_processor=[TemperatureLogitsProcessor([3.0])],
+        prompt_lookup_num_tokens=3,
+    )
+    assert torch.equal(looked_up, model.generate(**arguments))
+
+
 def test_more_prompts_than_temperatures_are_refused(model, inputs):
     processor = TemperatureLogitsProcessor(1.0)
     assert len(model.generate(**inputs, logits_processor=[processor], max_new_tokens=1)) == 3

@@ -3,7 +3,9 @@
 import importlib.util
 import os
 import pickle
+import runpy
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from thermometer.tasks import question_row
 from thermometer.templates import Template
 from thermometer.types import Question, Task
 
+ROOT = Path(__file__).parents[1]
 CLOZE = Template("cloze")
 CPU = {"accelerator": "cpu", "enable_progress_bar": False}
 
@@ -100,29 +103,11 @@ def test_demonstrations_and_passages_reach_the_prompts(llama_folder, lm):
 @pytest.mark.timeout(120)
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
 def test_two_workers_of_a_ray_cluster_make_the_table_of_extract(llama_folder, expected, tmp_path):
-    for name in ("RAY_USAGE_STATS_ENABLED", "RAY_AIR_NEW_OUTPUT"):
-        os.environ[name] = "0"
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    example = runpy.run_path(str(ROOT / "examples" / "ray_extract.py"))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import ray
-
-        # Two for the workers, and one for what reads and cuts up the rows.
-        ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False)
-        try:
-            questions = ray.data.from_items(rows_of(task("a", 30), task("b", 9)))
-            done = questions.repartition(6).map_batches(
-                Extractor,
-                fn_constructor_args=(llama_folder,),
-                fn_constructor_kwargs={"template": CLOZE, "device": "cpu"},
-                batch_size=7,
-                compute=ray.data.ActorPoolStrategy(size=2),
-                num_cpus=1,
-            )
-            found = write_table(
-                done.iter_batches(batch_size=16), tmp_path / "t", order=expected.ids
-            )
-        finally:
-            ray.shutdown()
+        warnings.simplefilter("ignore")  # what Ray warns of is not ours
+        found = example["main"]([task("a", 30), task("b", 9)], tmp_path / "t", llama_folder)
     assert_same_table(found, expected)
     assert_same_table(OutputTable.open(tmp_path / "t"), expected)
 

@@ -77,7 +77,7 @@ class TemperatureLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
             )
         exact = scores.float()
         gap = exact - exact.amax(dim=-1, keepdim=True)  # <= 0: no temperature makes it overflow
-        return (gap / self._divisor(input_ids).to(scores.device)).log_softmax(dim=-1)
+        return gap.div_(self._divisor(input_ids).to(scores.device)).log_softmax(dim=-1)
 
     def _divisor(self, input_ids: Tensor) -> Tensor:
         """(R, 1) temperatures, those of a prompt repeated for all its rows."""

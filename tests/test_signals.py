@@ -84,7 +84,6 @@ def test_without_answers_nothing_is_asked_and_no_rate_is_known(lm):
 
 
 def test_the_question_of_confidence_names_scale_answer_and_passage():
-    """The speaker goes on from the passage's last token only if it stands in the prompt."""
     prompts = []
 
     class Listening(LanguageModel):
@@ -93,16 +92,16 @@ def test_the_question_of_confidence_names_scale_answer_and_passage():
             return super().encode(given, template)
 
     lm = Listening(tiny.model("llama"), tiny.tokenizer(), name="listening")
-    for scale, words in (("percent", "percentage, from 0%"), ("unit", "from 0.00")):
+    for scale, words in (("percent", "percentage from 0%"), ("unit", "from 0.00")):
         prompts.clear()
         signals.stated_confidence(
             lm, QUESTIONS[:1], ANSWERS[:1], "A passage.", scale=scale, chat=True, max_new_tokens=2
         )
         (prompt,) = prompts
         assert prompt.chat
-        for piece in ("A passage.", QUESTIONS[0], "Proposed answer: Paris\n", words):
+        for piece in ("A passage.", QUESTIONS[0], "Answer: Paris\n", words):
             assert piece in prompt.text
-        assert prompt.text.endswith("\nConfidence:")
+        assert prompt.text.endswith("nothing else.")  # the reply begins after the chat's header
 
 
 @pytest.mark.parametrize("signal", ALL)

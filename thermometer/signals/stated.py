@@ -15,7 +15,7 @@ from thermometer.signals.reading import SCALES, Scale, read_confidence
 from thermometer.templates import Prompt
 
 _ASKED: dict[Scale, str] = {
-    "percent": "a percentage, from 0% (surely wrong) to 100% (surely right)",
+    "percent": "a percentage from 0% (surely wrong) to 100% (surely right)",
     "unit": "a number from 0.00 (surely wrong) to 1.00 (surely right)",
 }
 
@@ -89,8 +89,9 @@ def stated_confidence(
 def _prompt(question: FreeFormQuestion, answer: str, scale: Scale, chat: bool) -> Prompt:
     context = f"Context: {question.context}\n" if question.context else ""
     text = (
-        f"{context}Question: {question.text}\nProposed answer: {answer}\n"
-        f"How likely is it that the proposed answer is correct? Reply with {_ASKED[scale]}, and "
-        "nothing else.\nConfidence:"
+        f"{context}Question: {question.text}\nAnswer: {answer}\n\n"
+        f"How confident are you that this answer is correct? Write {_ASKED[scale]} and nothing "
+        "else."
     )
+    text = text if chat else f"{text}\nConfidence:"
     return Prompt(question.id, text, chat=chat)

@@ -56,6 +56,21 @@ def test_a_question_that_does_not_fit_alone_is_named():
         small.outputs(PROMPTS, CLOZE)
 
 
+def test_a_question_is_read_alone_where_the_shared_prefixes_do_not_fit(lm):
+    """Prefixes of two lengths are computed together, and are larger than either prompt."""
+    texts = [words * 25 + f"{n}" for words in ("yes no ", "one two ") for n in range(6)]
+    prompts = [Prompt(text, text, (" a b", " c")) for text in texts]
+    trees = lm.encode(prompts, CLOZE)
+    units = lm.plan(trees, scores=True, token_budget=4096)
+    together = sum(size for _, size in units[0].prefixes)
+    longest = max(tree.n_tokens for tree in trees)
+    assert len(units[0].prefixes) == 2
+    assert longest < together
+    small, _ = limited(longest)
+    outputs = small.outputs(prompts, CLOZE)
+    np.testing.assert_allclose(outputs.scores, lm.outputs(prompts, CLOZE).scores, atol=1e-5)
+
+
 def test_other_errors_are_not_mistaken_for_it():
     small, _ = limited(0, error=lambda _: RuntimeError("expected all tensors on one device"))
     with pytest.raises(RuntimeError, match="one device"):

@@ -121,8 +121,7 @@ class Engine:
                 continue
             piece = self._try(trees, unit, features, scores)
             if piece is None:
-                self._give_way(trees, unit)
-                todo.appendleft(unit)
+                todo.appendleft(self._give_way(trees, unit))
             else:
                 pieces.append(piece)
         self._runner.forget()
@@ -149,16 +148,20 @@ class Engine:
                 raise
         return None  # not inside `except`, where the error holds on to the tensors of its frames
 
-    def _give_way(self, trees: Sequence[TokenTree], unit: Unit) -> None:
+    def _give_way(self, trees: Sequence[TokenTree], unit: Unit) -> Unit:
+        """What to try after a unit for which there was not enough memory."""
         self._runner.forget()
         memory.give_back(self._model.device)
-        if len(unit) == 1:
-            tree = trees[unit.rows[0]]
-            raise MemoryError(
-                f"Not enough memory on {self._model.device} for the {tree.n_tokens} tokens of "
-                f"question {tree.id} alone"
-            )
-        self.most_tokens = unit.tokens
+        if len(unit) > 1:
+            self.most_tokens = unit.tokens
+            return unit  # to be halved, as it is too large now
+        tree = trees[unit.rows[0]]
+        if unit.prefixes:
+            return Unit(unit.rows, tokens=tree.n_tokens)
+        raise MemoryError(
+            f"Not enough memory on {self._model.device} for the {tree.n_tokens} tokens of "
+            f"question {tree.id} alone"
+        )
 
     def _normalise(
         self, scores: NDArray[np.float32], trees: Sequence[TokenTree], token_budget: int

@@ -171,7 +171,8 @@ def tokenizer_digest(tokenizer: Any, for_decoder: bool) -> str:
 def _ids(tokenizer: Any, texts: list[str], add_special_tokens: bool = False) -> list[list[int]]:
     if not texts:
         return []
-    encoded = tokenizer(texts, add_special_tokens=add_special_tokens, verbose=False)
+    only_ids = {"return_attention_mask": False, "return_token_type_ids": False}
+    encoded = tokenizer(texts, add_special_tokens=add_special_tokens, verbose=False, **only_ids)
     ids: list[list[int]] = encoded["input_ids"]
     return ids
 
@@ -231,7 +232,9 @@ def _start_tokens(tokenizer: Any) -> list[int]:
     return []
 
 
-def _shared_length(own: Sequence[int], whole: Sequence[int]) -> int:
+def _shared_length(own: list[int], whole: list[int]) -> int:
+    if whole[: len(own)] == own:
+        return len(own)
     for position, (a, b) in enumerate(zip(own, whole, strict=False)):
         if a != b:
             return position

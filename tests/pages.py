@@ -84,9 +84,16 @@ def commands(page: str) -> list[list[str]]:
 @cache
 def run(page: str) -> Run:
     """Run a page's Python; files that a page takes for granted are put into its folder first."""
-    done = Run(folder=Path(tempfile.mkdtemp(prefix="page-")))
-    with contextlib.chdir(done.folder):
+    folder = Path(tempfile.mkdtemp(prefix="page-"))
+    with contextlib.chdir(folder):
         prepare(page)
+    return run_in(folder, page)
+
+
+def run_in(folder: Path, page: str) -> Run:
+    """Run a page's Python in a folder that has what it takes for granted."""
+    done = Run(folder=folder)
+    with contextlib.chdir(folder):
         for block in blocks(page, "python"):
             code = compile("\n" * block.line + block.text, page, "exec")
             printed = io.StringIO()
@@ -94,6 +101,13 @@ def run(page: str) -> Run:
                 exec(code, done.names)
             done.printed.append(printed.getvalue())
     return done
+
+
+def check(page: str, done: Run) -> None:
+    """Assert that every block printed what the page says."""
+    for (_, says), printed in zip(expected(page), done.printed, strict=True):
+        if says is not None:
+            assert printed.strip() == says.strip(), page
 
 
 def prepare(page: str) -> None:

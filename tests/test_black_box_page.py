@@ -1,18 +1,18 @@
 """The page on black-box models: its Python runs and prints what is quoted; the two examples."""
 
-import contextlib
-import io
 import re
 import runpy
 from pathlib import Path
 
+import pages
 import pytest
 import torch
 
 import thermometer as th
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "docs" / "black_box.md").read_text(encoding="utf-8")
+PAGE = "docs/black_box.md"
+TEXT = pages.text_of(PAGE)
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +28,9 @@ def folder(tmp_path_factory):
 
 
 def test_every_block_runs_and_prints_what_is_quoted(folder):
-    blocks = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 5
-    namespace, printed = {}, io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
-        for number, block in enumerate(blocks):
-            exec(compile(block, f"black_box.md, block {number}", "exec"), namespace)
-    quoted = [line[2:] for line in TEXT.splitlines() if line.startswith("> ")]
-    assert printed.getvalue().splitlines() == quoted
+    done = pages.run_in(folder, PAGE)
+    assert len(done.printed) == 5
+    pages.check(PAGE, done)
 
 
 def test_the_request_of_each_server_is_the_one_that_errors_name():

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thermometer import _checks
+from thermometer._versions import versions
 from thermometer.calibrator import Calibrator
 from thermometer.comparison import Predicted, compare
 from thermometer.held_out import HeldOut, check_labelled, hold_out
 from thermometer.methods import Vector, task_level
 from thermometer.protocols import Protocol
-from thermometer.reports.report import Report, TaskResult, versions
+from thermometer.reports.report import Report, TaskResult
 from thermometer.scaling import scale_scores
 from thermometer.segmentation.question_columns import question_columns
 from thermometer.segmentation.segment_report import SegmentReport, segments

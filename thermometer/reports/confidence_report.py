@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from rich.console import Console
 
 from thermometer import _checks
+from thermometer._versions import versions
 from thermometer.metrics import RiskCoverage, risk_coverage
 from thermometer.metrics.intervals import Interval
 from thermometer.metrics.paired_differences import paired_differences
@@ -34,7 +35,7 @@ from thermometer.pictures.smooth_reliability import (
 )
 from thermometer.recommendation import Recommendation, recommend
 from thermometer.reports import confidence_report_text
-from thermometer.reports.report import plain, versions
+from thermometer.reports.report import plain
 from thermometer.segmentation.segment_errors import Chance, chance
 from thermometer.segmentation.segment_report import SegmentReport, segments
 

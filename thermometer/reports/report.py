@@ -6,10 +6,8 @@
 
 import json
 import math
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -197,17 +195,6 @@ def pictures(report: Report) -> dict[str, bytes]:
         ),
     }
     return {name: drawing.png(figure) for name, figure in figures.items()}
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of the packages that decide a result.
-
-    Example:
-        >>> sorted(versions())
-        ['lightning', 'numpy', 'python', 'thermometer', 'torch', 'transformers']
-    """
-    packages = ("thermometer", "torch", "transformers", "lightning", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 def plain(value: Any) -> Any:

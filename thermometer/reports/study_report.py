@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from thermometer._versions import versions
 from thermometer.comparison import TOPLINE, Comparison
 from thermometer.curves import MEASURES, Curve
 from thermometer.methods import METHODS
@@ -19,7 +20,7 @@ from thermometer.pictures.reliability import draw_reliability
 from thermometer.reports import grid_html, grid_text, study_tables
 from thermometer.reports.grids import Grid
 from thermometer.reports.method_tables import SCOPES
-from thermometer.reports.report import plain, versions
+from thermometer.reports.report import plain
 from thermometer.reports.report_words import METRIC_NOTES, percent, signed
 
 FORMAT_VERSION = 1

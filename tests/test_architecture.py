@@ -26,7 +26,7 @@ WHOLE = (
     "simulation",
 )
 ORDER = """
-    _checks _files _records _versions types free_form judging answers simulation display
+    _checks _files _records _versions types free_form judging answers simulation display logprobs
     metrics.smooth_calibration metrics.calibration_error metrics.risk_coverage metrics.basic metrics
     metrics.intervals metrics.paired_differences metrics.resampling metrics.summary
     metrics.streaming
@@ -55,7 +55,7 @@ ORDER = """
     answering_models adaptation data stacking training_loop training selection ats
     methods held_out evaluation presets experiment
     harness_samples harness_logs import_command recorded curves pictures.curve_plot reports.study_tables reports.study_report study
-    confidence_files report_command calibrate_command answer_command cli __main__
+    confidence_files report_command calibrate_command answer_command logprobs_command cli __main__
 """.split()  # noqa: SIM905
 FILES = sorted(PACKAGE.rglob("*.py"))
 

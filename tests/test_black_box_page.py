@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pages
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import thermometer as th
+from thermometer import cli
 
 ROOT = Path(__file__).parents[1]
 PAGE = "docs/black_box.md"
@@ -38,6 +40,11 @@ def test_the_request_of_each_server_is_the_one_that_errors_name():
     for request in ("logprobs=True, top_logprobs=20", "include=[", "n_probs"):
         assert request in TEXT
         assert request in source
+
+
+def test_the_command_is_understood():
+    [line] = re.findall(r"^thermometer (.*)$", TEXT, flags=re.MULTILINE)
+    assert cli.parse(shlex.split(line))[0] == "import-logprobs"
 
 
 def test_the_example_of_an_api_reads_the_recording_without_a_server(folder, capsys):

@@ -66,6 +66,9 @@ COMMANDS = {
         "turn logs of lm-evaluation-harness into an output table",
         own={"source": {"type": str, "help": "folder of lm_eval, or a results_….json in it"}},
     ),
+    "import-logprobs": _Command(
+        "logprobs_command", "import_logprobs", "turn responses of an API into an output table"
+    ),
     "compare": _Command(
         "study", "Study", "compare methods on recorded scores, few labels, other models", "run"
     ),

@@ -26,8 +26,8 @@ class TemperatureLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
     row in place, and so are its temperatures here.
 
     `generate` applies it after its own penalties and constraints and before its temperature, top-k,
-    top-p and min-p, which therefore see calibrated scores. Several models sample among the 50 best
-    tokens unless told otherwise: pass ``top_k=0`` for the whole calibrated distribution.
+    top-p and min-p, which therefore see calibrated scores. It samples among the 50 best tokens
+    unless told otherwise: pass ``top_k=0`` for the whole calibrated distribution.
 
     Continuous batching (`generate_batch`, ``cache_implementation="paged"``) takes no processor of
     the user's, and ignores one without a word; it has temperatures per request of its own, see

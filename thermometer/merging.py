@@ -275,7 +275,6 @@ class _Scores:
     def join(self, piece: pa.Table) -> pa.Table:
         """The rows with their scores."""
         own = self._data.take(pa.array([self._place[i] for i in piece["id"].to_pylist()]))
-        for name in ("scores", "option_mass"):
-            if name in own.column_names:
-                piece = piece.append_column(name, own[name])
-        return piece
+        kept = [name for name in piece.column_names if name != "option_mass"]
+        taken = [name for name in ("scores", "option_mass") if name in own.column_names]
+        return pa.table({**{n: piece[n] for n in kept}, **{n: own[n] for n in taken}})

@@ -225,6 +225,52 @@ def test_the_responses_route():
         option_probabilities([body], ["A", "B"])
 
 
+def entry(text, number, **more):
+    """A token as llama-server writes it (`server-task.cpp`, 2026): with id and bytes."""
+    name, value = next(iter(number.items()))
+    return {"id": 7, "token": text, "bytes": list(text.encode()), name: value, **more}
+
+
+def test_the_own_route_of_llama_cpp():
+    """A probability of 0 is written as the lowest number of 32 bits."""
+    listed = [entry(" A", {"logprob": -0.3}), entry("B", {"logprob": -1.6})]
+    listed.append(entry("C", {"logprob": -3.4028234663852886e38}))
+    probabilities = [entry(" A", {"logprob": -0.3}, top_logprobs=listed)]
+    body = {"content": " A", "completion_probabilities": probabilities}
+    found = option_probabilities([body], LETTERS)
+    np.testing.assert_allclose(found.scores[0, :2], [-0.3, -1.6], rtol=1e-6)
+    assert 0 < found.probs[0, 2] <= found.high[0, 2] < 0.1
+
+
+def test_probabilities_of_llama_cpp_after_sampling_are_turned_back():
+    """With the temperature that was sampled at; of its list nothing else may have been cut."""
+    raw = np.array([2.0, 0.5, -1.0])
+    sampled = np.exp(raw / 2) / np.exp(raw / 2).sum()
+    listed = [entry(t, {"prob": float(p)}) for t, p in zip(LETTERS, sampled, strict=True)]
+    first = entry("A", {"prob": float(sampled[0])}, top_probs=listed)
+    body = {"content": "A", "completion_probabilities": [first]}
+    found = option_probabilities([body], LETTERS, temperature=2.0)
+    np.testing.assert_allclose(np.diff(found.scores[0]), np.diff(raw), rtol=1e-6)
+
+
+def test_an_echoed_prompt_is_no_part_of_the_reply():
+    logprobs = {
+        "tokens": ["Sky", ":", " A"],
+        "token_logprobs": [None, -2.0, -0.3],
+        "top_logprobs": [None, {":": -2.0, "B": -0.1}, {" A": -0.3, "B": -1.6}],
+    }
+    body = {
+        "choices": [{"text": "Sky: A", "logprobs": logprobs}],
+        "usage": {"completion_tokens": 1},
+    }
+    assert tokens(body) == [" A"]
+    found = option_probabilities([body], ["A", "B"])
+    np.testing.assert_allclose(found.scores, [[-0.3, -1.6]], rtol=1e-6)
+    body["usage"]["completion_tokens"] = 0
+    with pytest.raises(ValueError, match="at least one token after the echo, but got 0"):
+        option_probabilities([body], ["A", "B"])
+
+
 def test_an_old_server_of_llama_cpp_gives_probabilities():
     probs = [
         {"tok_str": " A", "prob": 0.7},

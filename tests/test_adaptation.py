@@ -121,6 +121,18 @@ def test_temperatures_follow_the_scale_of_the_scores_of_a_new_model(family):
     assert ratio == pytest.approx(10, rel=1e-4)
 
 
+def test_networks_that_do_not_hold_for_a_new_model_are_not_trusted(family):
+    """In the new world scores are true however far they spread: one temperature is right."""
+    table, _ = answers("new", 1.0, seed=7)
+    drawn = np.random.default_rng(8).gumbel(size=table.scores.shape)
+    honest = replace(table, labels=(table.scores + drawn).argmax(axis=1))
+    adapted = adapt(family, honest)
+    assert float(adapted.thermometer.trust) < 0.4
+    assert adapted.temperature(honest) == pytest.approx(1, rel=0.3)  # else from 0.5 to 2
+    relative = adapt(family, table)
+    assert 0.8 < float(relative.thermometer.trust) <= 1
+
+
 def test_without_labels_scores_or_tasks_a_new_model_is_refused(family):
     table, _ = answers("new", 1.0, n_tasks=3, n=20)
     with pytest.raises(ValueError, match="`table` to be labelled in some rows"):

@@ -50,7 +50,7 @@ def test_gradients_are_finite_for_large_features(preset):
 def test_the_paper_network_has_as_many_parameters_as_the_authors(n_features, width, count):
     network = Thermometer(ThermometerConfig.paper(width), n_features)
     assert sum(p.numel() for p in network.parameters()) == count
-    assert {name for name, _ in network.named_buffers()} == {"references", "anchor"}
+    assert {name for name, _ in network.named_buffers()} == {"references", "anchor", "trust"}
 
 
 def test_the_paper_network_is_the_published_one():

@@ -16,6 +16,7 @@ from thermometer.answering_models import number_of
 from thermometer.calibrator import Calibrator
 from thermometer.network import Thermometer
 from thermometer.scaling import fit_temperature
+from thermometer.stacking import view_weights
 from thermometer.tables import OutputTable
 
 
@@ -40,8 +41,10 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     """A thermometer for an answering model that was not in its training.
 
     The networks stay as they are. From the table they get what is usual for the new model: its one
-    temperature, from the rows that have a label, and mean and deviation of every statistic, from
-    all rows.
+    temperature t, from the rows that have a label, and mean and deviation of every statistic, from
+    all rows. Then the labels tell how far the networks hold for it at all: b = -log t + w (b - -log
+    t), with the w in [0, 1] of least NLL (see `stacking.view_weights`; it is drawn towards 1). At 0
+    the new model gets one temperature.
 
     Args:
         calibrator: Of any answering model.
@@ -77,11 +80,13 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     old = calibrator.thermometer
     network = Thermometer(old.config, old.n_features)
     kept = {k: v for k, v in old.state_dict().items() if not k.startswith("score_inputs.")}
-    network.load_state_dict({**network.state_dict(), **kept, "references": torch.tensor([pooled])})
+    of_model = {"references": torch.tensor([pooled]), "trust": torch.ones(1)}
+    network.load_state_dict({**network.state_dict(), **kept, **of_model})
     if "scores" in calibrator.reads:
         z = torch.tensor(scores / pooled)
         groups = torch.from_numpy(np.unique(table.tasks, return_inverse=True)[1])
         network.score_inputs.fit(z, groups, torch.zeros_like(groups))
+    network.trust.fill_(_trust(network, table))
     adapted = copy(calibrator)
     adapted.thermometer = network.eval().requires_grad_(False)
     adapted.targets = (dict(table.provenance.get("scores") or {}),)
@@ -89,3 +94,25 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     adapted.pooled_temperature = pooled
     adapted.metrics, adapted.pictures = {}, {}  # measured with another model
     return adapted
+
+
+@torch.no_grad()
+def _trust(network: Thermometer, table: OutputTable) -> float:
+    """How much of what the networks say the labelled rows bear out; tasks weigh equally."""
+    groups = np.unique(table.tasks, return_inverse=True)[1]
+    features = None
+    if "features" in network.config.needs:
+        features = torch.tensor(table.require("features"))
+    scores = torch.tensor(table.require("scores"))
+    b = network.eval()(features, scores, torch.from_numpy(groups)).log().neg().double().numpy()
+    start = float(-network.references[0].log())
+    known = table.labels >= 0
+    sizes = np.bincount(groups[known], minlength=groups.max() + 1)[groups[known]]
+    weight = view_weights(
+        b[None, known] - start,
+        start,
+        table.require("scores")[known],
+        table.labels[known],
+        1 / sizes / len(np.unique(groups[known])),
+    )
+    return min(float(weight[0]), 1.0)

@@ -224,6 +224,7 @@ def upgraded(
         if (key := f"score_inputs.{name}") in kept:
             kept[key] = kept[key][None]
     kept |= {"references": torch.tensor([temperature]), "anchor": torch.tensor(temperature)}
+    kept["trust"] = torch.ones(1)
     return {**network, "n_models": 1}, kept
 
 

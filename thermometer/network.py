@@ -91,6 +91,7 @@ class Thermometer(nn.Module):
     projection: Tensor
     references: Tensor
     anchor: Tensor
+    trust: Tensor
     view_weights: Tensor
 
     def __init__(self, config: ThermometerConfig, n_features: int = 0, n_models: int = 1) -> None:
@@ -99,6 +100,7 @@ class Thermometer(nn.Module):
         self.n_models = _checks.integer("n_models", n_models)
         self.register_buffer("references", torch.ones(n_models))
         self.register_buffer("anchor", torch.ones(()))
+        self.register_buffer("trust", torch.ones(n_models))
         reads_features = "features" in config.sources
         self.n_features = _checks.integer("n_features", n_features, minimum=int(reads_features))
         if reads_features and config.n_components > n_features:
@@ -216,11 +218,16 @@ class Thermometer(nn.Module):
         """(M, N) b of M replicas, each of one member of every view; b itself is their mean.
 
         With b_v what a member of view v says, w_v the weight of the view and a = -log anchor, a
-        replica says a + sum_v w_v (b_v - a), or the mean of the b_v where views are not weighed;
-        for an answering model of temperature t_a that less log(t_a / anchor).
+        replica says a + sum_v w_v (b_v - a), or the mean of the b_v where views are not weighed.
+        For an answering model of temperature t_a, that is drawn towards a as far as it is not
+        trusted, less log(t_a / anchor).
         """
+        b = self.weigh(self.predict_views(inputs))
         offset = (self.references[model] / self.anchor).log()
-        return self.weigh(self.predict_views(inputs)) - offset
+        if self.trust[model] != 1:
+            start = -self.anchor.log()
+            b = start + self.trust[model] * (b - start)
+        return b - offset
 
     def weigh(self, of_views: Tensor) -> Tensor:
         """(V, M, N) b of every member as the (M, N) b of replicas, on the scale of the anchor."""

@@ -100,7 +100,7 @@ def test_demonstrations_and_passages_reach_the_prompts(llama_folder, lm):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra ray")
 def test_two_workers_of_a_ray_cluster_make_the_table_of_extract(llama_folder, expected, tmp_path):
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

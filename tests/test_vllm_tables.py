@@ -5,7 +5,10 @@ nothing of this was run: that needs a GPU.
 """
 
 import math
+import runpy
 import warnings
+from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,6 +24,7 @@ from thermometer.tables import OutputTable, check_same_features
 from thermometer.templates import Template
 from thermometer.tokenization import TokenTree, encode_prompts
 
+ROOT = Path(__file__).parents[1]
 LETTERS = Template()
 TREE = TokenTree("q", (1, 5, 6), ((7,), (8,)), (9,))
 
@@ -78,6 +82,13 @@ def test_both_tables_merged_are_the_table_of_extract(lm, tmp_path):
     np.testing.assert_allclose(found.option_mass, expected.option_mass, atol=1e-5)
     np.testing.assert_allclose(found.features, expected.features, rtol=1e-2, atol=1e-2)  # bfloat16
     check_same_features(expected.provenance["features"], found.provenance["features"])
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+def test_the_example_needs_vllm_only_when_it_runs():
+    example = runpy.run_path(str(ROOT / "examples" / "vllm_extract.py"))
+    with pytest.raises(ImportError, match="vllm"):
+        next(example["batches"](None, LETTERS))
 
 
 def test_requests():

@@ -206,6 +206,15 @@ def test_samples_depend_on_the_seed_and_on_nothing_else(lm):
     assert [said[:6] for said in more.samples] == list(whole.samples)
 
 
+def test_every_question_has_random_numbers_of_its_own():
+    """To a model that finds all tokens alike, questions differ by nothing else."""
+    model = tiny.model("llama")
+    model.lm_head.weight.data.zero_()
+    lm = LanguageModel(model, tiny.tokenizer(), name="flat")
+    first, second, _ = signals.consistency(lm, QUESTIONS, ANSWERS, max_new_tokens=2).samples
+    assert len({*first, *second}) > 15
+
+
 def test_consistency_counts_meanings(lm):
     options = {"n_samples": 8, "max_new_tokens": 1, "equivalence": same_initial}
     first = signals.consistency(lm, QUESTIONS[:2], ["x", "y"], **options).samples

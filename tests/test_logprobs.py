@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from toy_server import OPTIONS, TOKENS, ToyModel
 
@@ -37,11 +37,14 @@ def logs(**probabilities):
     st.integers(2, len(TOKENS)),
     st.sampled_from([0.5, 1.0, 1.7]),
 )
+@example(4079, 0, 4, 0.5)  # bounds that rest on the norm of the second token
 def test_the_truth_lies_within_the_bounds(model, reply, top, temperature):
     """Whatever was sampled, however little was listed, at whatever temperature."""
     toy = ToyModel(model)
     response = toy.response(reply, top, temperature)
-    found = option_probabilities([response], OPTIONS, temperature=temperature)
+    found = option_probabilities(
+        [response], OPTIONS, temperature=temperature, spellings=len(TOKENS)
+    )
     truth = toy.masses()
     truth = truth / truth.sum()
     assert (found.low[0] <= truth + 1e-9).all()

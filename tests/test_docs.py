@@ -27,8 +27,8 @@ RUN_ELSEWHERE = {  # with data or models of their own, or looking at what is lef
 }
 WITH_PYTHON = [page for page in pages.PAGES if pages.blocks(page, "python")]
 RUN_HERE = [page for page in WITH_PYTHON if page not in RUN_ELSEWHERE]
-FAST = [page for page in RUN_HERE if pages.NEEDS_BUNDLED not in str(pages.expected(page))]
-SLOW = sorted(set(RUN_HERE) - set(FAST))
+SLOW = [page for page in RUN_HERE if pages.BUNDLED in str(pages.expected(page))]
+FAST = sorted(set(RUN_HERE) - set(SLOW))
 
 
 @pytest.mark.parametrize("page", FAST)
@@ -38,7 +38,7 @@ def test_every_page_runs_and_prints_what_it_says(page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", SLOW)
-def test_every_page_with_the_bundled_model_runs(page):
+def test_every_page_with_a_language_model_runs(page):
     pages.check(page, pages.run(page))
 
 
@@ -91,7 +91,7 @@ def test_every_link_leads_to_a_file(page):
 def test_every_public_name_is_in_the_reference():
     text = "".join(path.read_text() for path in (ROOT / "docs" / "api").glob("*.md"))
     named = set(re.findall(r"^::: thermometer\.(\w+)$", text, flags=re.MULTILINE))
-    assert named == set(th.__all__) - {"__version__"}
+    assert named - {"metrics", "baselines"} == set(th.__all__) - {"__version__"}
 
 
 @pytest.mark.slow

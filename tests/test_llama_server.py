@@ -5,6 +5,8 @@ dequantises the weights and rounds nothing: the two differ by what that costs.
 """
 
 import importlib.util
+import runpy
+from pathlib import Path
 
 import llama_server
 import numpy as np
@@ -66,3 +68,14 @@ def test_echoed_options_are_scored_as_by_the_engine(server, lm):
     ours = lm.outputs([cloze], th.Template("cloze"), features=False).scores
     print(f"log-likelihoods differ by {np.abs(theirs - ours).max():.3f} at most")
     np.testing.assert_allclose(theirs, ours, atol=0.4)
+
+
+def test_the_example_asks_by_the_official_client(server, capsys):
+    """The recorded answer was given by such a server, so that the numbers are the same."""
+    pytest.importorskip("openai", reason="the official client is not installed")
+    example = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "openai_api.py"))
+    example["main"]()
+    recorded = capsys.readouterr().out
+    example["main"](server=f"{server}/v1", model="smollm2")
+    asked = capsys.readouterr().out
+    assert asked.replace("asked:", "recorded answer of SmolLM2:") == recorded

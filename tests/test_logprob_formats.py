@@ -39,7 +39,14 @@ def tokens(response, **options):
 
 
 @pytest.mark.parametrize(
-    ("name", "reply"), [("chat", ["B", ".", " Paris"]), ("completions", [" C", ".", " Oslo"])]
+    ("name", "reply"),
+    [
+        ("chat", ["B", ".", " Paris"]),
+        ("completions", [" C", ".", " Oslo"]),
+        ("native", [" C", ".", " Oslo", ""]),
+        ("native_chat", ["B", ".", " Paris", ""]),
+        ("native_completions", [" C", ".", " Oslo", ""]),
+    ],
 )
 def test_recorded_replies_are_read(name, reply):
     response = recorded(name)[0]
@@ -51,7 +58,7 @@ def test_recorded_replies_are_read(name, reply):
     assert first.logprob == max(candidate.logprob for candidate in first.candidates)
 
 
-@pytest.mark.parametrize("name", ["chat", "completions"])
+@pytest.mark.parametrize("name", ["chat", "completions", "native", "native_completions"])
 def test_objects_dicts_text_and_lines_of_a_batch_file_are_the_same(name):
     response = recorded(name)[0]
     expected = option_probabilities([response], LETTERS)
@@ -65,7 +72,8 @@ def test_objects_dicts_text_and_lines_of_a_batch_file_are_the_same(name):
 
 def test_the_official_client_reads_the_recordings():
     types = pytest.importorskip("openai.types", reason="the official client is not installed")
-    kinds = {"chat": types.chat.ChatCompletion, "completions": types.Completion}
+    chat, text = types.chat.ChatCompletion, types.Completion
+    kinds = {"chat": chat, "native_chat": chat, "completions": text}
     for name, kind in kinds.items():
         response = recorded(name)[0]
         found = option_probabilities([kind.model_validate(response)], LETTERS)
@@ -79,6 +87,31 @@ def test_two_routes_of_one_model_agree_on_what_is_likely():
         assert 0.5 < found.mass[0] < 1
         assert (found.low[0] < found.probs[0]).all()
         assert (found.probs[0] < found.high[0]).all()
+
+
+def test_the_softmax_at_a_recorded_temperature_is_inverted():
+    """llama-server divided by 2 before it took probabilities; at 0 it returns the model's own."""
+    [sampled], own = recorded("native_sampled"), recorded("native")[0]
+    expected = option_probabilities([own], LETTERS)
+    found = option_probabilities([sampled], LETTERS, temperature=2.0)
+    np.testing.assert_allclose(found.probs, expected.probs, atol=1e-4)
+    flat = option_probabilities([sampled], LETTERS)
+    assert np.abs(flat.probs - expected.probs).max() > 0.02
+    assert (found.low <= expected.probs).all()
+    assert (expected.probs <= found.high).all()
+
+
+def test_a_recorded_token_beyond_the_likeliest_is_no_ceiling():
+    """What was sampled at temperature 2 stands behind the 20 likeliest."""
+    first = reply_positions(recorded("native_sampled")[0])[0]
+    assert len(first.candidates) == 21
+    assert first.logprob < first.ceiling == sorted(c.logprob for c in first.candidates)[1]
+
+
+def test_two_routes_of_one_server_say_the_same():
+    routes = ("native", "native_completions")
+    one, other = (option_probabilities(recorded(name)[:1], LETTERS).probs for name in routes)
+    np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_options_of_several_tokens_in_a_recorded_reply():

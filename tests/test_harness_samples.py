@@ -54,6 +54,7 @@ def test_a_changed_line_is_refused(tmp_path, change, message):
     [
         (set_accuracy, r"recomputed acc of 0\.3 disagrees with 0\.4 in the results file"),
         (lambda c: c["results"].clear(), "no accuracy of plurals_things"),
+        (lambda c: c.update(results=[1], configs=None), "no accuracy of plurals_things"),
         (lambda c: c["n-samples"]["plurals_things"].update(effective=11), "expected 11 documents"),
     ],
 )

@@ -46,7 +46,7 @@ class _Log:
     @property
     def name(self) -> str:
         """Of the task in the table: the group that it was measured with stands before it."""
-        group = _group_of(self.task, self.results.get("group_subtasks") or {})
+        group = _group_of(self.task, _inner(self.results, "group_subtasks"))
         return f"{group}/{self.task}" if group else self.task
 
 
@@ -106,16 +106,18 @@ def _read(source: Path) -> tuple[list[_Log], list[str]]:
         if results_path not in results:
             results[results_path] = _files.read_json(results_path, constants=True)
             _check_same_model(results)
-        config = (results[results_path].get("configs") or {}).get(task) or {}
-        if config.get("output_type", "multiple_choice") != "multiple_choice":
-            left_out.append(f"{task} ({config['output_type']})")
+        config = _inner(results[results_path], "configs", task)
+        kind = config.get("output_type", "multiple_choice")
+        if kind != "multiple_choice":
+            left_out.append(f"{task} ({kind})")
             continue
         if task in logs:
             raise ValueError(
                 f"{task} was measured twice: {logs[task].path} and {path}. Move one away, or pass "
                 "the results file of the run that you mean"
             )
-        logs[task] = _log(path, task, results[results_path], config.get("target_delimiter", " "))
+        delimiter = str(config.get("target_delimiter", " "))
+        logs[task] = _log(path, task, results[results_path], delimiter)
     if not logs:
         raise _checks.fail("source", "logs of multiple-choice tasks", left_out or source)
     return [logs[task] for task in sorted(logs)], sorted(left_out)
@@ -146,14 +148,14 @@ def _files_of(source: Path) -> Iterator[tuple[Path, str, Path]]:
 def _log(path: Path, task: str, results: Mapping[str, Any], delimiter: str) -> _Log:
     """Read one samples file and compare it with the results."""
     used, samples = read_samples(path)
-    expected = ((results.get("n-samples") or {}).get(task) or {}).get("effective", len(samples))
+    expected = _inner(results, "n-samples", task).get("effective", len(samples))
     if expected != len(samples):
         raise ValueError(f"{path}: expected {expected} documents, but got {len(samples)}")
     try:
         labels = labels_of(samples, delimiter)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    measured = (results.get("results") or {}).get(task) or {}
+    measured = _inner(results, "results", task)
     checked = 0
     for metric, right in recomputed(samples, labels, delimiter).items():
         logged = measured.get(f"{metric},{used}")
@@ -211,7 +213,7 @@ def _question(sample: Sample, log: _Log) -> dict[str, Any]:
 def _provenance(logs: Sequence[_Log], norm: LoggedNorm) -> dict[str, Any]:
     """What made the scores, and the hash and version of every task."""
     results = logs[0].results
-    config = results.get("config") or {}
+    config = _inner(results, "config")
     arguments = config.get("model_args")
     dtype = str(config.get("model_dtype") or "")
     softmax = arguments.get("softmax_dtype") if isinstance(arguments, dict) else None
@@ -239,14 +241,15 @@ def _provenance(logs: Sequence[_Log], norm: LoggedNorm) -> dict[str, Any]:
 
 def _made(log: _Log) -> dict[str, Any]:
     keys = {"hash": "task_hashes", "version": "versions", "n_shot": "n-shot"}
-    found = {key: (log.results.get(name) or {}).get(log.task) for key, name in keys.items()}
+    found = {key: _inner(log.results, name).get(log.task) for key, name in keys.items()}
     return {"file": log.path.name, **found}
 
 
-def _group_of(task: str, subtasks: Mapping[str, Sequence[str]]) -> str:
+def _group_of(task: str, subtasks: Mapping[str, Any]) -> str:
     """The outermost group of a task; empty if it is in none."""
+    groups = {name: members for name, members in subtasks.items() if isinstance(members, list)}
     outer, seen = task, {task}
-    while parents := sorted(g for g, members in subtasks.items() if outer in members):
+    while parents := sorted(name for name, members in groups.items() if outer in members):
         if parents[0] in seen:
             break
         outer = parents[0]
@@ -268,6 +271,15 @@ def _check_same_model(results: Mapping[Path, Mapping[str, Any]]) -> None:
 def _check_replaceable(out: Path) -> None:
     """Raise `ValueError` if `out` holds anything but an earlier import."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        made = (table_files.read_manifest(out)["provenance"] if out.is_dir() else {}) or {}
-        if (made.get("scores") or {}).get("source") != SOURCE:
+        finished = (out / table_files.MANIFEST).is_file()
+        manifest = table_files.read_manifest(out) if finished else {}
+        if _inner(manifest, "provenance", "scores").get("source") != SOURCE:
             raise _checks.fail("out", "a new folder, or one of an earlier import", out)
+
+
+def _inner(content: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    """The object in an object in … `content`; an empty one where there is none."""
+    for name in names:
+        value = content.get(name)
+        content = value if isinstance(value, dict) else {}
+    return content

@@ -91,7 +91,8 @@ def test_every_link_leads_to_a_file(page):
 def test_every_public_name_is_in_the_reference():
     text = "".join(path.read_text() for path in (ROOT / "docs" / "api").glob("*.md"))
     named = set(re.findall(r"^::: thermometer\.(\w+)$", text, flags=re.MULTILINE))
-    assert named - {"metrics", "baselines"} == set(th.__all__) - {"__version__"}
+    rooms = {name for name in named if (ROOT / "thermometer" / name / "__init__.py").is_file()}
+    assert named - rooms == set(th.__all__) - {"__version__"}
 
 
 @pytest.mark.slow

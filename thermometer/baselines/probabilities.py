@@ -14,7 +14,7 @@ from thermometer import _checks
 class InvertedSoftmax(NamedTuple):
     """Scores whose softmax are the given probabilities.
 
-    Args:
+    Attributes:
         scores: (N, K) float64; ``-inf`` beyond the options of a row.
         n_floored: Number of probabilities below the floor, which now count as the floor.
     """

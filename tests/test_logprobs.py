@@ -178,6 +178,14 @@ def test_the_answer_may_stand_behind_other_text():
             option_probabilities([response], ["A", "B"], after=after)
 
 
+def test_behind_the_last_of_several_places_the_answer_begins():
+    draft = [logs(**{"is": 0.9, "was": 0.1}), logs(A=0.7, B=0.3)]
+    found = option_probabilities(
+        [chat(*draft, draft[0], logs(B=0.8, A=0.2))], ["A", "B"], after="is"
+    )
+    np.testing.assert_allclose(found.probs, [[0.2, 0.8]], atol=1e-4)
+
+
 def test_an_option_that_is_not_listed_has_a_bound_and_no_zero():
     found = option_probabilities([chat(logs(A=0.8, B=0.15, C=0.03))], ["A", "B", "D"])
     assert found.low[0, 2] == 0

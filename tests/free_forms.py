@@ -31,7 +31,7 @@ def task(n=12, name="capitals", prefix="q"):
     )
 
 
-def calibrator_of(lm, template=VERIFY):
+def calibrator_of(lm, template=VERIFY, **target):
     """A calibrator that reads `lm` and whose temperatures differ widely between prompts."""
     config = ThermometerConfig(
         ("features",), n_components=0, n_members=2, hidden_size=16, dropout=0.0
@@ -45,7 +45,7 @@ def calibrator_of(lm, template=VERIFY):
     return Calibrator(
         thermometer,
         features=made,
-        target=made,
+        target=made | target,
         train_tasks=["a"],
         pooled_temperature=1.5,
         language_model=lm,

@@ -98,10 +98,9 @@ def test_what_cannot_be_shifted_is_refused():
 def test_a_checkpoint_carries_the_shift_to_new_answers(lm, tmp_path):
     task = free_forms.task(4)
     texts, given = [q.text for q in task.questions], ["Rome", "Paris", "one", "two"]
-    plain = free_forms.calibrator_of(lm)
-    before = CalibratedLM(lm, plain).verify(texts, given)
-    plain.target = {**plain.target, SHIFT: -2.0}
-    plain.save_pretrained(tmp_path / "checkpoint")
+    before = CalibratedLM(lm, free_forms.calibrator_of(lm)).verify(texts, given)
+    made = free_forms.calibrator_of(lm, **{SHIFT: -2.0})
+    made.save_pretrained(tmp_path / "checkpoint")
     loaded = Calibrator.from_pretrained(tmp_path / "checkpoint", language_model=lm)
     after = CalibratedLM(lm, loaded).verify(texts, given)
     for old, new in zip(before, after, strict=True):

@@ -14,6 +14,7 @@ from thermometer.judging import is_right
 from thermometer.network import ThermometerConfig
 from thermometer.templates import Template
 from thermometer.training import TrainingConfig, train
+from thermometer.verdict_shift import shift_verdicts
 from thermometer.verify_tasks import verify_tasks
 
 VERIFY = free_forms.VERIFY
@@ -88,14 +89,15 @@ def test_a_thermometer_is_trained_on_verdicts_and_used_on_answers(lm, tasks, tmp
     assert table.scores.shape == (20, 2)
     assert table.labels.tolist() == [q.answer for task in verdicts for q in task.questions]
     network = ThermometerConfig(n_components=2, n_members=2, hidden_size=4)
+    moved = shift_verdicts(table)
     calibrator = train(
-        table, network, TrainingConfig(max_steps=3), trainer={"enable_progress_bar": False}
+        moved, network, TrainingConfig(max_steps=3), trainer={"enable_progress_bar": False}
     )
     answers = CalibratedLM(lm, calibrator).answer(tasks[1], max_new_tokens=5)
     assert [
         f"{q.text}. \nAnswer: {a.answer}" for q, a in zip(tasks[1].questions, answers, strict=True)
     ] == [question.text for question in verdicts[0].questions]
-    own = calibrator.calibrate(table.of_tasks(["a"]))
+    own = calibrator.calibrate(moved.of_tasks(["a"]))
     np.testing.assert_allclose([a.confidence for a in answers], own.probs[:, 0], rtol=1e-4)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = _version("thermometer")
 
 _HOME = {
+    "Answer": "answers",
     "Bands": "routing.bands",
     "CalibratedLM": "calibrated_lm",
     "Calibration": "types",
@@ -20,10 +21,15 @@ _HOME = {
     "Costs": "routing.costs",
     "EarlySign": "monitoring.early_sign",
     "Experiment": "experiment",
+    "FreeFormAnswer": "answers",
+    "FreeFormQuestion": "free_form",
+    "FreeFormTask": "free_form",
     "LanguageModel": "language_model",
+    "Merged": "merging",
     "Monitor": "monitoring.monitor",
     "MonitorSettings": "monitoring.settings",
     "MonitorState": "monitoring.state",
+    "OptionProbabilities": "logprobs.probabilities",
     "OutputTable": "tables",
     "Protocol": "protocols",
     "Question": "types",
@@ -31,15 +37,19 @@ _HOME = {
     "Report": "reports.report",
     "Router": "routing.router",
     "SegmentReport": "segmentation.segment_report",
+    "SignalEnsemble": "ensemble.signal_ensemble",
     "Study": "study",
     "Summary": "metrics.summary",
     "Task": "types",
     "TaskSource": "tasks",
-    "Template": "templates",
+    "TemperatureLogitsProcessor": "logits_processor",
     "TemperatureStream": "online",
+    "Template": "templates",
     "Thermometer": "network",
     "ThermometerConfig": "network",
     "TrainingConfig": "training",
+    "answers_frame": "answers",
+    "continuation_scores": "logprobs.continuations",
     "cross_validate": "evaluation",
     "evaluate": "evaluation",
     "extract": "extraction",
@@ -48,29 +58,49 @@ _HOME = {
     "guaranteed_thresholds": "routing.group_guarantees",
     "held_confidence": "routing.held",
     "import_lm_eval": "harness_logs",
+    "load_free_form": "tasks",
     "load_table": "recorded",
     "load_task": "tasks",
     "load_tasks": "tasks",
     "measure": "reports.confidence_report",
+    "merge": "merging",
+    "option_probabilities": "logprobs.probabilities",
     "recommend": "recommendation",
     "scale_scores": "scaling",
     "segments": "segmentation.segment_report",
+    "shift_verdicts": "verdict_shift",
     "summarise": "metrics.summary",
     "train": "training",
+    "verify_tasks": "verify_tasks",
+    "write_table": "table_writer",
 }
 
 __all__ = sorted([*_HOME, "__version__"])
 
 if TYPE_CHECKING:
+    from thermometer.answers import Answer as Answer
+    from thermometer.answers import FreeFormAnswer as FreeFormAnswer
+    from thermometer.answers import answers_frame as answers_frame
     from thermometer.calibrated_lm import CalibratedLM as CalibratedLM
     from thermometer.calibrator import Calibrator as Calibrator
     from thermometer.display.confidence import Confidence as Confidence
+    from thermometer.ensemble.signal_ensemble import SignalEnsemble as SignalEnsemble
     from thermometer.evaluation import cross_validate as cross_validate
     from thermometer.evaluation import evaluate as evaluate
     from thermometer.experiment import Experiment as Experiment
     from thermometer.extraction import extract as extract
+    from thermometer.free_form import FreeFormQuestion as FreeFormQuestion
+    from thermometer.free_form import FreeFormTask as FreeFormTask
     from thermometer.harness_logs import import_lm_eval as import_lm_eval
     from thermometer.language_model import LanguageModel as LanguageModel
+    from thermometer.logits_processor import (
+        TemperatureLogitsProcessor as TemperatureLogitsProcessor,
+    )
+    from thermometer.logprobs.continuations import continuation_scores as continuation_scores
+    from thermometer.logprobs.probabilities import OptionProbabilities as OptionProbabilities
+    from thermometer.logprobs.probabilities import option_probabilities as option_probabilities
+    from thermometer.merging import Merged as Merged
+    from thermometer.merging import merge as merge
     from thermometer.metrics.summary import Summary as Summary
     from thermometer.metrics.summary import summarise as summarise
     from thermometer.monitoring.alarm import CalibrationAlarm as CalibrationAlarm
@@ -99,8 +129,10 @@ if TYPE_CHECKING:
     from thermometer.segmentation.segment_report import SegmentReport as SegmentReport
     from thermometer.segmentation.segment_report import segments as segments
     from thermometer.study import Study as Study
+    from thermometer.table_writer import write_table as write_table
     from thermometer.tables import OutputTable as OutputTable
     from thermometer.tasks import TaskSource as TaskSource
+    from thermometer.tasks import load_free_form as load_free_form
     from thermometer.tasks import load_task as load_task
     from thermometer.tasks import load_tasks as load_tasks
     from thermometer.templates import Template as Template
@@ -109,6 +141,8 @@ if TYPE_CHECKING:
     from thermometer.types import Calibration as Calibration
     from thermometer.types import Question as Question
     from thermometer.types import Task as Task
+    from thermometer.verdict_shift import shift_verdicts as shift_verdicts
+    from thermometer.verify_tasks import verify_tasks as verify_tasks
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,8 @@ def repeated_cache(model: Any, ids: Tensor, mask: Tensor, pad_id: int) -> Any | 
         to be had: no two prompts are equal, one is of a single token, or the model keeps a state
         that cannot be repeated (recurrent layers, encoder-decoders).
     """
-    distinct, index = torch.stack([ids, mask]).unique(dim=1, return_inverse=True)
+    both = torch.stack([ids, mask])
+    distinct, index = both.unique(dim=1, return_inverse=True)  # type: ignore[no-untyped-call]
     if model.config.is_encoder_decoder or distinct.shape[1] == len(ids):
         return None
     if (distinct[1, :, :-1].sum(dim=1) == 0).any():

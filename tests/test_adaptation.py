@@ -78,6 +78,7 @@ def test_a_checkpoint_keeps_all_models(family, tmp_path):
     family.save_pretrained(tmp_path / "family")
     again = Calibrator.from_pretrained(tmp_path / "family")
     assert again.targets == family.targets
+    assert np.array_equal(again.domain.models, family.domain.models)
     assert "hot, cool" in (tmp_path / "family/README.md").read_text()
     for model, scale in (("hot", 4.0), ("cool", 0.5)):
         table, _ = answers(model, scale, n_tasks=2, seed=3)
@@ -180,6 +181,20 @@ def test_tables_of_other_features_are_refused():
         rows_of([table, other], frozenset())
     with pytest.raises(ValueError, match="at least one table"):
         rows_of([], frozenset())
+
+
+def test_seen_tasks_of_every_model_are_in_the_domain(family):
+    """The same task of another model is near: that must not make all others far."""
+    assert len(family.domain.points["scores"]) == 48
+    for model, scale, level in (("hot", 4.0, 2.0), ("cool", 0.5, 4.0)):
+        table, _ = answers(model, scale, level, seed=9)
+        inside = [
+            for_model(family, model).calibrate(table.of_tasks([name])).in_domain
+            for name in table.task_names
+        ]
+        assert np.mean(inside) > 0.7
+    far = replace(table, scores=table.scores * 30)
+    assert not for_model(family, "cool").calibrate(far.of_tasks(["task 00"])).in_domain
 
 
 def test_a_task_is_set_aside_for_all_models_at_once():

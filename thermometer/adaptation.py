@@ -19,6 +19,9 @@ from thermometer.scaling import fit_temperature
 from thermometer.stacking import view_weights
 from thermometer.tables import OutputTable
 
+_TRUST_SPREAD = 0.5
+"""Standard deviation of the prior on how far networks hold for a new model, whose mean is 1."""
+
 
 def for_model(calibrator: Calibrator, model: str | int) -> Calibrator:
     """The same thermometer set to another answering model of its training.
@@ -43,8 +46,8 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     The networks stay as they are. From the table they get what is usual for the new model: its one
     temperature t, from the rows that have a label, and mean and deviation of every statistic, from
     all rows. Then the labels tell how far the networks hold for it at all: b = -log t + w (b - -log
-    t), with the w in [0, 1] of least NLL (see `stacking.view_weights`; it is drawn towards 1). At 0
-    the new model gets one temperature.
+    t), with the most probable w in [0, 1] under a prior N(1, 1/2), which few labels hardly move. At
+    0 the new model gets one temperature.
 
     Args:
         calibrator: Of any answering model.
@@ -114,5 +117,6 @@ def _trust(network: Thermometer, table: OutputTable) -> float:
         table.require("scores")[known],
         table.labels[known],
         1 / sizes / len(np.unique(groups[known])),
+        1 / (2 * _TRUST_SPREAD**2 * int(known.sum())),
     )
     return min(float(weight[0]), 1.0)

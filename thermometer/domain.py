@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
+_MODELS = "models"
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +19,10 @@ class Domain:
     """The training tasks as points.
 
     Args:
-        points: By source, (T, R): one row per training task.
+        points: By source, (T, R): one row per training task of each answering model.
+        models: (T,) the answering model of each row; one for all by default. How far training
+            tasks are from one another is a matter of tasks of one model: the same task answered by
+            another would always be near.
 
     Example:
         >>> domain = Domain({"scores": np.array([[0.0], [1.0], [2.0]])})
@@ -29,6 +33,22 @@ class Domain:
     """
 
     points: Mapping[str, Matrix]
+    models: NDArray[np.int64] | None = None
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Matrix]) -> "Domain":
+        """The inverse of `arrays`."""
+        points = {name: values for name, values in arrays.items() if name != _MODELS}
+        if _MODELS not in arrays:
+            return cls(points)
+        return cls(points, arrays[_MODELS].astype(np.int64))
+
+    @property
+    def arrays(self) -> dict[str, Matrix]:
+        """Points and models as a checkpoint keeps them."""
+        if self.models is None:
+            return dict(self.points)
+        return {**self.points, _MODELS: self.models.astype(np.float64)}
 
     def distances(self, point: Mapping[str, Matrix]) -> dict[str, float]:
         """Distance to the nearest training task, in units of the farthest that one of them has.
@@ -42,13 +62,16 @@ class Domain:
         """
         found = {}
         for name, tasks in self.points.items():
-            if len(tasks) < 3:
+            fewest = len(tasks) if self.models is None else np.bincount(self.models).min()
+            if fewest < 3:
                 continue
             spread = tasks.std(axis=0)
             scale = np.where(spread > 1e-6, spread, np.inf)
             scaled = tasks / scale
             apart = np.linalg.norm(scaled[:, None] - scaled[None], axis=2)
             np.fill_diagonal(apart, np.inf)
+            if self.models is not None:
+                apart[self.models[:, None] != self.models[None]] = np.inf
             usual = float(apart.min(axis=1).max())
             nearest = float(np.linalg.norm(scaled - point[name] / scale, axis=1).min())
             found[name] = nearest / max(usual, 1e-12)

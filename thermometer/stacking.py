@@ -10,16 +10,20 @@ from scipy.optimize import minimize
 
 Vector = NDArray[np.float64]
 _LARGEST = 2.0
-_RIDGE = 1e-3
 
 
 def view_weights(
-    deviation: Vector, start: float, scores: Vector, labels: NDArray[np.int64], share: Vector
+    deviation: Vector,
+    start: float,
+    scores: Vector,
+    labels: NDArray[np.int64],
+    share: Vector,
+    ridge: float = 1e-3,
 ) -> Vector:
     r"""Weights w of least NLL at b = start + sum_v w_v deviation_v.
 
     .. math:: \sum_i q_i \, [-\log \mathrm{softmax}(e^{b_i} s_i)_{y_i}]
-        + 0.001 \sum_v (w_v - 1/V)^2, \quad 0 \le w_v \le 2
+        + \rho \sum_v (w_v - 1/V)^2, \quad 0 \le w_v \le 2
 
     Args:
         deviation: (V, N) b of each view less `start`, from members that did not see the row's task.
@@ -27,6 +31,7 @@ def view_weights(
         scores: (N, K), ``-inf`` in short rows.
         labels: (N,) index of the right option.
         share: (N,) weights q of the rows, which sum to one.
+        ridge: rho, how strongly weights are drawn towards equal ones.
 
     Returns:
         (V,) float64 in [0, 2].
@@ -54,7 +59,7 @@ def view_weights(
         nll = np.log(total) - own * inverse
         slope = share * inverse * (np.einsum("nk,nk->n", odds, finite_gap) / total - own)
         off = weights - 1 / n_views
-        return float(share @ nll + _RIDGE * off @ off), deviation @ slope + 2 * _RIDGE * off
+        return float(share @ nll + ridge * off @ off), deviation @ slope + 2 * ridge * off
 
     found = minimize(
         loss, np.full(n_views, 1 / n_views), jac=True, bounds=[(0.0, _LARGEST)] * n_views

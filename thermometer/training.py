@@ -186,14 +186,19 @@ def train(
         train_tasks=sorted(set(rows.task_names)),
         pooled_temperature=rows.temperatures[0],
         spread=spread,
-        domain=Domain(
-            {
-                name: np.array([values[rows].double().mean(dim=0).numpy() for rows in data.rows])
-                for name, values in inputs.items()
-            }
-        ),
+        domain=_domain(inputs, data),
         training=yaml.safe_dump(settings, sort_keys=False),
     )
+
+
+def _domain(inputs: Mapping[str, torch.Tensor], data: TaskData) -> Domain:
+    """The tasks of each answering model as points."""
+    points = {
+        name: np.array([values[rows].double().mean(dim=0).numpy() for rows in data.rows])
+        for name, values in inputs.items()
+    }
+    models = np.array([int(data.models[rows[0]]) for rows in data.rows])
+    return Domain(points, models if models.any() else None)
 
 
 @torch.no_grad()

@@ -306,7 +306,7 @@ def test_damaged_files_are_refused_by_name(change, message, tmp_path):
     [
         ({}, [0, 1], None, ValueError, "`signals` to be 1 to 8 of different names"),
         ({str(i): [0.1, 0.2] for i in range(9)}, [0, 1], None, ValueError, "1 to 8"),
-        ([0.1, 0.2], [0, 1], None, TypeError, "names of `signals`"),
+        ([0.1, 0.2], [0, 1], None, TypeError, "`signals` to map names"),
         ({"a": [0.1, NAN, 0.2]}, [0, 1], None, ValueError, "`correct` .* length 3"),
         ({"a": [0.1, 0.2], "b": [0.1]}, [0, 1], None, ValueError, "one length.*'b': 1"),
         ({"a": [[0.1, 0.2]]}, [0, 1], None, ValueError, r"`a` to be a vector"),

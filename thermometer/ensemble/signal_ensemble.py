@@ -222,7 +222,7 @@ class SignalEnsemble:
         fit = dict(content.fitted)
         try:
             ensemble = cls(**content.parameters)
-            ensemble.names_ = _names(fit["names"])
+            ensemble.names_ = _checked_names(fit["names"])
             ensemble.penalty_ = _checks.number("penalty", fit["penalty"], strict=True)
             scale = NormalScores(fit["values"], fit["scores"], fit["knots"])
             ensemble.stacks_ = SubsetStacks(scale, fit["coefficients"], fit["used"])
@@ -266,8 +266,14 @@ class SignalEnsemble:
         return PENALTIES[int(losses.argmin())]
 
 
-def _names(signals: Iterable[str]) -> tuple[str, ...]:
-    names = _checks.strings("names of `signals`", signals)
+def _names(signals: Signals) -> tuple[str, ...]:
+    if not hasattr(signals, "items"):
+        raise TypeError(f"Expected `signals` to map names to numbers, but got {type(signals)}")
+    return _checked_names(signals)
+
+
+def _checked_names(given: Iterable[str]) -> tuple[str, ...]:
+    names = _checks.strings("signals", given)
     if not 1 <= len(set(names)) == len(names) <= MOST_SIGNALS:
         raise _checks.fail("signals", f"1 to {MOST_SIGNALS} of different names", list(names))
     return names

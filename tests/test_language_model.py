@@ -525,3 +525,21 @@ def test_the_bundled_model_knows_some_capitals():
     assert scores.argmax(axis=1).tolist() == [0, 1, 2, 3]
     assert lm._runner.shares_rows
     assert lm._runner.head is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "margin"), [("float32", 1e-3), ("bfloat16", 0.3)])
+def test_the_bundled_model_shares_demonstrations(dtype, margin):
+    lm = LanguageModel.from_pretrained("bundled:smollm2", dtype=dtype)
+    shots = [Question(f"s{n}", f"What is {n} + 2?", (str(n + 2), "9"), 0) for n in range(5)]
+    template = Template("letter", shots=5)
+    prompts = [template.render(q, "sums", shots) for q in shots]
+    before = lm.work
+    outputs = lm.outputs(prompts, template)
+    assert (lm.work - before).reused > 0.5
+    for row, prompt in enumerate(prompts):
+        alone = lm.outputs([prompt], template)
+        np.testing.assert_allclose(outputs.scores[row], alone.scores[0], atol=margin)
+        cosine = np.dot(outputs.features[row], alone.features[0])
+        cosine /= np.linalg.norm(outputs.features[row]) * np.linalg.norm(alone.features[0])
+        assert cosine > 1 - margin / 30

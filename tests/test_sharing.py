@@ -101,6 +101,15 @@ def test_a_few_of_many_do_not_get_a_prefix_of_their_own():
     assert find_shared(prompts).length == [100] * 40
 
 
+def test_a_pair_gives_up_its_prefix_where_a_larger_group_saves_more():
+    """By itself the pair saves 2 (300 - 8) - 300 - 128 = 156; in the group 2 (100 - 8) = 184."""
+    rule = tuple(range(1, 101))
+    pair = [(*rule, *range(1000, 1200), n, 7) for n in range(2)]
+    many = [(*rule, 9000 + n, 5) for n in range(20)]
+    assert find_shared(pair).length == [300] * 2
+    assert find_shared([*pair, *many]).length == [100] * 22
+
+
 def test_equal_prompts_keep_their_last_token():
     assert find_shared([SHOTS] * 5) == Sharing([99] * 5, [0] * 5)
 

@@ -63,6 +63,24 @@ def unigram(prepend="never"):
     return transformers.PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
 
 
+def with_long_tokens():
+    """Knows a token that spans four words."""
+    letters = [(letter, -9.0) for letter in "▁abcdefghijklmnopqrstuvwxyzFYPA?:"]
+    longer = [("▁of▁France?", -1.0), ("▁capital▁of▁France?▁Yes", -0.5), ("▁capital", -1.0)]
+    core = Tokenizer(models.Unigram([("<unk>", -20.0), *letters, *longer], 0))
+    core.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>")
+
+
+def test_a_token_that_spans_prompt_and_option():
+    tokenizer = with_long_tokens()
+    prompt = Prompt("q", "what is the capital of France?", (" Yes", " Paris"))
+    tree = encode_prompts(tokenizer, [prompt])[0]
+    for option, branch in zip(prompt.options, tree.branches, strict=True):
+        assert [*tree.prefix, *branch] == tokenizer(prompt.text + option)["input_ids"]
+    assert tree.branches[0] == tuple(tokens(tokenizer, "▁capital▁of▁France?▁Yes"))
+
+
 TOKENIZERS = {
     "words": tiny.tokenizer(),
     "no words": unigram(),
@@ -95,6 +113,7 @@ class Counting:
 
     def __init__(self, tokenizer):
         self.tokenizer, self.characters, self.chat_template = tokenizer, 0, None
+        self.backend_tokenizer = tokenizer.backend_tokenizer
 
     def __call__(self, texts, **options):
         self.characters += sum(map(len, texts))

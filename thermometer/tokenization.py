@@ -185,25 +185,30 @@ def _joined_ids(
 ) -> list[list[int]]:
     """Ids of every text followed by each of its options, as if they were tokenised as a whole.
 
-    Only the end of a text, from the blank between two of its words, is tokenised again with the
-    options; that is checked: it must have the tokens that the text ends with, and the first of them
-    must remain when an option follows. Where it does not, all is tokenised.
+    Where no token spans two words, only the end of a text, from the blank between two of its words,
+    is tokenised again with the options, if by itself it has the tokens that the text ends with.
     """
-    cuts = [_last_blank(text) for text in texts]
+    in_words = _splits_words(tokenizer)
+    cuts = [_last_blank(text) if in_words else 0 for text in texts]
     ends = _ids(tokenizer, [text[cut:] for text, cut in zip(texts, cuts, strict=True)])
     heads = []
     for i, (own, end) in enumerate(zip(encoded, ends, strict=True)):
         if own[len(own) - len(end) :] != end:
-            cuts[i], ends[i] = 0, own
-        heads.append(own[: len(own) - len(ends[i])])
+            cuts[i], end = 0, own
+        heads.append(own[: len(own) - len(end)])
     rows = [(i, option) for i, several in enumerate(options) for option in several]
     found = _ids(tokenizer, [texts[i][cuts[i] :] + option for i, option in rows])
-    wholes = [heads[i] + ids for (i, _), ids in zip(rows, found, strict=True)]
-    odd = [n for n, (i, _) in enumerate(rows) if cuts[i] and found[n][:1] != ends[i][:1]]
-    again = _ids(tokenizer, [texts[rows[n][0]] + rows[n][1] for n in odd])
-    for n, ids in zip(odd, again, strict=True):
-        wholes[n] = ids
-    return wholes
+    return [heads[i] + ids for (i, _), ids in zip(rows, found, strict=True)]
+
+
+def _splits_words(tokenizer: Any) -> bool:
+    """Whether a tokenizer splits a text into words first, so that no token spans two of them."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    before = getattr(backend, "pre_tokenizer", None)
+    if before is None:
+        return False
+    pieces = [piece for piece, _ in before.pre_tokenize_str("one two three")]
+    return all(sum(word in piece for word in ("one", "two", "three")) == 1 for piece in pieces)
 
 
 def _last_blank(text: str) -> int:

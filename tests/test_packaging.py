@@ -116,6 +116,14 @@ def test_a_bug_report_names_every_dependency():
     assert "CUDA" in next(line for line in description().splitlines() if line.startswith("torch "))
 
 
+@pytest.mark.parametrize("package", ["gguf", "accelerate"])
+def test_a_missing_extra_is_named_as_ours(monkeypatch, tmp_path, package):
+    (tmp_path / "model.gguf").touch()
+    monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    with pytest.raises(ImportError, match=r"pip install \"thermometer\[gguf\]\""):
+        th.LanguageModel.from_pretrained(str(tmp_path / "model.gguf"))
+
+
 def test_every_floor_lies_at_or_below_the_version_that_is_tested():
     from packaging.requirements import Requirement
     from packaging.version import Version

@@ -28,6 +28,7 @@ def load(
     source, gguf_file = _locate(name, gguf_file)
     common: dict[str, Any] = {"revision": revision} if revision else {}
     if gguf_file is not None:
+        _require_gguf()  # before transformers, which does not know of the extra
         common["gguf_file"] = gguf_file
     tokenizer = transformers.AutoTokenizer.from_pretrained(source, **common)
     config = transformers.AutoConfig.from_pretrained(source, **common)
@@ -131,9 +132,12 @@ def _locate(name: str, gguf_file: str | None) -> tuple[str, str | None]:
     return name, gguf_file
 
 
-def _dequantised(dtype: str) -> dict[str, Any]:
+def _require_gguf() -> None:
     if importlib.util.find_spec("gguf") is None or importlib.util.find_spec("accelerate") is None:
         raise ImportError('Reading GGUF files needs the extra: pip install "thermometer[gguf]"')
+
+
+def _dequantised(dtype: str) -> dict[str, Any]:
     from transformers import GgufConfig
 
     chosen = torch.float32 if dtype == "auto" else getattr(torch, dtype)

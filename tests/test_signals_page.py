@@ -70,6 +70,12 @@ def test_the_bundled_model_states_numbers_and_repeats_what_it_knows():
     answers = ["The capital of France is Paris.", "The third king of Hungary was Peter."]
     stated = signals.stated_confidence(lm, questions, answers, chat=True)
     assert stated.parse_rate >= 0.5
-    again = signals.consistency(lm, questions, answers, chat=True, n_samples=6)
-    assert again.agreement[0] > again.agreement[1]
+
+    def same_place(_question, pairs):
+        return ["Paris" in a and "Paris" in b for a, b in pairs]
+
+    again = signals.consistency(
+        lm, questions, answers, chat=True, n_samples=6, equivalence=same_place
+    )
+    assert again.agreement[0] >= 0.5 > again.agreement[1] == 0
     assert again.certainty[0] > again.certainty[1]

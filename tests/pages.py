@@ -20,7 +20,7 @@ import tiny
 
 ROOT = Path(__file__).parents[1]
 BUNDLED = "bundled:smollm2"
-WITH_TINY = ("docs/ats.md",)
+WITH_TINY = ("docs/ats.md", "docs/free_form.md")
 """Pages whose Python runs on a tiny model instead: with the bundled one it takes minutes."""
 ADOPTED = ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", "checkpoints/README.md")
 PAGES = (

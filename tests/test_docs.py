@@ -19,11 +19,8 @@ ROOT = pages.ROOT
 RUN_ELSEWHERE = {  # with data or models of their own, or looking at what is left behind
     "README.md": "test_readme.py",
     "docs/black_box.md": "test_black_box_page.py",
-    "docs/free_form.md": "test_free_form_page.py",
     "docs/gallery.md": "test_gallery.py",
-    "docs/generation.md": "test_generation_page.py",
     "docs/lm_eval.md": "test_harness_logs.py",
-    "docs/scale.md": "test_scale_page.py",
 }
 WITH_PYTHON = [page for page in pages.PAGES if pages.blocks(page, "python")]
 RUN_HERE = [page for page in WITH_PYTHON if page not in RUN_ELSEWHERE]

@@ -2,25 +2,23 @@
 
 import json
 import re
-from pathlib import Path
+
+import pages
 
 from thermometer.judging import JUDGES
 
-TEXT = (Path(__file__).parents[1] / "docs" / "free_form.md").read_text(encoding="utf-8")
+PAGE = "docs/free_form.md"
+TEXT = pages.text_of(PAGE)
 
 
-def test_every_block_runs(llama_folder, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # the blocks write to outputs/
-    blocks = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 3
-    namespace = {}
-    for number, block in enumerate(blocks):
-        code = block.replace("bundled:smollm2", llama_folder)
-        exec(compile(code, f"free_form.md, block {number}", "exec"), namespace)
+def test_every_block_runs():
+    done = pages.run(PAGE)
+    namespace = done.names
+    assert len(done.printed) == 3
     assert namespace["calibrator"].train_tasks[0] == "addition/one_digit"
     assert namespace["answering"].reads_itself
     assert list(namespace["frame"]["question"]) == namespace["questions"]
-    assert (tmp_path / "outputs/words/checkpoint/model.safetensors").is_file()
+    assert (done.folder / "outputs/words/checkpoint/model.safetensors").is_file()
 
 
 def test_all_judges_are_described():
@@ -29,7 +27,7 @@ def test_all_judges_are_described():
 
 
 def test_the_figures_are_those_of_the_benchmark():
-    file = Path(__file__).parents[1] / "benchmarks" / "results" / "free_form.json"
+    file = pages.ROOT / "benchmarks" / "results" / "free_form.json"
     found = json.loads(file.read_text(encoding="utf-8"))
     methods = found["free_form"]["methods"]
     row = r"^\| .* \| (\d\.\d{3}) \|.*\| (\d\.\d{3}) \(.*\| (\d\.\d{3}) \| (\d\.\d\d) \|$"

@@ -214,6 +214,8 @@ def _sample(number: int, row: Mapping[str, Any]) -> Sample:
         if key not in row:
             raise ValueError(f"the key {key!r} is missing")
     requests = list(_requests(row["arguments"]))
+    if not isinstance(row["filtered_resps"], list):
+        raise _checks.fail("filtered_resps", "a list", f"{row['filtered_resps']!r:.60}")
     values = [_loglikelihood(response) for response in row["filtered_resps"]]
     if len(values) != len(requests):
         got = f"{len(values)} for {len(requests)} requests"

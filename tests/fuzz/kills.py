@@ -96,7 +96,10 @@ def main():
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         there = sorted(p.name for p in (room / "killed").glob("*")) if done == 0 else []
-        print(f"  kill {number + 1} after {delay:.1f} s: {', '.join(there) or 'it had ended'}", flush=True)
+        print(
+            f"  kill {number + 1} after {delay:.1f} s: {', '.join(there) or 'it had ended'}",
+            flush=True,
+        )
     assert start(configs["killed"]).wait() == 0
     equal = same(finished(room / "undisturbed"), finished(room / "killed"))
     left = [str(p) for p in (room / "killed").rglob(".*") if p.suffix in (".tmp", ".old")]

@@ -297,6 +297,59 @@ def read_router(folder):
     assert th.Router.from_json(router.to_json()).to_json() == router.to_json()
 
 
+RESPONSES = ("chat", "completions")
+
+
+def make_responses(folder):
+    for name in RESPONSES:
+        recorded = json.loads((REPOSITORY / f"tests/data/logprobs/{name}.json").read_text())
+        response = recorded["exchanges"][0]["response"]
+        (folder / f"{name}.json").write_text(json.dumps(response))
+
+
+def read_responses(folder):
+    texts = [(folder / f"{name}.json").read_text(errors="replace") for name in RESPONSES]
+    found = th.option_probabilities(texts, ["A", "B", "C"])
+    assert np.allclose(found.probs.sum(axis=1), 1)
+    assert (found.low <= found.probs + 1e-9).all()
+    assert (found.probs <= found.high + 1e-9).all()
+    assert np.isfinite(found.scores).all()
+
+
+def make_logs(folder):
+    source = REPOSITORY / "tests/data/lm_eval/facts"
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+
+
+def read_logs(folder):
+    _check_table(th.import_lm_eval(folder, folder.parent / "out" / "table"))
+
+
+def make_free_form(folder):
+    rows = [{"id": f"q{i}", "question": f"{i} + 1 =", "answers": [str(i + 1)]} for i in range(6)]
+    text = "\n".join(json.dumps(row) for row in rows) + "\n"
+    (folder / "questions.jsonl").write_text(text)
+
+
+def read_free_form(folder):
+    for task in th.load_free_form(folder / "questions.jsonl"):
+        assert all(question.text.strip() for question in task.questions)
+
+
+def make_ensemble(folder):
+    rng = np.random.default_rng(0)
+    correct = rng.random(80) < 0.6
+    signals = {"stated": rng.random(80) + correct, "agreement": rng.random(80) + correct}
+    shutil.rmtree(folder)
+    th.SignalEnsemble().fit(signals, correct).save_pretrained(folder)
+
+
+def read_ensemble(folder):
+    ensemble = th.SignalEnsemble.from_pretrained(folder)
+    confidence = ensemble.predict({"stated": [0.1, 1.5], "agreement": [0.2, float("nan")]})
+    assert ((confidence >= 0) & (confidence <= 1)).all()
+
+
 TARGETS = {
     target.name: target
     for target in (
@@ -310,5 +363,9 @@ TARGETS = {
         Target("configs", make_configs, read_config, names=("thermometer: error", "Expected")),
         Target("report", make_report, read_report),
         Target("router", make_router, read_router),
+        Target("responses", make_responses, read_responses, names=("Expected", "Response")),
+        Target("logs", make_logs, read_logs),
+        Target("free_form", make_free_form, read_free_form),
+        Target("ensemble", make_ensemble, read_ensemble),
     )
 }

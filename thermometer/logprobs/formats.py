@@ -178,7 +178,10 @@ class _Reader:
     def text(self, token: Any, raw: Iterable[int] | None) -> bytes:
         """A token's bytes: as given, or of its text, with the ways to write a lone byte undone."""
         if raw is not None:
-            return bytes(raw)
+            try:
+                return bytes(list(raw))  # of a number, `bytes` would make so many zeros
+            except (TypeError, ValueError) as error:
+                raise _checks.fail("bytes", "a list of numbers in [0, 256)", repr(raw)) from error
         if not isinstance(token, str):
             raise _checks.fail("token", "a string", repr(token))
         if token.startswith("token_id:"):
@@ -229,6 +232,9 @@ def _of_choice(read: _Reader, body: Any, choice: Any) -> list[Position]:
         raise _checks.fail("response", "a reply of at least one token", "an empty one")
     if not tokens or not numbers or not tops:
         raise _missing("logprobs=True, top_logprobs=20" if is_chat else "logprobs=20")
+    if not len(tokens) == len(numbers) == len(tops):
+        sizes = f"{len(tokens)}, {len(numbers)} and {len(tops)}"
+        raise _checks.fail("tokens, token_logprobs, top_logprobs", "of one length", sizes)
     start = 0
     if numbers[0] is None:  # echoed: the prompt stands before the reply
         count = field(field(body, "usage"), "completion_tokens")

@@ -114,6 +114,9 @@ def option_probabilities(
             found = walk(positions, own, temperature=temperature, spellings=spellings)
         except (TypeError, ValueError) as error:
             raise type(error)(f"Response {row}: {error}") from error
+        except (AttributeError, LookupError, OverflowError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise ValueError(f"Response {row}: of no known format ({what})") from error
         masses.append(found)
         reply = b"".join(at.token for at in positions)
         if own.match(reply).done is None:

@@ -66,7 +66,7 @@ def blocks(page: str, *languages: str) -> list[Block]:
 def expected(page: str) -> list[tuple[str, str | None]]:
     """Each block of Python, and what it must print, if the page says so."""
     every, found = blocks(page), []
-    for block, following in zip(every, [*every[1:], None], strict=True):
+    for block, following in zip(every, [*every, None][1:], strict=True):
         if block.language == "python":
             says = following is not None and following.language == "text"
             found.append((block.text, following.text if says else None))

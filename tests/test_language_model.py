@@ -37,7 +37,7 @@ LETTERS = [Template().render(question, "sizes") for question in QUESTIONS]
 
 SHARING = (
     *("llama", "gpt2", "gemma2", "gemma3", "mistral", "qwen2", "qwen3"),
-    *("cohere", "granite", "bert", "falcon", "neox", "opt"),
+    *("cohere", "granite", "bert", "falcon", "neox", "opt", "phi3", "olmo2", "mixtral"),
 )
 SPLITTING = ("bloom", "alibi", "mamba", "lfm2")
 KINDS = (*SHARING, *SPLITTING)

@@ -127,6 +127,12 @@ def _config(kind, vocab):
         return t.Qwen2Config(
             **common, use_sliding_window=True, sliding_window=16, max_window_layers=1
         )
+    if kind == "phi3":
+        return t.Phi3Config(**common)
+    if kind == "olmo2":
+        return t.Olmo2Config(**common)
+    if kind == "mixtral":
+        return t.MixtralConfig(**common, num_local_experts=4, num_experts_per_tok=2)
     if kind == "cohere":
         return t.CohereConfig(**common, logit_scale=0.25)
     if kind == "granite":

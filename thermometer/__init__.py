@@ -53,6 +53,7 @@ _HOME = {
     "cross_validate": "evaluation",
     "evaluate": "evaluation",
     "extract": "extraction",
+    "extract_both": "two_models",
     "fit_temperature": "scaling",
     "guaranteed_threshold": "routing.guarantee",
     "guaranteed_thresholds": "routing.group_guarantees",
@@ -138,6 +139,7 @@ if TYPE_CHECKING:
     from thermometer.templates import Template as Template
     from thermometer.training import TrainingConfig as TrainingConfig
     from thermometer.training import train as train
+    from thermometer.two_models import extract_both as extract_both
     from thermometer.types import Calibration as Calibration
     from thermometer.types import Question as Question
     from thermometer.types import Task as Task

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
+from thermometer._versions import versions
 from thermometer.comparison import compare
 from thermometer.posterior import factor_posterior
 from thermometer.presets import resolve
 from thermometer.protocols import Protocol
 from thermometer.recorded import load_table
-from thermometer.reports.report import plain, versions
+from thermometer.reports.report import plain
 from thermometer.scaling import fit_temperature, harmonic_mean
 from thermometer.training import train
 

@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 
 import thermometer as th
+from thermometer._versions import versions
 from thermometer.presets import resolve
 from thermometer.protocols import Protocol, benchmark_of
-from thermometer.reports.report import plain, versions
+from thermometer.reports.report import plain
 
 RESULTS = Path(__file__).parent / "results" / "real_data.json"
 METHODS = ("vanilla", "pooled", "thermometer", "thermometer_task", "oracle")

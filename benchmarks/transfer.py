@@ -18,12 +18,12 @@ import numpy as np
 from quality import BASE, CHAT, TOGETHER, nll
 from scipy.stats import spearmanr
 
+from thermometer._versions import versions
 from thermometer.adaptation import adapt, for_model
 from thermometer.metrics.calibration_error import expected_calibration_error
 from thermometer.presets import resolve
 from thermometer.protocols import Protocol
 from thermometer.recorded import load_table
-from thermometer.reports.report import versions
 from thermometer.scaling import fit_temperature
 from thermometer.training import train
 
@@ -31,7 +31,6 @@ RESULTS = Path(__file__).parent / "results" / "transfer.json"
 RUNS = {
     "7b-chat": ("scores", CHAT[:1]),
     "70b-chat": ("scores", CHAT[2:]),
-    "7b-base": ("scores", BASE[:1]),
     "chat": ("default", CHAT),
 }
 """Preset, and the answering models of the training."""

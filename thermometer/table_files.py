@@ -114,7 +114,7 @@ def read_table(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         data = pa.concat_tables(parts)
     except pa.ArrowInvalid as error:
-        raise ValueError(f"{folder}: the parts have different columns ({error})") from error
+        raise ValueError(f"{folder}: expected parts with the same columns ({error})") from error
     data = data.take(pa.array(_places(folder, data["id"].to_pylist(), [r["id"] for r in rows])))
     columns = columns_of(data)
     check_rows(folder, rows, columns)
@@ -229,6 +229,11 @@ def read_part(file: Path, rows: int) -> pa.Table:
 
 def checked(file: Path, part: pa.Table) -> pa.Table:
     """The rows of one file with their columns in the types of the format; errors name the file."""
+    try:
+        part.validate(full=True)  # texts, too: Parquet promises UTF-8 and does not look
+        _ = part.column_names
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: damaged ({error})") from error
     if missing := [name for name in ("id", "task", "label") if name not in part.column_names]:
         raise ValueError(f"{file}: the columns {missing} are missing")
     for name in ("id", "task", "scores", "features", "option_mass"):

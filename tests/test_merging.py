@@ -287,7 +287,7 @@ def lose_column(folder):
         (damage_labels, "expected the label of question"),
         (damage_questions, "not the questions of the manifest"),
         (lose_part, r"part-00001\.parquet: the manifest names it, but it is missing"),
-        (lose_column, "the parts have different columns"),
+        (lose_column, "parts with the same columns"),
     ],
 )
 def test_damaged_tables_leave_nothing_half_written(tmp_path, damage, message):

@@ -126,7 +126,7 @@ def test_provenance_may_travel_in_the_rows(tmp_path):
         ([batch([0], scores=[[1.0, np.nan]])], "finite, but got nan for question a"),
         ([batch([0], scores=[[-np.inf, 1.0]])], "finite, but got nan for question a"),
         ([batch([0], features=[[np.inf]])], "finite, but got inf for question a"),
-        ([batch([0]), batch([1], features=[[1.0]])], "the parts have different columns"),
+        ([batch([0]), batch([1], features=[[1.0]])], "parts with the same columns"),
         ([batch([0], answer=[7])], "label|an index of an option"),
     ],
 )

@@ -241,8 +241,8 @@ def test_damaged_manifest(folder):
         ({"id": ["b", "b"]}, "the parts hold question 'b' twice"),
         ({"id": ["b", "new"]}, "only in the parts or only in questions.jsonl: a, new"),
         ({"features": np.array([[1, np.inf], [1, 2]], np.float32)}, "finite, but got inf for .* b"),
-        ({"features": np.ones((2, 5), np.float32)}, "the parts have the same columns"),
-        ({"features": None}, "the parts have the same columns"),
+        ({"features": np.ones((2, 5), np.float32)}, "parts with the same columns"),
+        ({"features": None}, "parts with the same columns"),
     ],
 )
 def test_parts_that_are_refused(folder, changes, message):

@@ -135,7 +135,7 @@ def _open(folder: Path) -> _Source:
         except (pa.ArrowInvalid, OSError) as error:
             raise ValueError(f"{folder / name}: damaged Parquet part ({error})") from error
     if len({frozenset(schema.names) for schema in schemas}) > 1:
-        raise ValueError(f"{folder}: the parts have different columns")
+        raise ValueError(f"{folder}: expected parts with the same columns")
     return _Source(folder, manifest, schemas, rows)
 
 

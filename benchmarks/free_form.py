@@ -22,10 +22,12 @@ import torch
 
 import thermometer as th
 from thermometer._versions import versions
-from thermometer.answering import answered
 from thermometer.baselines import PlattScaling
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
+from thermometer.free_form.answering import answered
+from thermometer.free_form.verdict_shift import SHIFT, add_shift, shift_verdicts
+from thermometer.free_form.verify_tasks import verify_tasks
 from thermometer.metrics.basic import nll_of_rows
 from thermometer.metrics.intervals import bootstrap
 from thermometer.metrics.summary import summarise
@@ -37,8 +39,6 @@ from thermometer.tasks import load_free_form
 from thermometer.templates import Template
 from thermometer.training import train
 from thermometer.types import Task
-from thermometer.verdict_shift import SHIFT, add_shift, shift_verdicts
-from thermometer.verify_tasks import verify_tasks
 
 FILES = ("qa_wikidata", "instruction_induction", "simple_arithmetic")
 TOGETHER = ("*countr*", "*language*", "*letter*", "*onyms", "*color*")

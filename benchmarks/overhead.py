@@ -16,7 +16,7 @@ import time
 
 import torch
 
-from thermometer.network import Thermometer
+from thermometer.networks.thermometer import Thermometer
 from thermometer.presets import PRESETS, resolve
 
 N_PROMPTS, N_FEATURES, N_OPTIONS = 1000, 576, 4  # features of SmolLM2-135M

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 
 from thermometer import OutputTable, ThermometerConfig, TrainingConfig, train
-from thermometer.answering_models import rows_of
 from thermometer.data import TaskData, set_aside
-from thermometer.network import Thermometer, select
-from thermometer.objective import gamma_prior_nll, mean_inverse, scaled_nll
+from thermometer.networks.answering_models import rows_of
+from thermometer.networks.objective import gamma_prior_nll, mean_inverse, scaled_nll
+from thermometer.networks.thermometer import Thermometer, select
 from thermometer.scaling import fit_temperature
 from thermometer.training_loop import MemberTraining, fit_member
 

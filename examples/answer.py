@@ -10,11 +10,11 @@ import argparse
 from pathlib import Path
 
 import thermometer as th
-from thermometer.answers import answers_frame
-from thermometer.free_form import FreeFormTask
+from thermometer.free_form.answers import answers_frame
+from thermometer.free_form.questions import FreeFormTask
+from thermometer.free_form.verdict_shift import shift_verdicts
+from thermometer.free_form.verify_tasks import verify_tasks
 from thermometer.presets import resolve
-from thermometer.verdict_shift import shift_verdicts
-from thermometer.verify_tasks import verify_tasks
 
 TASKS = ("capitals/*", "addition/one_digit", "plurals/animals")
 VERIFY = th.Template("verify", chat=True)

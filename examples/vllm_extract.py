@@ -15,8 +15,8 @@ from transformers import AutoTokenizer
 
 import thermometer as th
 from thermometer.integrations import vllm_tables as tables
+from thermometer.llm.tokenization import encode_prompts
 from thermometer.table_writer import write_table
-from thermometer.tokenization import encode_prompts
 
 
 def batches(args: argparse.Namespace, template: th.Template) -> Iterator[Mapping[str, Any]]:

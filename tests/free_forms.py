@@ -7,9 +7,9 @@ import torch
 import transformers
 
 from thermometer.calibrator import Calibrator
-from thermometer.free_form import FreeFormQuestion, FreeFormTask
-from thermometer.language_model import LanguageModel
-from thermometer.network import Thermometer, ThermometerConfig
+from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
+from thermometer.llm.language_model import LanguageModel
+from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 from thermometer.templates import Template
 
 VERIFY = Template("verify")

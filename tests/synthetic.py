@@ -4,7 +4,7 @@ import numpy as np
 from torch import nn
 
 from thermometer.calibrator import Calibrator
-from thermometer.network import ThermometerConfig
+from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.scaling import fit_temperature
 from thermometer.tables import OutputTable
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from thermometer.adaptation import adapt, for_model
-from thermometer.answering_models import rows_of
 from thermometer.calibrator import Calibrator
 from thermometer.data import TaskData, set_aside
-from thermometer.network import ThermometerConfig
+from thermometer.networks.answering_models import rows_of
+from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.scaling import fit_temperature
 from thermometer.tables import OutputTable
 from thermometer.training import TrainingConfig, train

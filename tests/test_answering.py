@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tiny
 
-from thermometer.answering import EMPTY
-from thermometer.answers import FreeFormAnswer, answers_frame
 from thermometer.calibrated_lm import CalibratedLM
-from thermometer.free_form import FreeFormTask, verify_question
-from thermometer.language_model import LanguageModel
-from thermometer.question_inputs import with_options
+from thermometer.free_form.answering import EMPTY
+from thermometer.free_form.answers import FreeFormAnswer, answers_frame
+from thermometer.free_form.question_inputs import with_options
+from thermometer.free_form.questions import FreeFormTask, verify_question
+from thermometer.llm.language_model import LanguageModel
 from thermometer.scaling import scale_scores
 from thermometer.templates import Template
 from thermometer.types import Task

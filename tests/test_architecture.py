@@ -26,36 +26,33 @@ WHOLE = (
     "simulation",
 )
 ORDER = """
-    _checks _files _records _versions types free_form judging answers simulation display logprobs
-    metrics.smooth_calibration metrics.calibration_error metrics.risk_coverage metrics.basic metrics
-    metrics.intervals metrics.paired_differences metrics.resampling metrics.summary
-    metrics.streaming
-    scaling gumbel_noise repeated_prompts logits_processor integrations integrations.vllm
-    baselines ensemble routing recommendation_words recommendation outcomes
-    pictures pictures.drawing pictures.reliability_panels pictures.reliability
-    pictures.smooth_reliability pictures.small_multiples pictures.temperature_plot
-    pictures.temperature_spread pictures.risk_plot pictures.terminal_plots
-    comparison
-    reports reports.grids reports.grid_text reports.grid_html reports.report_words
-    reports.method_tables
-    monitoring monitor_command
-    segmentation segmentation.gap_comparison segmentation.segment_columns
+    _checks _files _records _versions types free_form free_form.questions free_form.judging
+    free_form.answers simulation display logprobs metrics.smooth_calibration
+    metrics.calibration_error metrics.risk_coverage metrics.basic metrics metrics.intervals
+    metrics.paired_differences metrics.resampling metrics.summary metrics.streaming scaling llm
+    llm.gumbel_noise llm.repeated_prompts llm.logits_processor integrations integrations.vllm
+    baselines ensemble routing recommendation_words recommendation outcomes pictures
+    pictures.drawing pictures.reliability_panels pictures.reliability pictures.smooth_reliability
+    pictures.small_multiples pictures.temperature_plot pictures.temperature_spread
+    pictures.risk_plot pictures.terminal_plots comparison reports reports.grids reports.grid_text
+    reports.grid_html reports.report_words reports.method_tables monitoring commands
+    commands.monitor segmentation segmentation.gap_comparison segmentation.segment_columns
     segmentation.segment_errors segmentation.segment_tables segmentation.segment_report
     reports.report_tables reports.report_html reports.report_text reports.report
-    reports.confidence_report_text reports.confidence_report
-    protocols families dataset_tasks tasks templates tokenization token_store sharing planning
-    forward work
-    prefix_cache runners memory engine
-    loading language_model generation table_files tables
-    merging merge_command table_writer integrations.ray integrations.vllm_tables
-    segmentation.question_columns _lightning predicting extraction two_models
-    objective components score_statistics score_inputs network_config network checkpoint model_card
-    domain combining posterior prompt_inputs question_inputs signals calibrator
-    online answering verdict_shift calibrated_lm answer_files verify_tasks
-    answering_models adaptation data stacking training_loop training selection ats
-    methods held_out evaluation presets experiment
-    harness_samples harness_logs import_command recorded curves pictures.curve_plot reports.study_tables reports.study_report study
-    confidence_files report_command calibrate_command answer_command logprobs_command cli __main__
+    reports.confidence_report_text reports.confidence_report protocols families dataset_tasks
+    tasks templates llm.tokenization llm.token_store llm.sharing llm.planning llm.forward llm.work
+    llm.prefix_cache llm.runners llm.memory llm.engine llm.loading llm.language_model
+    llm.generation table_files tables merging commands.merge table_writer integrations.ray
+    integrations.vllm_tables segmentation.question_columns _lightning predicting extraction
+    two_models networks networks.objective networks.components networks.score_statistics
+    networks.score_inputs networks.config networks.thermometer checkpoint model_card domain
+    combining posterior prompt_inputs free_form.question_inputs signals calibrator online
+    free_form.answering free_form.verdict_shift calibrated_lm free_form.answer_files
+    free_form.verify_tasks networks.answering_models adaptation data stacking training_loop
+    training selection ats methods held_out evaluation presets experiment harness harness.samples
+    harness.logs commands.import_lm_eval recorded curves pictures.curve_plot reports.study_tables
+    reports.study_report study confidence_files commands.report commands.calibrate commands.answer
+    commands.import_logprobs cli __main__
 """.split()  # noqa: SIM905
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -149,7 +146,13 @@ def test_only_these_modules_import_lightning():
 
 
 def test_the_mathematics_loads_neither_transformers_nor_lightning():
-    modules = ["metrics", "metrics.summary", "scaling", "objective", "network"]
+    modules = [
+        "metrics",
+        "metrics.summary",
+        "scaling",
+        "networks.objective",
+        "networks.thermometer",
+    ]
     loaded = run_python(
         "import sys, json, importlib\n"
         f"for name in {modules}: importlib.import_module('thermometer.' + name)\n"

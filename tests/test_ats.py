@@ -18,7 +18,7 @@ from thermometer.ats import resume
 from thermometer.ats.loop import Batches
 from thermometer.ats.reading import TokenReader
 from thermometer.calibrator import Calibrator
-from thermometer.language_model import LanguageModel
+from thermometer.llm.language_model import LanguageModel
 from thermometer.scaling import scale_scores
 from thermometer.tasks import load_task
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from thermometer import checkpoint
 from thermometer.calibrator import Calibrator
-from thermometer.network import Thermometer, ThermometerConfig
+from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 from thermometer.tables import OutputTable
 
 CONFIGS = {

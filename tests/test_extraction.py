@@ -19,7 +19,7 @@ from extraction_script import run, task
 from thermometer import _files
 from thermometer._lightning import quiet
 from thermometer.extraction import extract
-from thermometer.language_model import LanguageModel
+from thermometer.llm.language_model import LanguageModel
 from thermometer.tables import OutputTable
 from thermometer.templates import Template
 from thermometer.types import Question, Task

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thermometer.free_form import FreeFormQuestion, FreeFormTask, verify_question
-from thermometer.judging import JUDGES, is_right, normalised
-from thermometer.question_inputs import without_options
+from thermometer.free_form.judging import JUDGES, is_right, normalised
+from thermometer.free_form.question_inputs import without_options
+from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask, verify_question
 from thermometer.tasks import free_form_row, load_free_form, load_tasks
 from thermometer.templates import Prompt, Template
 from thermometer.types import Question

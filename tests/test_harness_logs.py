@@ -12,7 +12,7 @@ from lm_eval_logs import LOGS, STAMP, edit_results, only
 
 from thermometer import cli
 from thermometer.extraction import extract
-from thermometer.harness_logs import import_lm_eval
+from thermometer.harness.logs import import_lm_eval
 from thermometer.recorded import load_table
 from thermometer.segmentation.question_columns import read_questions
 from thermometer.tables import OutputTable

@@ -12,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thermometer.language_model import LanguageModel
-from thermometer.planning import rows_of
+from thermometer.llm.language_model import LanguageModel
+from thermometer.llm.planning import rows_of
+from thermometer.llm.tokenization import TokenTree
 from thermometer.templates import Prompt, Template
-from thermometer.tokenization import TokenTree
 from thermometer.types import Question
 
 CLOZE = Template("cloze")
@@ -246,8 +246,8 @@ def test_random_trees_that_begin_alike_equal_plain_forward_passes(kind, beginnin
     ]
     lm, model = make(kind), tiny.model(kind)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("thermometer.sharing.ROW_CHARGE", 0)
-        patch.setattr("thermometer.sharing.GROUP_CHARGE", 0)
+        patch.setattr("thermometer.llm.sharing.ROW_CHARGE", 0)
+        patch.setattr("thermometer.llm.sharing.GROUP_CHARGE", 0)
         outputs = lm.compute(chosen, token_budget=budget)
         alone = lm.compute(chosen, scores=False, token_budget=budget)
     expected = [
@@ -298,7 +298,7 @@ def test_unknown_head_is_announced_and_computed_in_full():
 
 def test_vocabulary_is_walked_in_chunks(monkeypatch):
     whole = make("gemma2").outputs(PROMPTS, CLOZE).scores
-    monkeypatch.setattr("thermometer.forward.HEAD_ELEMENTS", 100)
+    monkeypatch.setattr("thermometer.llm.forward.HEAD_ELEMENTS", 100)
     np.testing.assert_allclose(make("gemma2").outputs(PROMPTS, CLOZE).scores, whole, atol=1e-5)
 
 

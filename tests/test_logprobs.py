@@ -13,7 +13,7 @@ from thermometer.baselines import invert_softmax
 from thermometer.calibrator import Calibrator
 from thermometer.logprobs import OptionTexts, option_probabilities
 from thermometer.logprobs.positions import known, position, weights
-from thermometer.network import Thermometer, ThermometerConfig
+from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 from thermometer.scaling import scale_scores
 
 

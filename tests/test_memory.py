@@ -5,8 +5,8 @@ import pytest
 import tiny
 import torch
 
-from thermometer import memory
-from thermometer.language_model import LanguageModel
+from thermometer.llm import memory
+from thermometer.llm.language_model import LanguageModel
 from thermometer.templates import Prompt, Template
 
 CLOZE = Template("cloze")

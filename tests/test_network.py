@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import world
 
-from thermometer.network import Member, Thermometer, ThermometerConfig
+from thermometer.networks.thermometer import Member, Thermometer, ThermometerConfig
 
 SMALL = ThermometerConfig(("features",), n_components=3, n_members=2, hidden_size=8)
 PRESETS = {

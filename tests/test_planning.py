@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thermometer.planning import (
+from thermometer.llm.planning import (
     ALIKE,
     ATTENDED,
     CACHED,
@@ -19,7 +19,7 @@ from thermometer.planning import (
     plan_units,
     rows_of,
 )
-from thermometer.sharing import Sharing
+from thermometer.llm.sharing import Sharing
 
 prompts = st.lists(st.tuples(st.integers(1, 50), st.integers(1, 5)), max_size=40)
 budgets = st.integers(1, 200)

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thermometer.prefix_cache import PrefixCache
-from thermometer.token_store import TokenStore
-from thermometer.tokenization import TokenTree
+from thermometer.llm.prefix_cache import PrefixCache
+from thermometer.llm.token_store import TokenStore
+from thermometer.llm.tokenization import TokenTree
 
 PREFIXES = ((5, 6, 7, 8), (9, 10))
 

@@ -48,7 +48,7 @@ def assert_same_table(found, expected, atol=1e-5):
 @pytest.fixture(scope="module")
 def expected(llama_folder, tmp_path_factory):
     """What `extract` makes of the tasks."""
-    from thermometer.language_model import LanguageModel
+    from thermometer.llm.language_model import LanguageModel
 
     lm = LanguageModel.from_pretrained(llama_folder)
     folder = tmp_path_factory.mktemp("expected") / "t"

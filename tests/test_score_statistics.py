@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thermometer.score_inputs import ScoreInputs
-from thermometer.score_statistics import (
+from thermometer.networks.score_inputs import ScoreInputs
+from thermometer.networks.score_statistics import (
     N_CONTEXT,
     N_SAMPLE,
     context_statistics,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_views import QUIET, shapes
 
-from thermometer.network import ThermometerConfig
+from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.presets import resolve
 from thermometer.scaling import fit_temperature, scale_scores
 from thermometer.selection import held_out_nll, train_best

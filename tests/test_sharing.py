@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thermometer import sharing
-from thermometer.sharing import Sharing, find_shared
+from thermometer.llm import sharing
+from thermometer.llm.sharing import Sharing, find_shared
 
 SHOTS = tuple(range(1000, 1100))
 # Few letters and runs of them, so that many prefixes are common.

@@ -15,9 +15,9 @@ from scipy.special import softmax
 from scipy.stats import chisquare, entropy
 
 from thermometer import signals
-from thermometer.free_form import FreeFormQuestion, FreeFormTask
-from thermometer.generation import generate_lines
-from thermometer.language_model import LanguageModel
+from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
+from thermometer.llm.generation import generate_lines
+from thermometer.llm.language_model import LanguageModel
 from thermometer.signals.meanings import meaning_certainty, meanings
 from thermometer.templates import Prompt, Template
 

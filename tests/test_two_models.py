@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from thermometer.extraction import extract
-from thermometer.language_model import LanguageModel
+from thermometer.llm.language_model import LanguageModel
 from thermometer.templates import Template
 from thermometer.two_models import extract_both, report_costs
 from thermometer.types import Question, Task

@@ -9,9 +9,9 @@ from scipy.special import expit, log_expit
 from thermometer.baselines.platt import soft_targets
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
+from thermometer.free_form.verdict_shift import SHIFT, add_shift, shift_of, shift_verdicts, shifted
 from thermometer.scaling import fit_temperature, scale_scores
 from thermometer.tables import OutputTable
-from thermometer.verdict_shift import SHIFT, add_shift, shift_of, shift_verdicts, shifted
 
 
 def table_of(odds, right, made=None):

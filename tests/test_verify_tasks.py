@@ -8,14 +8,14 @@ import pytest
 
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.extraction import extract
-from thermometer.free_form import FreeFormQuestion, FreeFormTask, verify_question
-from thermometer.generation import generate_lines
-from thermometer.judging import is_right
-from thermometer.network import ThermometerConfig
+from thermometer.free_form.judging import is_right
+from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask, verify_question
+from thermometer.free_form.verdict_shift import shift_verdicts
+from thermometer.free_form.verify_tasks import verify_tasks
+from thermometer.llm.generation import generate_lines
+from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.templates import Template
 from thermometer.training import TrainingConfig, train
-from thermometer.verdict_shift import shift_verdicts
-from thermometer.verify_tasks import verify_tasks
 
 VERIFY = free_forms.VERIFY
 SAY = {"max_new_tokens": 5, "progress": False}
@@ -62,7 +62,7 @@ def test_answers_are_judged_and_asked_about(lm, tasks, tmp_path):
 
 
 def test_a_killed_run_goes_on(lm, tasks, tmp_path, monkeypatch):
-    monkeypatch.setattr("thermometer.verify_tasks._WINDOW", 4)
+    monkeypatch.setattr("thermometer.free_form.verify_tasks._WINDOW", 4)
     out = tmp_path / "verify.jsonl"
     expected = verify_tasks(lm, tasks, out, **SAY)
     whole = out.read_bytes()

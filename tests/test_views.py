@@ -8,7 +8,7 @@ import torch
 
 from thermometer.calibrator import Calibrator
 from thermometer.data import random_groups
-from thermometer.network import Thermometer, ThermometerConfig
+from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 from thermometer.presets import resolve
 from thermometer.tables import OutputTable
 from thermometer.training import TrainingConfig, train

@@ -19,10 +19,10 @@ from extraction_script import task
 from thermometer import merging
 from thermometer.extraction import extract
 from thermometer.integrations import vllm_tables as tables
+from thermometer.llm.tokenization import TokenTree, encode_prompts
 from thermometer.table_writer import write_table
 from thermometer.tables import OutputTable, check_same_features
 from thermometer.templates import Template
-from thermometer.tokenization import TokenTree, encode_prompts
 
 ROOT = Path(__file__).parents[1]
 LETTERS = Template()

@@ -5,10 +5,10 @@ import pytest
 import tiny
 from torch.utils.flop_counter import FlopCounterMode
 
-from thermometer.language_model import LanguageModel
+from thermometer.llm.language_model import LanguageModel
+from thermometer.llm.tokenization import TokenTree
+from thermometer.llm.work import PEAKS, ModelSize, Summary, Work, peak_of
 from thermometer.templates import Prompt, Template
-from thermometer.tokenization import TokenTree
-from thermometer.work import PEAKS, ModelSize, Summary, Work, peak_of
 
 
 def one_tree(lm, tree, **wanted):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = _version("thermometer")
 
 _HOME = {
-    "Answer": "answers",
+    "Answer": "free_form.answers",
     "Bands": "routing.bands",
     "CalibratedLM": "calibrated_lm",
     "Calibration": "types",
@@ -21,10 +21,10 @@ _HOME = {
     "Costs": "routing.costs",
     "EarlySign": "monitoring.early_sign",
     "Experiment": "experiment",
-    "FreeFormAnswer": "answers",
-    "FreeFormQuestion": "free_form",
-    "FreeFormTask": "free_form",
-    "LanguageModel": "language_model",
+    "FreeFormAnswer": "free_form.answers",
+    "FreeFormQuestion": "free_form.questions",
+    "FreeFormTask": "free_form.questions",
+    "LanguageModel": "llm.language_model",
     "Merged": "merging",
     "Monitor": "monitoring.monitor",
     "MonitorSettings": "monitoring.settings",
@@ -42,13 +42,13 @@ _HOME = {
     "Summary": "metrics.summary",
     "Task": "types",
     "TaskSource": "tasks",
-    "TemperatureLogitsProcessor": "logits_processor",
+    "TemperatureLogitsProcessor": "llm.logits_processor",
     "TemperatureStream": "online",
     "Template": "templates",
-    "Thermometer": "network",
-    "ThermometerConfig": "network",
+    "Thermometer": "networks.thermometer",
+    "ThermometerConfig": "networks.thermometer",
     "TrainingConfig": "training",
-    "answers_frame": "answers",
+    "answers_frame": "free_form.answers",
     "continuation_scores": "logprobs.continuations",
     "cross_validate": "evaluation",
     "evaluate": "evaluation",
@@ -58,7 +58,7 @@ _HOME = {
     "guaranteed_threshold": "routing.guarantee",
     "guaranteed_thresholds": "routing.group_guarantees",
     "held_confidence": "routing.held",
-    "import_lm_eval": "harness_logs",
+    "import_lm_eval": "harness.logs",
     "load_free_form": "tasks",
     "load_table": "recorded",
     "load_task": "tasks",
@@ -69,19 +69,16 @@ _HOME = {
     "recommend": "recommendation",
     "scale_scores": "scaling",
     "segments": "segmentation.segment_report",
-    "shift_verdicts": "verdict_shift",
+    "shift_verdicts": "free_form.verdict_shift",
     "summarise": "metrics.summary",
     "train": "training",
-    "verify_tasks": "verify_tasks",
+    "free_form.verify_tasks": "free_form.verify_tasks",
     "write_table": "table_writer",
 }
 
 __all__ = sorted([*_HOME, "__version__"])
 
 if TYPE_CHECKING:
-    from thermometer.answers import Answer as Answer
-    from thermometer.answers import FreeFormAnswer as FreeFormAnswer
-    from thermometer.answers import answers_frame as answers_frame
     from thermometer.calibrated_lm import CalibratedLM as CalibratedLM
     from thermometer.calibrator import Calibrator as Calibrator
     from thermometer.display.confidence import Confidence as Confidence
@@ -90,11 +87,16 @@ if TYPE_CHECKING:
     from thermometer.evaluation import evaluate as evaluate
     from thermometer.experiment import Experiment as Experiment
     from thermometer.extraction import extract as extract
-    from thermometer.free_form import FreeFormQuestion as FreeFormQuestion
-    from thermometer.free_form import FreeFormTask as FreeFormTask
-    from thermometer.harness_logs import import_lm_eval as import_lm_eval
-    from thermometer.language_model import LanguageModel as LanguageModel
-    from thermometer.logits_processor import (
+    from thermometer.free_form.answers import Answer as Answer
+    from thermometer.free_form.answers import FreeFormAnswer as FreeFormAnswer
+    from thermometer.free_form.answers import answers_frame as answers_frame
+    from thermometer.free_form.questions import FreeFormQuestion as FreeFormQuestion
+    from thermometer.free_form.questions import FreeFormTask as FreeFormTask
+    from thermometer.free_form.verdict_shift import shift_verdicts as shift_verdicts
+    from thermometer.free_form.verify_tasks import verify_tasks as verify_tasks
+    from thermometer.harness.logs import import_lm_eval as import_lm_eval
+    from thermometer.llm.language_model import LanguageModel as LanguageModel
+    from thermometer.llm.logits_processor import (
         TemperatureLogitsProcessor as TemperatureLogitsProcessor,
     )
     from thermometer.logprobs.continuations import continuation_scores as continuation_scores
@@ -109,8 +111,8 @@ if TYPE_CHECKING:
     from thermometer.monitoring.monitor import Monitor as Monitor
     from thermometer.monitoring.settings import MonitorSettings as MonitorSettings
     from thermometer.monitoring.state import MonitorState as MonitorState
-    from thermometer.network import Thermometer as Thermometer
-    from thermometer.network import ThermometerConfig as ThermometerConfig
+    from thermometer.networks.thermometer import Thermometer as Thermometer
+    from thermometer.networks.thermometer import ThermometerConfig as ThermometerConfig
     from thermometer.online import TemperatureStream as TemperatureStream
     from thermometer.protocols import Protocol as Protocol
     from thermometer.recommendation import Recommendation as Recommendation
@@ -143,8 +145,6 @@ if TYPE_CHECKING:
     from thermometer.types import Calibration as Calibration
     from thermometer.types import Question as Question
     from thermometer.types import Task as Task
-    from thermometer.verdict_shift import shift_verdicts as shift_verdicts
-    from thermometer.verify_tasks import verify_tasks as verify_tasks
 
 
 def __getattr__(name: str) -> Any:

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from thermometer import _checks
-from thermometer.answering_models import number_of
 from thermometer.calibrator import Calibrator
-from thermometer.network import Thermometer
+from thermometer.networks.answering_models import number_of
+from thermometer.networks.thermometer import Thermometer
 from thermometer.scaling import fit_temperature
 from thermometer.stacking import view_weights
 from thermometer.tables import OutputTable

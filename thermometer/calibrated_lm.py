@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from thermometer import _checks
-from thermometer.answering import answered, verified
-from thermometer.answers import Answer, FreeFormAnswer
 from thermometer.calibrator import Calibrator, Level
-from thermometer.free_form import FreeFormQuestion, FreeFormTask
-from thermometer.generation import MAX_NEW_TOKENS, Line
-from thermometer.language_model import LanguageModel
-from thermometer.question_inputs import Context, with_options, without_options
+from thermometer.free_form.answering import answered, verified
+from thermometer.free_form.answers import Answer, FreeFormAnswer
+from thermometer.free_form.question_inputs import Context, with_options, without_options
+from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
+from thermometer.free_form.verdict_shift import shift_of, shifted
+from thermometer.llm.generation import MAX_NEW_TOKENS, Line
+from thermometer.llm.language_model import LanguageModel
 from thermometer.tables import OutputTable, check_same_features
 from thermometer.templates import Template
 from thermometer.types import Calibration, Task
-from thermometer.verdict_shift import shift_of, shifted
 
 
 class CalibratedLM:

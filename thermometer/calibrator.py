@@ -18,9 +18,9 @@ from thermometer import _checks, checkpoint
 from thermometer.combining import Level as Level
 from thermometer.combining import combined
 from thermometer.domain import Domain
-from thermometer.language_model import LanguageModel
+from thermometer.llm.language_model import LanguageModel
 from thermometer.logprobs import option_probabilities
-from thermometer.network import Thermometer
+from thermometer.networks.thermometer import Thermometer
 from thermometer.posterior import FactorPosterior, updated
 from thermometer.prompt_inputs import PromptInputs, Prompts, network_inputs
 from thermometer.tables import check_same_features

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from thermometer import __version__, _checks, _files
-from thermometer.network import Thermometer
+from thermometer.networks.thermometer import Thermometer
 
 FORMAT_VERSION = 2
 CONFIG = "config.json"

@@ -50,30 +50,32 @@ COMMANDS = {
     "extract": _stage("write the tables of features and scores (resumes)", "extract"),
     "train": _stage("train on all tasks and write the checkpoint", "train"),
     "evaluate": _stage("measure on unseen tasks and write the report", "evaluate"),
-    "calibrate": _Command("calibrate_command", "calibrate", "apply a checkpoint to new questions"),
+    "calibrate": _Command("commands.calibrate", "calibrate", "apply a checkpoint to new questions"),
     "ask": _Command(
-        "answer_command", "ask", "answer free-form questions and judge the answers: training data"
+        "commands.answer", "ask", "answer free-form questions and judge the answers: training data"
     ),
     "answer": _Command(
-        "answer_command",
+        "commands.answer",
         "answer",
         "answer free-form questions with a calibrated confidence (resumes)",
         own={"questions": {"type": str, "help": "JSON lines, or a folder or pattern of them"}},
     ),
     "import-lm-eval": _Command(
-        "import_command",
+        "commands.import_lm_eval",
         "import_logs",
         "turn logs of lm-evaluation-harness into an output table",
         own={"source": {"type": str, "help": "folder of lm_eval, or a results_….json in it"}},
     ),
     "import-logprobs": _Command(
-        "logprobs_command", "import_logprobs", "turn responses of an API into an output table"
+        "commands.import_logprobs",
+        "import_logprobs",
+        "turn responses of an API into an output table",
     ),
     "compare": _Command(
         "study", "Study", "compare methods on recorded scores, few labels, other models", "run"
     ),
     "report": _Command(
-        "report_command",
+        "commands.report",
         "report",
         "measure confidences of a file or folder: numbers, pictures, segments",
         own={
@@ -87,7 +89,7 @@ COMMANDS = {
         },
     ),
     "merge": _Command(
-        "merge_command",
+        "commands.merge",
         "merge",
         "make output tables of several machines or programs one",
         own={
@@ -99,7 +101,7 @@ COMMANDS = {
         },
     ),
     "monitor": _Command(
-        "monitor_command",
+        "commands.monitor",
         "monitor",
         "show a monitor: alarms, calibration in use, drift",
         own={"source": {"type": str, "help": "the SQLite file of a Monitor"}},

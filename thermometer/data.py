@@ -12,7 +12,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from thermometer.answering_models import Rows
+from thermometer.networks.answering_models import Rows
 
 
 @dataclass(eq=False)

@@ -68,7 +68,7 @@ def cross_validate(
             fit the tasks, or `fit` returns a calibrator that was trained on tasks to be tested.
 
     Example:
-        >>> from thermometer.network import Thermometer, ThermometerConfig
+        >>> from thermometer.networks.thermometer import Thermometer, ThermometerConfig
         >>> scores, labels = [[2.0, 0.0], [0.0, 1.0]] * 2, [0, 1, 1, 1]
         >>> table = OutputTable.from_arrays(
         ...     ["q1", "q2", "q3", "q4"], ["law", "law", "art", "art"], labels, scores, scores

@@ -17,8 +17,8 @@ from thermometer._lightning import unknown_keywords
 from thermometer.calibrator import Calibrator
 from thermometer.evaluation import cross_validate
 from thermometer.extraction import Encoded, extract
-from thermometer.language_model import LanguageModel
-from thermometer.network import ThermometerConfig
+from thermometer.llm.language_model import LanguageModel
+from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.presets import Preset, resolve
 from thermometer.protocols import Protocol
 from thermometer.reports.report import Report, pictures, print_report, write_report

@@ -14,13 +14,14 @@ from typing import Any, Literal
 import torch
 from rich.console import Console
 
-from thermometer import _checks, _files, planning, table_files
-from thermometer.language_model import LanguageModel
+from thermometer import _checks, _files, table_files
+from thermometer.llm import planning
+from thermometer.llm.language_model import LanguageModel
+from thermometer.llm.token_store import TokenStore
 from thermometer.predicting import Extraction, predict
 from thermometer.tables import OutputTable
 from thermometer.tasks import question_row
 from thermometer.templates import Template
-from thermometer.token_store import TokenStore
 from thermometer.types import Task, unique_ids
 
 PLAN = "plan.json"

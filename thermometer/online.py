@@ -43,7 +43,7 @@ class TemperatureStream:
         ValueError: If a number is out of range.
 
     Example:
-        >>> from thermometer.network import Thermometer, ThermometerConfig
+        >>> from thermometer.networks.thermometer import Thermometer, ThermometerConfig
         >>> network = Thermometer(ThermometerConfig.scores_only())
         >>> made = {"features": {}, "target": {}, "train_tasks": ["law"]}
         >>> stream = TemperatureStream(Calibrator(network, **made, pooled_temperature=1.0))
@@ -71,9 +71,7 @@ class TemperatureStream:
             ValueError: If something that is read is missing or malformed, or lengths differ.
         """
         new_scores = None if scores is None else _checks.score_matrix("scores", scores)
-        new_features = (
-            None if features is None else _checks.array("features", features, np.float32)
-        )
+        new_features = None if features is None else _checks.array("features", features, np.float32)
         given = {"scores": new_scores, "features": new_features}
         for name in sorted(self.calibrator.reads):
             if given[name] is None:

@@ -19,12 +19,13 @@ from lightning.pytorch.callbacks import (
 )
 from torch.utils.data import DataLoader, Dataset
 
-from thermometer import planning, table_files
+from thermometer import table_files
 from thermometer._lightning import quiet
-from thermometer.language_model import LanguageModel
-from thermometer.planning import Unit
-from thermometer.tokenization import TokenTree
-from thermometer.work import Summary, Work, device_name
+from thermometer.llm import planning
+from thermometer.llm.language_model import LanguageModel
+from thermometer.llm.planning import Unit
+from thermometer.llm.tokenization import TokenTree
+from thermometer.llm.work import Summary, Work, device_name
 
 
 class Extraction(LightningModule):

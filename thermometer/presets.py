@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Literal, TypeVar, get_args
 
 from thermometer import _checks
-from thermometer.network import ThermometerConfig
+from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.training import TrainingConfig
 
 Preset = Literal["default", "features", "scores", "paper"]

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from thermometer import _checks
-from thermometer.answering_models import rows_of
 from thermometer.calibrator import Calibrator
 from thermometer.data import TaskData, set_aside
-from thermometer.network import ThermometerConfig
-from thermometer.objective import scaled_nll
+from thermometer.networks.answering_models import rows_of
+from thermometer.networks.objective import scaled_nll
+from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.tables import OutputTable
 from thermometer.training import TrainingConfig, train
 

@@ -153,9 +153,7 @@ def _places(folder: Path, found: list[str], wanted: list[str]) -> list[int]:
     return [place[identifier] for identifier in wanted]
 
 
-def check_rows(
-    folder: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Any]
-) -> None:
+def check_rows(folder: Path, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Any]) -> None:
     """The parts must say of each question what the list of questions says of it."""
     scores = columns.get("scores")
     sizes = None if scores is None else (~np.isneginf(scores)).sum(axis=1)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from thermometer import _checks
 from thermometer.dataset_tasks import READY, Columns, dataset_tasks
-from thermometer.free_form import FreeFormQuestion, FreeFormTask
+from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
 from thermometer.types import Question, Task, unique_ids
 
 AnyTask = TypeVar("AnyTask", Task, FreeFormTask)

@@ -14,7 +14,7 @@ from string import ascii_uppercase
 from typing import Literal
 
 from thermometer import _checks
-from thermometer.free_form import VERDICTS, FreeFormQuestion
+from thermometer.free_form.questions import VERDICTS, FreeFormQuestion
 from thermometer.types import Question, Task
 
 Style = Literal["letter", "cloze", "verify"]

@@ -14,11 +14,11 @@ import torch
 import yaml
 
 from thermometer import _checks
-from thermometer.answering_models import rows_of
 from thermometer.calibrator import Calibrator
 from thermometer.data import TaskData, set_aside
 from thermometer.domain import Domain
-from thermometer.network import Member, Thermometer, ThermometerConfig
+from thermometer.networks.answering_models import rows_of
+from thermometer.networks.thermometer import Member, Thermometer, ThermometerConfig
 from thermometer.posterior import fit_spread, log_likelihoods
 from thermometer.stacking import view_weights
 from thermometer.tables import OutputTable

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from thermometer._lightning import quiet
 from thermometer.data import TaskBatches, TaskData, random_groups
-from thermometer.network import Member, select
-from thermometer.objective import gamma_prior_nll, mean_inverse, scaled_nll
-from thermometer.score_inputs import ScoreInputs
+from thermometer.networks.objective import gamma_prior_nll, mean_inverse, scaled_nll
+from thermometer.networks.score_inputs import ScoreInputs
+from thermometer.networks.thermometer import Member, select
 
 if TYPE_CHECKING:
     from thermometer.training import TrainingConfig

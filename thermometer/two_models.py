@@ -13,7 +13,7 @@ from rich.console import Console
 
 from thermometer import _files
 from thermometer.extraction import SUMMARY, Encoded, extract
-from thermometer.language_model import LanguageModel
+from thermometer.llm.language_model import LanguageModel
 from thermometer.tables import OutputTable
 from thermometer.templates import Template
 from thermometer.types import Task

@@ -14,9 +14,10 @@ import torch
 from harness import Target
 
 import thermometer as th
-from thermometer import baselines, cli, report_command, table_files
+from thermometer import baselines, cli, table_files
+from thermometer.commands import report as report_command
 from thermometer.confidence_files import read_answers
-from thermometer.network import Thermometer
+from thermometer.networks.thermometer import Thermometer
 from thermometer.protocols import Protocol
 from thermometer.reports.report import Report, write_report
 

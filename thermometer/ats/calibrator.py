@@ -17,10 +17,10 @@ from thermometer.ats.data import Pair, PairFormat, TokenPair, token_pairs
 from thermometer.ats.network import AtsHead
 from thermometer.ats.predicting import ResponseTokens
 from thermometer.ats.reading import TokenReader
-from thermometer.language_model import LanguageModel
+from thermometer.llm.language_model import LanguageModel
+from thermometer.llm.tokenization import encode_prompts
 from thermometer.tables import OutputTable
 from thermometer.templates import Prompt, Template
-from thermometer.tokenization import encode_prompts
 from thermometer.types import Task
 
 _KIND = "ats"

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from thermometer import _checks
+from thermometer.llm.tokenization import encode_prompts
 from thermometer.templates import Prompt
-from thermometer.tokenization import encode_prompts
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thermometer import _checks, planning
+from thermometer import _checks
 from thermometer.ats.data import TokenPair
 from thermometer.ats.network import AtsHead
 from thermometer.ats.objective import token_losses, token_statistics
 from thermometer.ats.reading import Reading, TokenReader
+from thermometer.llm import planning
 from thermometer.tables import OutputTable
 from thermometer.templates import Template
 from thermometer.types import Task

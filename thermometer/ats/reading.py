@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from thermometer import _checks, forward
+from thermometer import _checks
 from thermometer.ats.data import TokenPair
-from thermometer.language_model import LanguageModel
+from thermometer.llm import forward
+from thermometer.llm.language_model import LanguageModel
 
 
 class Vocabulary(forward.Head):

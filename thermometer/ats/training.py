@@ -17,7 +17,7 @@ from thermometer.ats.data import Pair, PairFormat, TokenPair, token_pairs
 from thermometer.ats.loop import Training, fit
 from thermometer.ats.network import AtsConfig, AtsHead
 from thermometer.ats.reading import TokenReader
-from thermometer.language_model import LanguageModel
+from thermometer.llm.language_model import LanguageModel
 
 
 def train(

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from thermometer import _checks
-from thermometer.language_model import LanguageModel
+from thermometer.llm.language_model import LanguageModel
 from thermometer.table_writer import question_rows
 from thermometer.templates import Template
 from thermometer.types import Question

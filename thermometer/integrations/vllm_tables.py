@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from thermometer import _checks
+from thermometer.llm.tokenization import TokenTree
 from thermometer.tasks import question_row
 from thermometer.templates import Template
-from thermometer.tokenization import TokenTree
 from thermometer.types import Task
 
 MAX_OPTIONS = 128

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thermometer import _checks
-from thermometer.free_form import FreeFormQuestion, FreeFormTask
-from thermometer.question_inputs import Context, without_options
+from thermometer.free_form.question_inputs import Context, without_options
+from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
 
 Vector = NDArray[np.float64]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from thermometer import _checks
-from thermometer.free_form import FreeFormTask
-from thermometer.generation import MAX_NEW_TOKENS, generate_lines
-from thermometer.language_model import LanguageModel
-from thermometer.question_inputs import Context
+from thermometer.free_form.question_inputs import Context
+from thermometer.free_form.questions import FreeFormTask
+from thermometer.llm.generation import MAX_NEW_TOKENS, generate_lines
+from thermometer.llm.language_model import LanguageModel
 from thermometer.signals.answered import Answered, Vector
 from thermometer.signals.meanings import Equivalence, meaning_certainty, meanings, same_words
 from thermometer.templates import Template

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from thermometer import _checks
-from thermometer.judging import normalised
+from thermometer.free_form.judging import normalised
 
 Equivalence = Callable[[str, Sequence[tuple[str, str]]], Sequence[bool]]
 """Of a question and pairs of answers to it: whether the two of each pair mean the same."""

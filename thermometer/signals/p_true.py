@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from thermometer.free_form import FreeFormTask, verify_question
-from thermometer.language_model import LanguageModel
-from thermometer.question_inputs import Context
+from thermometer.free_form.question_inputs import Context
+from thermometer.free_form.questions import FreeFormTask, verify_question
+from thermometer.llm.language_model import LanguageModel
 from thermometer.scaling import scale_scores
 from thermometer.signals.answered import Answered, Vector
 from thermometer.templates import Template

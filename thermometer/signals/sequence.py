@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from thermometer.free_form import FreeFormTask
-from thermometer.language_model import LanguageModel
-from thermometer.question_inputs import Context
+from thermometer.free_form.question_inputs import Context
+from thermometer.free_form.questions import FreeFormTask
+from thermometer.llm.language_model import LanguageModel
 from thermometer.signals.answered import Answered, Vector
 from thermometer.templates import Prompt, Template
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from thermometer import _checks
-from thermometer.free_form import FreeFormQuestion, FreeFormTask
-from thermometer.generation import generate_lines
-from thermometer.language_model import LanguageModel
-from thermometer.question_inputs import Context
+from thermometer.free_form.question_inputs import Context
+from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
+from thermometer.llm.generation import generate_lines
+from thermometer.llm.language_model import LanguageModel
 from thermometer.signals.answered import Answered, Vector
 from thermometer.signals.reading import SCALES, Scale, read_confidence
 from thermometer.templates import Prompt

@@ -6,10 +6,10 @@ calibrated is the caller's business.
 
 from collections.abc import Callable, Sequence
 
-from thermometer.answers import FreeFormAnswer
-from thermometer.free_form import VERDICTS, FreeFormQuestion, verify_question
-from thermometer.generation import Line, generate_lines
-from thermometer.language_model import LanguageModel
+from thermometer.free_form.answers import FreeFormAnswer
+from thermometer.free_form.questions import VERDICTS, FreeFormQuestion, verify_question
+from thermometer.llm.generation import Line, generate_lines
+from thermometer.llm.language_model import LanguageModel
 from thermometer.templates import Template
 from thermometer.types import Calibration, Task
 

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
-from thermometer.tokenization import TokenTree
+from thermometer.llm.tokenization import TokenTree
 
 
 class TokenStore(Sequence[TokenTree]):

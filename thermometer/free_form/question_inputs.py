@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from thermometer import _checks
-from thermometer.free_form import FreeFormQuestion, FreeFormTask
+from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
 from thermometer.types import Question
 
 Context = str | Sequence[str | None] | None

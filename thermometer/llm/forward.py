@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thermometer.tokenization import TokenTree
+from thermometer.llm.tokenization import TokenTree
 
 HEAD_ELEMENTS = 1 << 24
 """Largest number of float32 logits, and of converted weights, that exist at once (64 MiB each)."""

@@ -10,12 +10,12 @@ from pathlib import Path
 from rich.progress import Progress
 
 from thermometer import _checks
-from thermometer.answer_files import GrowingLines
-from thermometer.answering import answered
-from thermometer.free_form import FreeFormTask, verify_question
-from thermometer.generation import MAX_NEW_TOKENS
-from thermometer.judging import JUDGES, Judge, is_right
-from thermometer.language_model import LanguageModel
+from thermometer.free_form.answer_files import GrowingLines
+from thermometer.free_form.answering import answered
+from thermometer.free_form.judging import JUDGES, Judge, is_right
+from thermometer.free_form.questions import FreeFormTask, verify_question
+from thermometer.llm.generation import MAX_NEW_TOKENS
+from thermometer.llm.language_model import LanguageModel
 from thermometer.table_files import questions_digest
 from thermometer.tasks import free_form_row, load_tasks, question_row
 from thermometer.templates import Template

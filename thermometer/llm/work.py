@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from thermometer.forward import Batch
+    from thermometer.llm.forward import Batch
 
 PEAKS = {
     # bfloat16, dense, in TFLOP/s, from NVIDIA's data sheets; T4: float16. The first name found in

@@ -5,18 +5,18 @@ Both write JSON lines as they go and, run again after a kill, go on where they w
 
 from rich.progress import Progress
 
-from thermometer.answer_files import GrowingLines
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator, Level
 from thermometer.experiment import ModelSpec
-from thermometer.free_form import FreeFormTask
-from thermometer.generation import MAX_NEW_TOKENS
-from thermometer.judging import Judge
-from thermometer.loading import fingerprint
+from thermometer.free_form.answer_files import GrowingLines
+from thermometer.free_form.judging import Judge
+from thermometer.free_form.questions import FreeFormTask
+from thermometer.free_form.verify_tasks import verify_tasks
+from thermometer.llm.generation import MAX_NEW_TOKENS
+from thermometer.llm.loading import fingerprint
 from thermometer.table_files import questions_digest
 from thermometer.tasks import TaskSource, free_form_row, load_free_form
 from thermometer.templates import Template
-from thermometer.verify_tasks import verify_tasks
 
 
 def answer(

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thermometer import _checks, forward, memory, planning
-from thermometer.planning import Unit
-from thermometer.runners import CausalRunner, DecoderRunner
-from thermometer.sharing import find_shared
-from thermometer.tokenization import TokenTree
-from thermometer.work import Work
+from thermometer import _checks
+from thermometer.llm import forward, memory, planning
+from thermometer.llm.planning import Unit
+from thermometer.llm.runners import CausalRunner, DecoderRunner
+from thermometer.llm.sharing import find_shared
+from thermometer.llm.tokenization import TokenTree
+from thermometer.llm.work import Work
 
 
 @dataclass(frozen=True, slots=True, eq=False)

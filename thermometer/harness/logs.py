@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from thermometer import _checks, _files, table_files
-from thermometer.harness_samples import (
+from thermometer.harness.samples import (
     METRICS,
     LoggedNorm,
     Sample,

@@ -11,19 +11,20 @@ from typing import Any
 
 import torch
 
-from thermometer import _checks, loading, memory
-from thermometer.engine import Engine, Outputs
-from thermometer.planning import Unit
-from thermometer.runners import CausalRunner, DecoderRunner
-from thermometer.templates import Prompt, Template
-from thermometer.tokenization import (
+from thermometer import _checks
+from thermometer.llm import loading, memory
+from thermometer.llm.engine import Engine, Outputs
+from thermometer.llm.planning import Unit
+from thermometer.llm.runners import CausalRunner, DecoderRunner
+from thermometer.llm.tokenization import (
     TokenTree,
     check_lengths,
     encode_for_decoder,
     encode_prompts,
     tokenizer_digest,
 )
-from thermometer.work import ModelSize, Work
+from thermometer.llm.work import ModelSize, Work
+from thermometer.templates import Prompt, Template
 
 
 class LanguageModel:

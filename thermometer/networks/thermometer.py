@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from thermometer import _checks
-from thermometer.components import principal_components
-from thermometer.network_config import ThermometerConfig as ThermometerConfig
-from thermometer.score_inputs import ScoreInputs
-from thermometer.score_statistics import N_CONTEXT, N_SAMPLE
+from thermometer.networks.components import principal_components
+from thermometer.networks.config import ThermometerConfig as ThermometerConfig
+from thermometer.networks.score_inputs import ScoreInputs
+from thermometer.networks.score_statistics import N_CONTEXT, N_SAMPLE
 
 LIMIT = math.log(1e3)
 """Temperatures stay within [1/1000, 1000]: beyond, probabilities are one-hot or uniform anyway."""

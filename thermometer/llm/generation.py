@@ -17,10 +17,11 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from thermometer import _checks, planning
-from thermometer.gumbel_noise import GumbelNoise
-from thermometer.language_model import LanguageModel
-from thermometer.repeated_prompts import repeated_cache
+from thermometer import _checks
+from thermometer.llm import planning
+from thermometer.llm.gumbel_noise import GumbelNoise
+from thermometer.llm.language_model import LanguageModel
+from thermometer.llm.repeated_prompts import repeated_cache
 from thermometer.templates import Prompt, Template
 
 MAX_NEW_TOKENS = 16

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from thermometer import _checks
-from thermometer.sharing import Sharing
+from thermometer.llm.sharing import Sharing
 
 LEAST_FILL = 16
 """A unit may close early, for want of prompts of like length, with 1/16 of the budget in it."""

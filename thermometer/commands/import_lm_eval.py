@@ -5,8 +5,8 @@ import warnings
 from rich.console import Console
 from rich.table import Table
 
-from thermometer.harness_logs import import_lm_eval
-from thermometer.harness_samples import LoggedNorm
+from thermometer.harness.logs import import_lm_eval
+from thermometer.harness.samples import LoggedNorm
 
 
 def import_logs(source: str, out: str, norm: LoggedNorm = "none") -> None:

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thermometer import forward
-from thermometer.tokenization import TokenTree
-from thermometer.work import Work
+from thermometer.llm import forward
+from thermometer.llm.tokenization import TokenTree
+from thermometer.llm.work import Work
 
 if TYPE_CHECKING:
-    from thermometer.prefix_cache import PrefixCache
+    from thermometer.llm.prefix_cache import PrefixCache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +135,7 @@ class CausalRunner:
 
     def _cached(self, prefixes: tuple[tuple[int, ...], ...]) -> tuple["PrefixCache", Work]:
         """The cache of some prefixes, and what it cost: nothing if it is at hand."""
-        from thermometer.prefix_cache import PrefixCache
+        from thermometer.llm.prefix_cache import PrefixCache
 
         work = Work()
         if self._cache is None or self._cache[0] != prefixes:

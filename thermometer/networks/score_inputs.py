@@ -7,7 +7,7 @@ usual for another read alike. Nothing here is trained; `score_statistics` has th
 import torch
 from torch import Tensor, nn
 
-from thermometer.score_statistics import (
+from thermometer.networks.score_statistics import (
     N_CONTEXT,
     N_SAMPLE,
     context_statistics,

@@ -1,0 +1,1 @@
+"""The networks that predict temperatures, and what they read."""

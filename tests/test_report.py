@@ -136,7 +136,7 @@ def test_other_files_are_refused(report, change, message):
     change(fields)
     with pytest.raises(ValueError, match=message):
         Report.from_json(json.dumps(fields))
-    with pytest.raises(ValueError, match="Expect|not JSON"):
+    with pytest.raises(ValueError, match=r"Expect|not JSON"):
         Report.from_json("[]" if message != "fold" else "{")
 
 

@@ -72,7 +72,7 @@ _HOME = {
     "shift_verdicts": "free_form.verdict_shift",
     "summarise": "metrics.summary",
     "train": "training",
-    "free_form.verify_tasks": "free_form.verify_tasks",
+    "verify_tasks": "free_form.verify_tasks",
     "write_table": "table_writer",
 }
 

@@ -52,7 +52,7 @@ ORDER = """
     objective components score_statistics score_inputs network_config network checkpoint model_card
     domain combining posterior prompt_inputs question_inputs signals calibrator
     online answering verdict_shift calibrated_lm answer_files verify_tasks
-    answering_models adaptation data stacking training_loop training selection ats
+    answering_models data stacking adaptation training_loop training selection ats
     methods held_out evaluation presets experiment
     harness_samples harness_logs import_command recorded curves pictures.curve_plot reports.study_tables reports.study_report study
     confidence_files report_command calibrate_command answer_command logprobs_command cli __main__

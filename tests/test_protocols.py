@@ -126,7 +126,7 @@ def test_whole_benchmarks_are_left_out_even_if_one_name_begins_with_another():
     for split in Protocol(folds=2, unit="benchmark").splits(names):
         tested = {benchmark_of(name) for name in split.test}
         assert not tested & {benchmark_of(name) for name in split.train}
-    with pytest.raises(ValueError, match="at least 5 tasks .* for 5 folds, but got 4: bbq/x"):
+    with pytest.raises(ValueError, match=r"at least 5 tasks .* for 5 folds, but got 4: bbq/x"):
         Protocol(folds=5, unit="benchmark").splits(names)
     with pytest.raises(ValueError, match="together"):
         Protocol(unit="benchmark", together=("mmlu/*",))

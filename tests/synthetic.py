@@ -39,10 +39,10 @@ class Known(nn.Module):
         super().__init__()
         self.sign = sign
 
-    def inputs(self, features, scores=None, groups=None):
+    def inputs(self, features, scores=None, groups=None, model=0):
         return {"features": features}
 
-    def predict(self, inputs):
+    def predict(self, inputs, model=0):
         return -self.sign * inputs["features"][None, :, 0]
 
 

@@ -89,8 +89,8 @@ def test_a_name_may_hold_the_characters_of_patterns():
         (lambda: Protocol(held_out=("law",)).splits(NAMES), "'law'"),
         (lambda: Protocol(held_out=("*",)).splits(NAMES), "leaves none of 11"),
         (lambda: Protocol(together=("bbq/*", "*/0")).splits(NAMES), "'bbq/0' in two"),
-        (lambda: Protocol(folds=12).splits(NAMES), "at most 11"),
-        (lambda: Protocol(folds=5, together=("mmlu/*",)).splits(NAMES[:8]), "at most 2"),
+        (lambda: Protocol(folds=12).splits(NAMES), "12 folds, but got 11"),
+        (lambda: Protocol(folds=5, together=("mmlu/*",)).splits(NAMES[:8]), "5 folds, but got 2"),
     ],
 )
 def test_what_cannot_be_split_is_refused(make, message):

@@ -42,6 +42,8 @@ def literal_step(table, training):
     loss.backward()
     after = {}
     for name, value in p.items():  # AdamW's first step: the moments are corrected to g and g^2
+        if value.grad is None:  # the scale of the answering model, which is no weight
+            continue
         direction = value.grad / (value.grad.abs() + 1e-8)
         after[name] = (value * (1 - 1e-3 * 1e-4) - 1e-3 * direction).detach()
     return float(loss.detach()), after, float(inverse.detach()), rows
@@ -61,7 +63,7 @@ def test_one_step_is_the_published_one(tmp_path):
         (logged,) = [float(r["train_loss"]) for r in csv.DictReader(file) if r["train_loss"]]
     assert logged == pytest.approx(loss, rel=1e-5)
     found = calibrator.thermometer.state_dict()
-    assert set(found) == set(after)
+    assert set(found) - set(after) == {"references", "anchor"}
     for name, value in after.items():
         np.testing.assert_allclose(found[name], value, atol=2e-6, err_msg=name)
 

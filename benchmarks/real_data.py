@@ -25,7 +25,6 @@ from thermometer.protocols import Protocol, benchmark_of
 from thermometer.reports.report import plain
 
 RESULTS = Path(__file__).parent / "results" / "real_data.json"
-METHODS = ("vanilla", "pooled", "thermometer", "thermometer_task", "oracle")
 
 
 def choose(data, out, limit, longest, n_tasks):
@@ -77,10 +76,10 @@ def measure(table, preset, protocol):
     report = th.cross_validate(table, fit, protocol, progress=False, by={})
     found = {
         name: {
-            "nll": value.mean_over_tasks["nll"],
-            "ece_10": value.mean_over_tasks["ece_10"],
-            "gap_closed": value.mean_over_tasks["gap_closed"],
-            "pooled_ece": value.all_rows["ece_10"],
+            "nll": asdict(value.mean_over_tasks["nll"]),
+            "ece_10": asdict(value.mean_over_tasks["ece_10"]),
+            "gap_closed": asdict(value.mean_over_tasks["gap_closed"]),
+            "pooled_ece": asdict(value.all_rows["ece_10"]),
             "task_ece_floor": value.floor["mean_over_tasks"]["ece_10"],
         }
         for name, value in report.methods.items()
@@ -126,7 +125,7 @@ def main():
         "protocol": str(protocol),
         "versions": versions(),
     }
-    chosen.out.write_text(json.dumps(plain(result), indent=1, default=vars) + "\n")
+    chosen.out.write_text(json.dumps(plain(result), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ _HOME = {
     "Thermometer": "networks.thermometer",
     "ThermometerConfig": "networks.thermometer",
     "TrainingConfig": "training",
+    "adapt": "adaptation",
     "answers_frame": "free_form.answers",
     "continuation_scores": "logprobs.continuations",
     "cross_validate": "evaluation",
@@ -55,6 +56,7 @@ _HOME = {
     "extract": "extraction",
     "extract_both": "two_models",
     "fit_temperature": "scaling",
+    "for_model": "adaptation",
     "guaranteed_threshold": "routing.guarantee",
     "guaranteed_thresholds": "routing.group_guarantees",
     "held_confidence": "routing.held",
@@ -72,6 +74,7 @@ _HOME = {
     "shift_verdicts": "free_form.verdict_shift",
     "summarise": "metrics.summary",
     "train": "training",
+    "train_best": "selection",
     "verify_tasks": "free_form.verify_tasks",
     "write_table": "table_writer",
 }
@@ -79,6 +82,8 @@ _HOME = {
 __all__ = sorted([*_HOME, "__version__"])
 
 if TYPE_CHECKING:
+    from thermometer.adaptation import adapt as adapt
+    from thermometer.adaptation import for_model as for_model
     from thermometer.calibrated_lm import CalibratedLM as CalibratedLM
     from thermometer.calibrator import Calibrator as Calibrator
     from thermometer.display.confidence import Confidence as Confidence
@@ -131,6 +136,7 @@ if TYPE_CHECKING:
     from thermometer.scaling import scale_scores as scale_scores
     from thermometer.segmentation.segment_report import SegmentReport as SegmentReport
     from thermometer.segmentation.segment_report import segments as segments
+    from thermometer.selection import train_best as train_best
     from thermometer.study import Study as Study
     from thermometer.table_writer import write_table as write_table
     from thermometer.tables import OutputTable as OutputTable

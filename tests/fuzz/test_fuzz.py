@@ -29,8 +29,9 @@ def run(target, tmp_path, numbers, seed=7):
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_damaged_files_end_in_a_right_answer_or_in_an_error_that_names_the_cause(
-    name, tmp_path, here
+    name, tmp_path, here, monkeypatch
 ):
+    monkeypatch.setattr("harness.SECONDS", 60)  # machines that run tests may be slow
     ended = list(run(TARGETS[name], tmp_path, range(N.get(name, 25))))
     assert [found for found in ended if isinstance(found, Finding)] == []
     assert set(ended) - {"answer"}, "nothing was damaged"

@@ -20,6 +20,7 @@ from thermometer.pictures import drawing
 from thermometer.pictures.reliability import draw_reliability
 from thermometer.pictures.temperature_plot import draw_temperatures
 from thermometer.reports import report_html, report_text, report_words
+from thermometer.reports.method_tables import METRIC_TITLES, SCOPES
 from thermometer.reports.report_text import print_report as print_report
 from thermometer.segmentation.segment_report import SegmentReport
 
@@ -141,18 +142,25 @@ class Report:
         needed = {"vanilla", "pooled", "thermometer", "thermometer_task", "topline"}
         if absent := sorted(needed - set(self.methods)):
             raise _checks.fail("methods", f"with {', '.join(absent)}", sorted(self.methods))
-        places: dict[str, Mapping[str, Any]] = {
-            f"methods.{name}": m.mean_over_tasks for name, m in self.methods.items()
-        }
-        places |= {f"all rows of {name}": m.all_rows for name, m in self.methods.items()}
+        shown: dict[str, Mapping[str, Any]] = {}  # in tables of methods
+        for name, method in self.methods.items():
+            shown |= {f"methods.{name}": method.mean_over_tasks}
+            shown |= {f"all rows of {name}": method.all_rows}
+        compared: dict[str, Mapping[str, Any]] = {}
         for d in self.differences:
             where = f"difference of {d.method} and {d.baseline}"
-            places |= {where: d.mean_over_tasks, f"{where} on all rows": d.all_rows}
+            compared |= {where: d.mean_over_tasks, f"{where} on all rows": d.all_rows}
         for task in self.tasks:
-            places |= {f"task {task.task}, {m}": task.metrics.get(m, {}) for m in self.methods}
-        for place, metrics in places.items():
-            if absent := sorted(set(LOWER_IS_BETTER) - set(metrics)):
-                raise _checks.fail(place, f"with {', '.join(absent)}", sorted(metrics))
+            compared |= {f"task {task.task}, {m}": task.metrics.get(m, {}) for m in self.methods}
+        scopes = {"floor of thermometer": self.methods["thermometer"].floor}
+        for places, wanted in (
+            (shown, set(METRIC_TITLES)),
+            (compared, set(LOWER_IS_BETTER)),
+            (scopes, set(SCOPES)),
+        ):
+            for place, numbers in places.items():
+                if absent := sorted(wanted - set(numbers)):
+                    raise _checks.fail(place, f"with {', '.join(absent)}", sorted(numbers))
 
 
 def write_report(report: Report, folder: str | Path) -> Path:

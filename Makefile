@@ -22,8 +22,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## The main job on a real LLM: calibrate SmolLM2 on tasks the thermometer never saw
 	$(BIN)/thermometer run --config configs/demo.yaml
 
-test: $(STAMP) ## Run all tests
-	$(BIN)/python -m pytest
+test: $(STAMP) ## Run all tests, two files at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP) ## Check style
 	$(BIN)/ruff check .

@@ -9,19 +9,25 @@ import torch.distributed
 
 from thermometer import LanguageModel, Template, load_task
 
-torch.set_num_threads(1)
-model, out = sys.argv[1:]
-lm = LanguageModel.from_pretrained(model, dtype="float32", tp_plan="auto")
-template = Template("cloze", show_options=True)
-prompts = template.render_task(load_task("generated:comparison", limit=8, names=["*/larger"]))
-found = lm.outputs(prompts, template)
-rank = torch.distributed.get_rank()
-spread = any(hasattr(weight, "full_tensor") for weight in lm.model.parameters())
-np.savez(
-    Path(out) / f"{rank}.npz",
-    scores=found.scores,
-    features=found.features,
-    spread=spread,
-    fingerprint=lm.fingerprint,
-)
-torch.distributed.destroy_process_group()
+
+def main():
+    torch.set_num_threads(1)
+    model, out = sys.argv[1:]
+    lm = LanguageModel.from_pretrained(model, dtype="float32", tp_plan="auto")
+    template = Template("cloze", show_options=True)
+    prompts = template.render_task(load_task("generated:comparison", limit=8, names=["*/larger"]))
+    found = lm.outputs(prompts, template)
+    rank = torch.distributed.get_rank()
+    spread = any(hasattr(weight, "full_tensor") for weight in lm.model.parameters())
+    np.savez(
+        Path(out) / f"{rank}.npz",
+        scores=found.scores,
+        features=found.features,
+        spread=spread,
+        fingerprint=lm.fingerprint,
+    )
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

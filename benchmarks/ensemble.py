@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from record import rounded
 
 from thermometer import baselines, metrics
 from thermometer.ensemble import SignalEnsemble
@@ -202,14 +203,6 @@ def study(file, seed):
         "penalty": fitted.penalty_,
         "seconds_per_fit": seconds,
     }
-
-
-def rounded(value):
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [rounded(item) for item in value]
-    return round(float(value), 4) if isinstance(value, float | np.floating) else value
 
 
 def show(models):

@@ -10,20 +10,19 @@ import gc
 import importlib.util
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 import transformers
 from extraction_rivals import METHODS
+from record import circumstances
 
 import thermometer as th
 
@@ -206,13 +205,6 @@ def memory(data):
     return {**found, "engine_8_times_vs_lm_eval": round(ratio, 3)}
 
 
-def processor():
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def run_job(words):
     if words[0] == "memory":
         return memory_job(words[1], Path(words[2]), int(words[3]), int(words[4]))
@@ -258,14 +250,8 @@ def main():
     packages = ("thermometer", "torch", "transformers", "lm_eval", "numpy")
     first = result.get(chosen.dtypes[0], {})
     result = {
-        "command": "python " + " ".join(sys.argv),
-        "machine": processor(),
-        "cores": os.cpu_count(),
+        **circumstances(load_before, packages),
         "torch_threads": torch.get_num_threads(),
-        "load_before": round(load_before, 2),
-        "load_after": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
         "model": MODEL,
         "batch_size_of_rivals": BATCH_SIZE,
         "ratio": "median CPU seconds of the other / of this package, one thread, first dtype",

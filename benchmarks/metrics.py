@@ -6,17 +6,16 @@
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from record import circumstances
 
 RESULTS = Path(__file__).parent / "results" / "metrics.json"
 MANY, SOME, FEW = 10_000_000, 1_000_000, 1000  # rows measured, resampled, to warm up with
@@ -191,12 +190,6 @@ def compare(job, repeats, folder):
     return {"rows": n, "contestants": result}
 
 
-def processor():
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=REPEATS, help="runs of each contestant")
@@ -216,13 +209,7 @@ def main():
         jobs = {job: compare(job, chosen.repeats, folder) for job in JOBS}
     packages = ("thermometer", "numpy", "scipy", "torch", "torchmetrics", "relplot", "netcal")
     result = {
-        "command": "python " + " ".join(sys.argv),
-        "machine": processor(),
-        "cores": os.cpu_count(),
-        "load_before": round(load_before, 2),
-        "load_after": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "versions": {package: version(package) for package in packages},
+        **circumstances(load_before, packages),
         "bins": N_BINS,
         "resamples": N_RESAMPLES,
         "repeats": chosen.repeats,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from record import rounded
 
 from thermometer import baselines, metrics
 from thermometer.metrics.intervals import bootstrap
@@ -104,14 +105,6 @@ def measure(confidence, stated, correct, task, seed):
         "mean_task_floor": np.mean([numbers["floor"] for numbers in tasks.values()]),
         "tasks": tasks,
     }
-
-
-def rounded(value):
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [rounded(item) for item in value]
-    return round(float(value), 4) if isinstance(value, float | np.floating) else value
 
 
 def show(models):

@@ -8,18 +8,16 @@ import copy
 import json
 import math
 import os
-import platform
 import statistics
-import sys
 import time
 from contextlib import redirect_stderr
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import torch
+from record import circumstances
 
 from thermometer import OutputTable, ThermometerConfig, TrainingConfig, train
 from thermometer.data import TaskData, set_aside
@@ -177,12 +175,6 @@ def compare(table, network, training):
     }
 
 
-def processor():
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=200, help="of each member in the comparison")
@@ -209,14 +201,8 @@ def main():
         numbers = f"{found['ratio']} (CPU {found['cpu_ratio']}) {found['median_seconds']}"
         print(f"{name}: Lightning / bare = {numbers}", flush=True)
     result = {
-        "command": "python " + " ".join(sys.argv),
-        "machine": processor(),
-        "cores": os.cpu_count(),
+        **circumstances(load_before, ("thermometer", "torch", "lightning", "numpy")),
         "torch_threads": torch.get_num_threads(),
-        "load_before": round(load_before, 2),
-        "load_after": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "versions": {p: version(p) for p in ("thermometer", "torch", "lightning", "numpy")},
         "input": {
             "questions": N_QUESTIONS,
             "tasks": N_TASKS,

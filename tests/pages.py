@@ -1,4 +1,4 @@
-"""The pages of the documentation as tests see them: their blocks, run in order, once a session.
+"""The pages of the documentation as tests see them: their blocks, run in order, once a process.
 
 A page's Python runs block after block in one namespace and an empty folder of its own. What stands
 in a ```text block right after a block of Python is what that block must print.
@@ -94,7 +94,7 @@ def run(page: str) -> Run:
 
 
 def run_in(folder: Path, page: str) -> Run:
-    """Run a page's Python in a folder that has what it takes for granted."""
+    """Run a page's Python in a folder that has what it needs; it must print what it says."""
     done = Run(folder=folder)
     with contextlib.chdir(folder), warnings.catch_warnings():
         if page in WITH_TINY:
@@ -102,18 +102,14 @@ def run_in(folder: Path, page: str) -> Run:
         for block in blocks(page, "python"):
             text = block.text.replace(BUNDLED, "my_model") if page in WITH_TINY else block.text
             code = compile("\n" * block.line + text, page, "exec")
-            printed = io.StringIO()
-            with contextlib.redirect_stdout(printed):
+            said = io.StringIO()
+            with contextlib.redirect_stdout(said):
                 exec(code, done.names)
-            done.printed.append(printed.getvalue())
-    return done
-
-
-def check(page: str, done: Run) -> None:
-    """Assert that every block printed what the page says."""
+            done.printed.append(said.getvalue())
     for (_, says), printed in zip(expected(page), done.printed, strict=True):
         if says is not None:
             assert printed.strip() == says.strip(), page
+    return done
 
 
 def prepare(page: str) -> None:

@@ -1,12 +1,12 @@
 """Logs that lm-evaluation-harness 0.4.13 wrote become a table; folders of every kind."""
 
 import json
-import re
 import runpy
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pages
 import pytest
 from lm_eval_logs import LOGS, STAMP, edit_results, only
 
@@ -223,14 +223,10 @@ def test_the_example_runs_and_reports_the_left_out_task(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_page_runs(tmp_path, monkeypatch):
-    text = (ROOT / "docs" / "lm_eval.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
-    monkeypatch.chdir(tmp_path)
+def test_the_page_runs(tmp_path):
+    page = "docs/lm_eval.md"
+    assert len(pages.blocks(page, "python")) == 2
     (tmp_path / "tests").symlink_to(ROOT / "tests")
-    namespace = {}
-    for number, block in enumerate(blocks):
-        exec(compile(block, f"lm_eval.md, block {number}", "exec"), namespace)
+    namespace = pages.run_in(tmp_path, page).names
     assert len(namespace["result"].temperature) == 40
     assert namespace["both"].features.shape == (40, 576)

@@ -285,7 +285,7 @@ def lose_column(folder):
         (damage_ids, r"part-00001\.parquet: .*'q1'.* (twice|2 times)|'q1' 2 times"),
         (damage_scores, "finite, but got nan for question q"),
         (damage_labels, "expected the label of question"),
-        (damage_questions, "not the questions of the manifest"),
+        (damage_questions, "not the questions that the manifest was made for"),
         (lose_part, r"part-00001\.parquet: the manifest names it, but it is missing"),
         (lose_column, "parts with the same columns"),
     ],

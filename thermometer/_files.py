@@ -132,6 +132,11 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, row
 
 
+def is_vacant(path: Path) -> bool:
+    """Whether a new folder may be put at a place: there is nothing, or an empty folder."""
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+
+
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
     """An empty folder that takes the place of `path` when the block ends without an error.

@@ -8,7 +8,12 @@ from thermometer import _checks
 from thermometer.calibrator import Calibrator, Level
 from thermometer.free_form.answering import answered, verified
 from thermometer.free_form.answers import Answer, FreeFormAnswer
-from thermometer.free_form.question_inputs import Context, with_options, without_options
+from thermometer.free_form.question_inputs import (
+    Context,
+    answers_to,
+    with_options,
+    without_options,
+)
 from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
 from thermometer.free_form.verdict_shift import shift_of, shifted
 from thermometer.llm.generation import MAX_NEW_TOKENS, Line
@@ -246,9 +251,7 @@ class CalibratedLM:
         """
         self._require_verify()
         asked = without_options(questions, context)
-        texts = _checks.strings("answers", answers)
-        if len(texts) != len(asked):
-            raise _checks.fail("answers", f"of length {len(asked)} (as `questions`)", len(texts))
+        texts = answers_to(asked, answers)
         return self._verify(asked, [Line(text) for text in texts], level, token_budget)
 
     def _answer(

@@ -96,7 +96,7 @@ def merge(
     if not paths:
         raise _checks.fail("folders", "at least one table", "none")
     out = Path(out_dir)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not _files.is_vacant(out):
         raise _checks.fail("out_dir", "a folder that holds nothing yet", str(out))
     sources = [_open(path) for path in paths]
     main, scores = _roles(sources)
@@ -122,10 +122,7 @@ def merge(
 
 
 def _open(folder: Path) -> _Source:
-    manifest = table_files.read_manifest(folder)
-    rows = table_files.read_questions(folder / table_files.QUESTIONS)
-    if table_files.questions_digest(rows) != manifest["digest"]:
-        raise ValueError(f"{folder / table_files.QUESTIONS}: not the questions of the manifest")
+    manifest, rows = table_files.read_declared(folder)
     schemas = []
     for name in manifest["parts"]:
         try:

@@ -106,10 +106,7 @@ def read_table(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Columns: `id` and `task` (lists), `label` (int64, -1 where unknown), and those of `scores`
     (float64, padded with ``-inf``), `features` and `option_mass` (float32) that there are.
     """
-    manifest = read_manifest(folder)
-    rows = read_questions(folder / QUESTIONS)
-    if questions_digest(rows) != manifest["digest"]:
-        raise ValueError(f"{folder / QUESTIONS}: not the questions that the manifest was made for")
+    manifest, rows = read_declared(folder)
     parts = [read_part(folder / name, n) for name, n in manifest["parts"].items()]
     try:
         data = pa.concat_tables(parts)
@@ -119,6 +116,15 @@ def read_table(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     columns = columns_of(data)
     check_rows(folder, rows, columns)
     return manifest, columns
+
+
+def read_declared(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The manifest and the questions of a finished table, which belong together."""
+    manifest = read_manifest(folder)
+    rows = read_questions(folder / QUESTIONS)
+    if questions_digest(rows) != manifest["digest"]:
+        raise ValueError(f"{folder / QUESTIONS}: not the questions that the manifest was made for")
+    return manifest, rows
 
 
 def columns_of(data: pa.Table) -> dict[str, Any]:

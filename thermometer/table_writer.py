@@ -50,7 +50,7 @@ def write_table(
         OutputTable(questions=1, tasks=1, features=None, scores=True, labelled=False)
     """
     out = Path(out_dir)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not _files.is_vacant(out):
         raise _checks.fail("out_dir", "a folder that holds nothing yet", str(out))
     texts = set() if provenance is None else {json.dumps(provenance)}
     rows: dict[str, dict[str, Any]] = {}

@@ -43,10 +43,7 @@ class Question:
     context: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.id:
-            raise _checks.fail("id", "a non-empty string", repr(self.id))
-        if not self.text.strip():
-            raise _checks.fail("text", "a non-empty string", f"{self.text!r} in question {self.id}")
+        check_wording(self.id, self.text, self.context)
         object.__setattr__(self, "options", _checks.strings("options", self.options))
         if len(self.options) < 2:
             raise _checks.fail(
@@ -68,10 +65,6 @@ class Question:
                     f"{answer} in question {self.id}",
                 )
             object.__setattr__(self, "answer", answer)
-        if self.context is not None and not isinstance(self.context, str):
-            raise TypeError(
-                f"Expected `context` to be a string, but got {self.context!r} in {self.id}"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +91,9 @@ class Task:
     demonstrations: tuple[Question, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise _checks.fail("name", "a non-empty string", repr(self.name))
         object.__setattr__(self, "questions", tuple(self.questions))
         object.__setattr__(self, "demonstrations", tuple(self.demonstrations))
-        if not self.questions:
-            raise _checks.fail("questions", "at least one question", f"none in task {self.name!r}")
-        unique_ids(self.questions, f"task {self.name!r}")
+        check_questions(self.name, self.questions)
         for demonstration in self.demonstrations:
             if demonstration.answer is None:
                 raise _checks.fail(
@@ -123,6 +112,25 @@ class Task:
 class _Identified(Protocol):
     @property
     def id(self) -> str: ...
+
+
+def check_wording(identifier: str, text: str, context: str | None) -> None:
+    """Raise unless a question has an id, a text, and a text or nothing as its passage."""
+    if not identifier:
+        raise _checks.fail("id", "a non-empty string", repr(identifier))
+    if not text.strip():
+        raise _checks.fail("text", "a non-empty string", f"{text!r} in question {identifier}")
+    if context is not None and not isinstance(context, str):
+        raise TypeError(f"Expected `context` to be a string, but got {context!r} in {identifier}")
+
+
+def check_questions(name: str, questions: Sequence[_Identified]) -> None:
+    """Raise unless a task has a name and at least one question, each of another id."""
+    if not name:
+        raise _checks.fail("name", "a non-empty string", repr(name))
+    if not questions:
+        raise _checks.fail("questions", "at least one question", f"none in task {name!r}")
+    unique_ids(questions, f"task {name!r}")
 
 
 def unique_ids(questions: Sequence[_Identified], where: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from thermometer.free_form.answers import FreeFormAnswer
 from thermometer.free_form.questions import VERDICTS, FreeFormQuestion, verify_question
-from thermometer.llm.generation import Line, generate_lines
+from thermometer.llm.generation import Line, lines_of
 from thermometer.llm.language_model import LanguageModel
 from thermometer.templates import Template
 from thermometer.types import Calibration, Task
@@ -28,13 +28,8 @@ def answered(
     token_budget: int,
 ) -> list[Line]:
     """What a model says to questions, in their order."""
-    said: dict[int, Line] = {}
     prompts = [template.render_open(question) for question in asked]
-    for rows, lines in generate_lines(
-        lm, prompts, max_new_tokens=max_new_tokens, token_budget=token_budget
-    ):
-        said.update(zip(rows, lines, strict=True))
-    return [said[row] for row in range(len(asked))]
+    return lines_of(lm, prompts, max_new_tokens=max_new_tokens, token_budget=token_budget)
 
 
 def verified(

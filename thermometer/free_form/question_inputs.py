@@ -45,6 +45,23 @@ def with_options(
     )
 
 
+def answers_to(questions: Sequence[FreeFormQuestion], answers: Sequence[str]) -> tuple[str, ...]:
+    """Texts, as many as questions.
+
+    Raises:
+        TypeError: If `answers` is one string.
+        ValueError: If there are not as many.
+
+    Example:
+        >>> answers_to(without_options(["Who?", "When?"]), ["Goethe", "1808"])
+        ('Goethe', '1808')
+    """
+    texts = _checks.strings("answers", answers)
+    if len(texts) != len(questions):
+        raise _checks.fail("answers", f"of length {len(questions)} (as `questions`)", len(texts))
+    return texts
+
+
 def without_options(
     questions: FreeFormTask | Sequence[str], context: Context = None
 ) -> tuple[FreeFormQuestion, ...]:

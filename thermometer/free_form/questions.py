@@ -8,7 +8,7 @@ form. Nothing here knows about models or files.
 from dataclasses import dataclass
 
 from thermometer import _checks
-from thermometer.types import Question, Task, unique_ids
+from thermometer.types import Question, Task, check_questions, check_wording
 
 VERDICTS = ("Yes", "No")
 """Options of the question whether an answer is correct; the first one is the confidence."""
@@ -39,17 +39,10 @@ class FreeFormQuestion:
     context: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.id:
-            raise _checks.fail("id", "a non-empty string", repr(self.id))
-        if not self.text.strip():
-            raise _checks.fail("text", "a non-empty string", f"{self.text!r} in question {self.id}")
+        check_wording(self.id, self.text, self.context)
         object.__setattr__(self, "answers", _checks.strings("answers", self.answers))
         if any(not answer.strip() for answer in self.answers):
             raise _checks.fail("answers", "non-empty texts", f"{self.answers} in {self.id}")
-        if self.context is not None and not isinstance(self.context, str):
-            raise TypeError(
-                f"Expected `context` to be a string, but got {self.context!r} in {self.id}"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +66,8 @@ class FreeFormTask:
     questions: tuple[FreeFormQuestion, ...]
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise _checks.fail("name", "a non-empty string", repr(self.name))
         object.__setattr__(self, "questions", tuple(self.questions))
-        if not self.questions:
-            raise _checks.fail("questions", "at least one question", f"none in task {self.name!r}")
-        unique_ids(self.questions, f"task {self.name!r}")
+        check_questions(self.name, self.questions)
 
     @classmethod
     def from_task(cls, task: Task) -> "FreeFormTask":

@@ -270,7 +270,7 @@ def _check_same_model(results: Mapping[Path, Mapping[str, Any]]) -> None:
 
 def _check_replaceable(out: Path) -> None:
     """Raise `ValueError` if `out` holds anything but an earlier import."""
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if not _files.is_vacant(out):
         finished = (out / table_files.MANIFEST).is_file()
         manifest = table_files.read_manifest(out) if finished else {}
         if _inner(manifest, "provenance", "scores").get("source") != SOURCE:

@@ -85,6 +85,14 @@ def generate_lines(
         yield list(unit.rows), _first_lines(lm, rows, max_new_tokens, noise)
 
 
+def lines_of(lm: LanguageModel, prompts: Sequence[Prompt], **options: Any) -> list[Line]:
+    """What is said to each prompt, in their order; `options` as for `generate_lines`."""
+    said: dict[int, Line] = {}
+    for rows, lines in generate_lines(lm, prompts, **options):
+        said.update(zip(rows, lines, strict=True))
+    return [said[row] for row in range(len(prompts))]
+
+
 @torch.inference_mode()
 def _first_lines(
     lm: LanguageModel,

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from thermometer import _checks
-from thermometer.free_form.question_inputs import Context, without_options
+from thermometer.free_form.question_inputs import Context, answers_to, without_options
 from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
 
 Vector = NDArray[np.float64]
@@ -39,10 +38,7 @@ class Answered:
             ValueError: For no questions, or as many answers or passages as do not fit.
         """
         asked = without_options(questions, context)
-        texts = _checks.strings("answers", answers)
-        if len(texts) != len(asked):
-            raise _checks.fail("answers", f"of length {len(asked)} (as `questions`)", len(texts))
-        return cls(asked, tuple(text.strip() for text in texts))
+        return cls(asked, tuple(text.strip() for text in answers_to(asked, answers)))
 
     def given(self) -> list[tuple[FreeFormQuestion, str]]:
         """The questions whose answer is not empty."""

@@ -9,7 +9,7 @@ import numpy as np
 from thermometer import _checks
 from thermometer.free_form.question_inputs import Context
 from thermometer.free_form.questions import FreeFormTask
-from thermometer.llm.generation import MAX_NEW_TOKENS, generate_lines
+from thermometer.llm.generation import MAX_NEW_TOKENS, lines_of
 from thermometer.llm.language_model import LanguageModel
 from thermometer.signals.answered import Answered, Vector
 from thermometer.signals.meanings import Equivalence, meaning_certainty, meanings, same_words
@@ -75,18 +75,16 @@ def consistency(
     pairs = Answered.of(questions, answers, context)
     template = Template("verify", chat=chat)
     prompts = [template.render_open(question) for question in pairs.questions]
-    drawn = [""] * (len(prompts) * n_samples)
-    for rows, lines in generate_lines(
+    drawn = lines_of(
         lm,
         [prompt for prompt in prompts for _ in range(n_samples)],
         seeds=[_seed(prompt.text, i, seed) for prompt in prompts for i in range(n_samples)],
         max_new_tokens=max_new_tokens,
         token_budget=token_budget,
-    ):
-        for row, line in zip(rows, lines, strict=True):
-            drawn[row] = line.text
+    )
     samples = tuple(
-        tuple(drawn[start : start + n_samples]) for start in range(0, len(drawn), n_samples)
+        tuple(line.text for line in drawn[start : start + n_samples])
+        for start in range(0, len(drawn), n_samples)
     )
     agreement = np.full(len(samples), np.nan)
     certainty = np.empty(len(samples))

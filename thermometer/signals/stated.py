@@ -8,7 +8,7 @@ import numpy as np
 from thermometer import _checks
 from thermometer.free_form.question_inputs import Context
 from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
-from thermometer.llm.generation import generate_lines
+from thermometer.llm.generation import lines_of
 from thermometer.llm.language_model import LanguageModel
 from thermometer.signals.answered import Answered, Vector
 from thermometer.signals.reading import SCALES, Scale, read_confidence
@@ -77,10 +77,8 @@ def stated_confidence(
     prompts = [_prompt(question, answer, scale, chat) for question, answer in given]
     said: dict[str, str] = {}
     if prompts:
-        for rows, lines in generate_lines(
-            lm, prompts, max_new_tokens=max_new_tokens, token_budget=token_budget
-        ):
-            said.update({prompts[row].id: line.text for row, line in zip(rows, lines, strict=True)})
+        lines = lines_of(lm, prompts, max_new_tokens=max_new_tokens, token_budget=token_budget)
+        said = {prompt.id: line.text for prompt, line in zip(prompts, lines, strict=True)}
     read = [read_confidence(said[question.id], scale) for question, _ in given]
     confidence = pairs.spread([np.nan if value is None else value for value in read])
     return Stated(confidence, tuple(said.get(question.id) for question in pairs.questions))

@@ -175,7 +175,15 @@ def test_the_number_of_answering_models_must_be_that_of_the_network(folder):
 
 
 @pytest.mark.parametrize(
-    "change", [{"depth": 3}, {"hidden_size": -1}, {"hidden_size": "8"}, {"output": "exp"}]
+    "change",
+    [
+        {"depth": 3},
+        {"hidden_size": -1},
+        {"hidden_size": "8"},
+        {"output": "exp"},
+        {"n_members": 2**31},
+        {"n_branches": 2**31},
+    ],
 )
 def test_a_network_that_cannot_be_is_refused_with_the_file(folder, change):
     network = json.loads((folder / "config.json").read_text())["network"]

@@ -88,8 +88,17 @@ def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"cut\.parquet: damaged"):
         load_table(tmp_path / "cut.parquet")
     (tmp_path / "cut.jsonl").write_text('{"id": "q1", "tas')
-    with pytest.raises(ValueError, match=r"cut\.jsonl: damaged"):
+    with pytest.raises(ValueError, match=r"cut\.jsonl, line 1: not JSON"):
         load_table(tmp_path / "cut.jsonl")
+    (tmp_path / "null.jsonl").write_text('null\n{"id": "q1"}\n')  # crashed the reader of Arrow 26
+    with pytest.raises(ValueError, match=r"null\.jsonl, line 1: expected a JSON object"):
+        load_table(tmp_path / "null.jsonl")
+    (tmp_path / "mixed.jsonl").write_text('{"id": "q1"}\n{"id": 2}\n')
+    with pytest.raises(ValueError, match=r"mixed\.jsonl: values of 'id' do not go together"):
+        load_table(tmp_path / "mixed.jsonl")
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"{}" * 99)[:-9])
+    with pytest.raises(ValueError, match=r"cut\.jsonl\.gz, .*damaged gzip"):
+        load_table(tmp_path / "cut.jsonl.gz")
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(ValueError, match=r"empty\.jsonl"):
         load_table(tmp_path / "empty.jsonl")

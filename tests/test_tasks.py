@@ -131,7 +131,7 @@ GOOD = json.dumps(row("q1"))
     ("line", "message"),
     [
         ("{", "not JSON"),
-        ("[1]", "a JSON object, but got list"),
+        ("[1]", r"a JSON object, got \[1\]"),
         (json.dumps({"id": "f", "question": "Who?", "answers": ["x"]}), "a free-form row"),
         (json.dumps({"id": "f", "question": "Who?"}), "fields"),
         (json.dumps(row("q2", choices="abc")), "list of strings, but got one string"),

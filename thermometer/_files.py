@@ -5,11 +5,13 @@ files or none. JSON is data and nothing else. Nothing here knows what a file is 
 """
 
 import glob
+import gzip
 import json
 import os
 import shutil
 import socket
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,19 +119,32 @@ def read_json(path: Path, *, constants: bool = False) -> dict[str, Any]:
     return content
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_lines(path: Path, *, constants: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
     """Number, from 1, and object of each line of a JSON lines file; blank lines are left out.
+
+    Args:
+        path: UTF-8; compressed if it ends in ``.gz``.
+        constants: As for `parse_json`.
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: For a line that is no JSON object. The message names file and line.
+        ValueError: For a line that is no JSON object, another encoding or a damaged gzip file. The
+            message names file and line.
     """
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if line.strip():
-            row = parse_json(line, f"{path}, line {number}")
-            if not isinstance(row, dict):
-                raise ValueError(f"{path}, line {number}: expected a JSON object, got {row!r:.60}")
-            yield number, row
+    number = 0
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    row = parse_json(line, f"{path}, line {number}", constants=constants)
+                    if not isinstance(row, dict):
+                        what = f"expected a JSON object, got {row!r:.60}"
+                        raise ValueError(f"{path}, line {number}: {what}")
+                    yield number, row
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}, after line {number}: not UTF-8 ({error})") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path}, after line {number}: damaged gzip file ({error})") from error
 
 
 def is_vacant(path: Path) -> bool:

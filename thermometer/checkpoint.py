@@ -166,9 +166,10 @@ def rebuild(checkpoint: Checkpoint, path: Path) -> Thermometer:
     Raises:
         ValueError: If they do not fit each other. The message names the file under `path`.
     """
-    members = checkpoint.network.get("n_members")
-    if isinstance(members, int) and members > len(checkpoint.weights):
-        raise ValueError(f"{path / CONFIG}: n_members is {members}, but {WEIGHTS} has fewer")
+    for name in ("n_members", "n_branches"):  # each of which has weights of its own
+        number = checkpoint.network.get(name)
+        if isinstance(number, int) and number > len(checkpoint.weights):
+            raise ValueError(f"{path / CONFIG}: {name} is {number}, but {WEIGHTS} has fewer")
     try:
         with torch.device("meta"):  # sizes alone: whatever the file claims takes no memory
             thermometer = Thermometer.from_architecture(dict(checkpoint.network))

@@ -1,7 +1,6 @@
 """Confidences and outcomes from a file whose columns the user has named.
 
-CSV, JSON lines and Parquet, read by pyarrow. Which column means what is told and never guessed;
-nothing here measures.
+Which column means what is told and never guessed; nothing here measures.
 """
 
 from collections.abc import Sequence
@@ -11,21 +10,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
 from numpy.typing import NDArray
 
 from thermometer import _checks
+from thermometer.column_files import read_columns
 from thermometer.scaling import scale_scores
 
 Vector = NDArray[np.float64]
-_KINDS = {
-    ".csv": pyarrow.csv.read_csv,
-    ".jsonl": pyarrow.json.read_json,
-    ".ndjson": pyarrow.json.read_json,
-    ".parquet": pyarrow.parquet.read_table,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +74,7 @@ def read_answers(
         ([0.9, 0.6], [1.0, 0.0], {'topic': ['law', 'art']})
     """
     path = Path(file)
-    table = _read(path)
+    table = read_columns(path)
     try:
         by_confidence = bool(confidence) and correct is not None and not scores and label is None
         by_scores = bool(scores) and label is not None and not confidence and correct is None
@@ -120,22 +111,6 @@ def read_answers(
         raise ValueError(f"{path}: {error}") from error
     columns = {name: table[name].to_pylist() for name in by}
     return Answers(claimed, right, columns, whole - len(table))
-
-
-def _read(path: Path) -> pa.Table:
-    """All columns of a file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"Expected a file, but there is no {path}")
-    kind = Path(path.name.removesuffix(".gz")).suffix
-    if kind not in _KINDS:
-        known = ", ".join(_KINDS)
-        raise ValueError(f"{path}: expected one of {known} (or with .gz), but got {kind or 'none'}")
-    if not path.stat().st_size:
-        raise ValueError(f"{path}: the file is empty")
-    try:
-        return _KINDS[kind](path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path}: damaged, or of another format ({error})") from error
 
 
 def _named(*columns: Any) -> str:

@@ -6,14 +6,11 @@ its name stands for the model. Nothing here runs a model.
 
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.json
-import pyarrow.parquet
-
 from thermometer import _checks, table_files
+from thermometer.column_files import read_columns
 from thermometer.tables import OutputTable
 
-_LINES = (".jsonl", ".jsonl.gz", ".ndjson", ".json")
+_ENDINGS = (".parquet", ".jsonl", ".jsonl.gz", ".ndjson", ".json")
 
 
 def load_table(source: str | Path) -> OutputTable:
@@ -46,23 +43,13 @@ def load_table(source: str | Path) -> OutputTable:
         return OutputTable.open(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected a table, but there is no {path}")
-    columns = table_files.columns_of(table_files.checked(path, _read(path)))
-    ending = next(ending for ending in (".parquet", *_LINES) if path.name.endswith(ending))
+    if not path.name.endswith(_ENDINGS):
+        raise _checks.fail("source", "a folder, a .parquet or a .jsonl file", path)
+    columns = table_files.columns_of(table_files.checked(path, read_columns(path)))
+    ending = next(ending for ending in _ENDINGS if path.name.endswith(ending))
     made = {"model": path.name.removesuffix(ending), "file": path.name}
     provenance = {kind: made if kind in columns else None for kind in ("features", "scores")}
     try:
         return OutputTable.from_columns(columns, provenance)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def _read(path: Path) -> pa.Table:
-    """All columns of a file, as they are."""
-    try:
-        if path.suffix == ".parquet":
-            return pyarrow.parquet.read_table(path)
-        if path.name.endswith(_LINES):
-            return pyarrow.json.read_json(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path}: damaged, or of another format ({error})") from error
-    raise _checks.fail("source", "a folder, a .parquet or a .jsonl file", path)

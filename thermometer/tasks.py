@@ -5,17 +5,14 @@ without options come from JSON lines only, by `load_free_form`.
 """
 
 import glob
-import gzip
-import json
 import random
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
-from thermometer import _checks
+from thermometer import _checks, _files
 from thermometer.dataset_tasks import READY, Columns, dataset_tasks
 from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
 from thermometer.types import Question, Task, unique_ids
@@ -117,7 +114,7 @@ def load_free_form(source: str | Path | TaskSource, **options: Any) -> list[Free
     chosen = _source(source, options)
     if chosen.columns is not None or chosen.demonstrations is not None:
         raise _checks.fail("columns and demonstrations", "None for free-form tasks", chosen)
-    read = _read_files(_files(chosen.source), chosen, _parse_open)
+    read = _read_files(_matching(chosen.source), chosen, _parse_open)
     tasks = [FreeFormTask(name, tuple(questions)) for name, (questions, _) in read.items()]
     return _chosen(tasks, chosen)
 
@@ -173,7 +170,7 @@ def _load(chosen: TaskSource) -> list[Task]:
         return generate_tasks([family] if family else None, n_questions=size, seed=chosen.seed)
     if chosen.columns is not None or chosen.source in READY:
         return dataset_tasks(chosen.source, chosen.columns, chosen.split, chosen.demonstrations)
-    read = _read_files(_files(chosen.source), chosen, _parse)
+    read = _read_files(_matching(chosen.source), chosen, _parse)
     return [
         Task(name, tuple(asked), tuple(shown)) for name, (asked, shown) in read.items() if asked
     ]
@@ -192,7 +189,7 @@ def _sample(task: AnyTask, limit: int, seed: int) -> AnyTask:
     return replace(task, questions=tuple(task.questions[row] for row in rows))
 
 
-def _files(source: str) -> list[Path]:
+def _matching(source: str) -> list[Path]:
     path = Path(source)
     if path.is_dir():
         found = [p for p in path.iterdir() if p.name.endswith((".jsonl", ".jsonl.gz"))]
@@ -225,26 +222,13 @@ def _read_files(
 
 def _rows(file: Path, parse: _Parse[AnyQuestion]) -> Iterator[tuple[str, str | None, AnyQuestion]]:
     default = file.name.removesuffix(".gz").removesuffix(".jsonl")
-    open_text = gzip.open if file.suffix == ".gz" else open
-    number = 0
-    try:
-        with open_text(file, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    row = json.loads(line)
-                    if not isinstance(row, dict):
-                        raise _checks.fail("row", "a JSON object", type(row).__name__)
-                    task, identifier = str(row.get("task") or default), row.get("id")
-                    named = f"{task}/{number}" if identifier is None else str(identifier)
-                    yield task, row.get("split"), parse(row, named)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{file}, line {number}: not JSON ({error})") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{file}, after line {number}: not UTF-8 ({error})") from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{file}, after line {number}: damaged gzip file ({error})") from error
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{file}, line {number}: {error}") from error
+    for number, row in _files.read_lines(file):
+        try:
+            task, identifier = str(row.get("task") or default), row.get("id")
+            named = f"{task}/{number}" if identifier is None else str(identifier)
+            yield task, row.get("split"), parse(row, named)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{file}, line {number}: {error}") from error
 
 
 def _parse(row: dict[str, Any], identifier: str) -> Question:

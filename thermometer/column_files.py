@@ -1,0 +1,69 @@
+"""Columns of one file that another program wrote: CSV, JSON lines or Parquet, as an Arrow table.
+
+Which column means what is for others to say. JSON lines are parsed by Python: Arrow's own reader of
+them can be crashed by a damaged file.
+"""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from thermometer import _checks, _files
+
+
+def read_columns(path: Path) -> pa.Table:
+    r"""All columns of a file, in its order, of the types that their values have.
+
+    Args:
+        path: A ``.csv``, ``.jsonl``, ``.ndjson``, ``.json`` (lines) or ``.parquet`` file, or one of
+            them but Parquet as ``.gz``. In JSON lines NaN and infinity are taken as numbers, and a
+            key that a line lacks is an empty cell.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: For another kind of file, an empty or a damaged one. The message names the file.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> file = Path(mkdtemp()) / "answers.jsonl"
+        >>> size = file.write_text('{"p": 0.5}\n{"p": NaN, "topic": "law"}\n')
+        >>> read_columns(file).to_pydict()
+        {'p': [0.5, nan], 'topic': [None, 'law']}
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a file, but there is no {path}")
+    kind = Path(path.name.removesuffix(".gz")).suffix
+    if kind not in _READERS or path.name.endswith(".parquet.gz"):
+        known = ", ".join(_READERS)
+        raise _checks.fail("file", f"one of {known} (or with .gz, but Parquet)", path)
+    if not path.stat().st_size:
+        raise ValueError(f"{path}: the file is empty")
+    try:
+        table = _READERS[kind](path)
+        table.validate(full=True)  # texts, too: Parquet promises UTF-8 and does not look
+        _ = table.column_names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: damaged, or of another format ({error})") from error
+    return table
+
+
+def _lines(path: Path) -> pa.Table:
+    rows = [row for _, row in _files.read_lines(path, constants=True)]
+    columns = {}
+    for name in dict.fromkeys(key for row in rows for key in row):
+        try:
+            columns[name] = pa.array([row.get(name) for row in rows])
+        except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
+            raise ValueError(f"{path}: values of {name!r} do not go together ({error})") from error
+    return pa.table(columns)
+
+
+_READERS = {
+    ".csv": pyarrow.csv.read_csv,
+    ".jsonl": _lines,
+    ".ndjson": _lines,
+    ".json": _lines,
+    ".parquet": pyarrow.parquet.read_table,
+}

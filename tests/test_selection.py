@@ -49,5 +49,5 @@ def test_without_candidates_or_held_out_tasks_there_is_no_choice():
     table, _ = shapes(n_tasks=3, n=20)
     with pytest.raises(ValueError, match="at least one candidate"):
         train_best(table, {})
-    with pytest.raises(ValueError, match="validation='tasks' in 'paper'"):
+    with pytest.raises(ValueError, match="by tasks or benchmarks in 'paper'"):
         train_best(table, {"paper": resolve("paper", {}, {})})

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from thermometer.networks.answering_models import Rows
+from thermometer.protocols import benchmark_of
 
 
 @dataclass(eq=False)
@@ -109,15 +110,17 @@ def set_aside(
         data: All rows.
         by: `rows`: a random `fraction` of every task's rows is for validation; `tasks`: whole
             tasks are, of all answering models, the member's part in `n_members`, or a `fraction` if
-            there is one member.
+            there is one member; `benchmarks`: the same with all tasks of a benchmark together.
         fraction: In (0, 1).
         member: From 0.
         n_members: Of the thermometer.
         seed: Of the order of tasks, the same for all members; rows come from torch's generator.
+            Where there is but one task, or benchmark, its rows are split.
     """
-    names = sorted(set(data.names))
-    n_tasks = len(names)
-    if by == "rows" or n_tasks < 2:
+    unit_of = benchmark_of if by == "benchmarks" else str
+    units = sorted({unit_of(name) for name in data.names})
+    n_units = len(units)
+    if by == "rows" or n_units < 2:
         shuffled = [rows[torch.randperm(len(rows))] for rows in data.rows]
         cuts = [min(max(1, round(len(rows) * fraction)), len(rows) - 1) for rows in shuffled]
         seen = [rows[cut:] for rows, cut in zip(shuffled, cuts, strict=True)]
@@ -126,16 +129,18 @@ def set_aside(
         if not kept:
             kept, of_kept = seen, data.names
         return replace(data, rows=seen), replace(data, rows=kept, names=of_kept)
-    order = torch.randperm(n_tasks, generator=torch.Generator().manual_seed(seed)).tolist()
+    order = torch.randperm(n_units, generator=torch.Generator().manual_seed(seed)).tolist()
     if n_members > 1:
-        tested = set(order[member % n_tasks :: n_members])
+        tested = set(order[member % n_units :: n_members])
     else:
-        tested = set(order[: max(1, round(n_tasks * fraction))])
-    tested = tested if len(tested) < n_tasks else set(order[:1])
-    of_tested = {names[task] for task in tested}
+        tested = set(order[: max(1, round(n_units * fraction))])
+    tested = tested if len(tested) < n_units else set(order[:1])
+    of_tested = {units[unit] for unit in tested}
     parts = []
     for validates in (False, True):
-        chosen = [i for i, name in enumerate(data.names) if (name in of_tested) == validates]
+        chosen = [
+            i for i, name in enumerate(data.names) if (unit_of(name) in of_tested) == validates
+        ]
         rows, its_names = [data.rows[i] for i in chosen], tuple(data.names[i] for i in chosen)
         parts.append(replace(data, rows=rows, names=its_names))
     return parts[0], parts[1]

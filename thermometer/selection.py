@@ -58,8 +58,9 @@ def train_best(
     if not candidates:
         raise _checks.fail("candidates", "at least one candidate", "none")
     for name, (_, training) in candidates.items():
-        if training.validation != "tasks":
-            raise _checks.fail("candidates", f"with validation='tasks' in {name!r}", "'rows'")
+        if training.validation == "rows":
+            expected = f"with validation by tasks or benchmarks in {name!r}"
+            raise _checks.fail("candidates", expected, "'rows'")
     losses: dict[str, float] = {}
     best: tuple[str, Calibrator] | None = None
     for name, (network, training) in candidates.items():
@@ -78,7 +79,7 @@ def held_out_nll(calibrator: Calibrator, tables: Tables, training: TrainingConfi
     Args:
         calibrator: As `train` made it from `tables`.
         tables: Of the training.
-        training: With which it was made; its validation is by tasks.
+        training: With which it was made; its validation is by tasks or benchmarks.
     """
     network = calibrator.thermometer
     rows = rows_of(tables, network.config.needs)
@@ -90,7 +91,8 @@ def held_out_nll(calibrator: Calibrator, tables: Tables, training: TrainingConfi
     found = []
     for member in range(network.config.n_members):
         fraction, n_members = training.validation_fraction, network.config.n_members
-        _, kept = set_aside(data, "tasks", fraction, member, n_members, training.seed)
+        by = training.validation
+        _, kept = set_aside(data, by, fraction, member, n_members, training.seed)
         found += [
             scaled_nll(data.scores[r], data.labels[r], b[member, r]).mean() for r in kept.rows
         ]

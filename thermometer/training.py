@@ -40,10 +40,12 @@ class TrainingConfig:
         max_steps: Optimisation steps of each member.
         validate_every: Steps between two validations.
         patience: Validations without improvement after which a member stops; 0 for never.
-        validation: What is set aside: a share of each task's `rows`, as in the paper, or whole
-            `tasks`, a different part for each member.
-        validation_fraction: Share of the rows; for `tasks` it is one part in as many as there
-            are members, or this share if there is only one.
+        validation: What is set aside: a share of each task's `rows`, as in the paper;
+            whole `tasks`, a different part for each member; or whole `benchmarks` (what stands
+            before the first ``/`` of a task's name), where new tasks will be unlike all of the
+            training.
+        validation_fraction: Share of the rows; for `tasks` and `benchmarks` it is one part in as
+            many as there are members, or this share if there is only one.
         partial_context: How often a member that reads the context of a task sees only a random
             part of it in training, from single rows to a batch, so that few prompts work later.
         seed: Of everything random.
@@ -61,7 +63,7 @@ class TrainingConfig:
     max_steps: int = 300
     validate_every: int = 10
     patience: int = 6
-    validation: Literal["rows", "tasks"] = "tasks"
+    validation: Literal["rows", "tasks", "benchmarks"] = "tasks"
     validation_fraction: float = 0.2
     partial_context: float = 0.15
     seed: int = 0
@@ -83,7 +85,7 @@ class TrainingConfig:
             "partial_context": _checks.number("partial_context", self.partial_context, 0.0, 1.0),
             "seed": _checks.integer("seed", self.seed, minimum=0),
         }
-        _checks.one_of("validation", self.validation, ("rows", "tasks"))
+        _checks.one_of("validation", self.validation, ("rows", "tasks", "benchmarks"))
         for name, value in plain.items():
             object.__setattr__(self, name, value)
 

@@ -37,14 +37,14 @@ def choose(data, out, limit, longest, n_tasks):
     chosen = {name for names in tasks.values() for name in names[:: -(-len(names) // n_tasks)]}
     with out.open("w") as lines:
         for file in sorted(data.glob("*.jsonl.gz")):
-            for line in gzip.decompress(file.read_bytes()).decode().splitlines(keepends=True):
+            for line in gzip.decompress(file.read_bytes()).decode().split("\n")[:-1]:
                 row = json.loads(line)
                 texts = [row.get("context") or "", row["question"], *row.get("choices", ())]
                 fits = "choices" in row and sum(map(len, texts)) <= longest
                 fits = fits and row["task"] in chosen and row.get("split") != "dev"
                 if fits and taken[row["task"]] < limit:
                     taken[row["task"]] += 1
-                    lines.write(line)
+                    lines.write(line + "\n")
 
 
 def outputs(folder):

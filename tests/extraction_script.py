@@ -1,4 +1,4 @@
-"""Run by test_extraction in processes of its own: `extraction_script.py OUT DEVICES [kill]`."""
+"""Run by test_extraction in processes of its own: `extraction_script.py OUT DEVICES [SIGNAL]`."""
 
 import os
 import signal
@@ -16,11 +16,14 @@ from thermometer.types import Question, Task
 
 
 class Kill(Callback):
-    """Ends the process as `kill -9` does, with the fourth part computed but not written."""
+    """Sends the process a signal, with the fourth part computed but not written."""
+
+    def __init__(self, name):
+        self.number = signal.Signals[name]
 
     def on_predict_batch_end(self, trainer, module, outputs, batch, index, dataloader_idx=0):
         if index == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.number)
 
 
 def task(name="sizes", n=70):
@@ -52,7 +55,7 @@ def main():
     out, devices = Path(sys.argv[1]), int(sys.argv[2])
     lm = LanguageModel(tiny.model("llama"), tiny.tokenizer(), name="tiny-llama")
     many = {"devices": devices, "strategy": "ddp"} if devices > 1 else {}
-    many |= {"callbacks": Kill()} if "kill" in sys.argv else {}
+    many |= {"callbacks": Kill(sys.argv[3])} if len(sys.argv) > 3 else {}
     run(out / "many", task(), lm, **many)
     if devices > 1:
         run(out / "few", task("few", n=1), lm, **many)

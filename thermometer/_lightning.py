@@ -1,4 +1,4 @@
-"""Lightning without its advertisements.
+"""Lightning without its advertisements, and ended by whoever ends the process.
 
 What is silenced is noise only: tips, the list of accelerators that a machine does not have, advice
 on worker processes that this package has no use for, and a deprecation inside Lightning itself.
@@ -6,6 +6,9 @@ Everything else, progress bars and real warnings included, comes through.
 """
 
 import logging
+import signal
+import sys
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -37,6 +40,24 @@ def unknown_keywords(given: Iterable[str]) -> list[str]:
 
 def _is_news(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(_MESSAGES)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM ends the process at once; Lightning, while it predicts, would only take note of it.
+
+    A handler that is there already, and processes in which this is not the main thread, are left
+    alone.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

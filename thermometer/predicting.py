@@ -20,7 +20,7 @@ from lightning.pytorch.callbacks import (
 from torch.utils.data import DataLoader, Dataset
 
 from thermometer import table_files
-from thermometer._lightning import quiet
+from thermometer._lightning import quiet, terminable
 from thermometer.llm import planning
 from thermometer.llm.language_model import LanguageModel
 from thermometer.llm.planning import Unit
@@ -149,7 +149,7 @@ def predict(
     chosen: dict[str, Any] = {**defaults, "enable_model_summary": False, **keywords}
     given = chosen.pop("callbacks", None) or []
     callbacks = [*given] if isinstance(given, list | tuple) else [given]
-    with quiet():
+    with quiet(), terminable():
         trainer = Trainer(**chosen, callbacks=[*callbacks, _PartWriter(folder)])
         loader = DataLoader(_Names(names, trainer.world_size), batch_size=None, collate_fn=None)
         trainer.predict(module, loader, return_predictions=False)

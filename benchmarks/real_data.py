@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import spearmanr
 
 import thermometer as th
 from thermometer._versions import versions
@@ -70,8 +71,11 @@ def measure(table, preset, protocol):
     """Means over tasks and over benchmarks of every method."""
     network, training = resolve(preset, {}, {})
 
+    trained = []
+
     def fit(rows):
-        return th.train(rows, network, training, trainer={"enable_progress_bar": False})
+        trained.append(th.train(rows, network, training, trainer={"enable_progress_bar": False}))
+        return trained[-1]
 
     report = th.cross_validate(table, fit, protocol, progress=False, by={})
     found = {
@@ -96,9 +100,35 @@ def measure(table, preset, protocol):
         | {"n_tasks": len(rows)}
         for name, rows in benchmarks.items()
     }
+    found["signs"] = signs(table, trained, report)
     closed = report.methods["thermometer"].mean_over_tasks["gap_closed"]
     print(f"{preset}: {closed.estimate:.0%} ({closed.low:.0%} to {closed.high:.0%})", flush=True)
     return found
+
+
+def signs(table, trained, report):
+    """Do signs that need no labels tell where a thermometer does worse than one temperature?
+
+    Rank correlations with the difference of NLL, and its mean where `in_domain` and elsewhere.
+    """
+    harm = {
+        r.task: r.metrics["thermometer"]["nll"] - r.metrics["pooled"]["nll"] for r in report.tasks
+    }
+    rows = []
+    for calibrator in trained:
+        for task in set(table.task_names) - set(calibrator.train_tasks):
+            told = calibrator.calibrate(table.of_tasks([task]))
+            farthest = max(told.distances.values())
+            rows.append((harm[task], farthest, told.standard_error, told.in_domain))
+    loss, distance, error, near = np.array(rows).T
+    near = near.astype(bool)
+    return {
+        "rank_correlation_distance": spearmanr(distance, loss).statistic,
+        "rank_correlation_standard_error": spearmanr(error, loss).statistic,
+        "in_domain": int(near.sum()),
+        "mean_difference_in_domain": loss[near].mean() if near.any() else None,
+        "mean_difference_others": loss[~near].mean() if (~near).any() else None,
+    }
 
 
 def main():

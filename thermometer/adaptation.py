@@ -71,7 +71,7 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
         >>> network, training = resolve("scores", {"n_members": 1}, {"max_steps": 10})
         >>> calibrator = train(cool, network, training, trainer={"enable_progress_bar": False})
         >>> of_hot = adapt(calibrator, hot).temperature(hot)
-        >>> bool(np.allclose(of_hot / calibrator.temperature(cool), 3, rtol=0.01))
+        >>> bool(np.allclose(of_hot / calibrator.temperature(cool), 3, rtol=0.05))
         True
     """
     scores, known = table.require("scores"), table.labels >= 0
@@ -117,6 +117,6 @@ def _trust(network: Thermometer, table: OutputTable) -> float:
         table.require("scores")[known],
         table.labels[known],
         1 / sizes / len(np.unique(groups[known])),
-        1 / (2 * _TRUST_SPREAD**2 * int(known.sum())),
+        _TRUST_SPREAD,
     )
     return min(float(weight[0]), 1.0)

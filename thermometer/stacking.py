@@ -18,12 +18,15 @@ def view_weights(
     scores: Vector,
     labels: NDArray[np.int64],
     share: Vector,
-    ridge: float = 1e-3,
+    spread: float,
 ) -> Vector:
     r"""Weights w of least NLL at b = start + sum_v w_v deviation_v.
 
     .. math:: \sum_i q_i \, [-\log \mathrm{softmax}(e^{b_i} s_i)_{y_i}]
-        + \rho \sum_v (w_v - 1/V)^2, \quad 0 \le w_v \le 2
+        + \frac{1}{2 N \sigma^2} \sum_v (w_v - 1/V)^2, \quad 0 \le w_v \le 2
+
+    These are the most probable weights where the N rows are independent and weights are of
+    N(1/V, sigma^2): the fewer rows, the closer to equal ones they stay.
 
     Args:
         deviation: (V, N) b of each view less `start`, from members that did not see the row's task.
@@ -31,7 +34,7 @@ def view_weights(
         scores: (N, K), ``-inf`` in short rows.
         labels: (N,) index of the right option.
         share: (N,) weights q of the rows, which sum to one.
-        ridge: rho, how strongly weights are drawn towards equal ones.
+        spread: sigma, the standard deviation of weights about equal ones.
 
     Returns:
         (V,) float64 in [0, 2].
@@ -43,11 +46,11 @@ def view_weights(
         >>> scores = rng.normal(size=(2000, 4)) * 3
         >>> logits = scores * np.exp(truth)[:, None] + rng.gumbel(size=(2000, 4))
         >>> share = np.full(2000, 1 / 2000)
-        >>> useful, noise = view_weights(deviation, 0.0, scores, logits.argmax(axis=1), share)
+        >>> useful, noise = view_weights(deviation, 0.0, scores, logits.argmax(axis=1), share, 0.5)
         >>> bool(useful > 1.4), bool(noise < 0.1)
         (True, True)
     """
-    n_views = len(deviation)
+    n_views, ridge = len(deviation), 1 / (2 * spread**2 * len(labels))
     gap = scores - scores.max(axis=1, keepdims=True)
     finite_gap = np.where(np.isfinite(gap), gap, 0.0)
     own = finite_gap[np.arange(len(gap)), labels]

@@ -24,6 +24,9 @@ from thermometer.stacking import view_weights
 from thermometer.tables import OutputTable
 from thermometer.training_loop import MemberTraining, fit_member
 
+_WEIGHT_SPREAD = 0.15
+"""Standard deviation of the prior on the weights of views. docs/results.md has what it does."""
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -54,7 +57,7 @@ class TrainingConfig:
         ValueError: For numbers out of range or unknown names.
     """
 
-    sample_weight: float = 1.0
+    sample_weight: float = 0.5
     prior_weight: float = 0.0
     tasks_per_step: int = 0
     batch_size: int = 32
@@ -91,8 +94,8 @@ class TrainingConfig:
 
     @classmethod
     def features_only(cls) -> "TrainingConfig":
-        """For `ThermometerConfig.features_only`: the task's temperature counts half, more rows."""
-        return cls(sample_weight=0.5, batch_size=128)
+        """For `ThermometerConfig.features_only`: more rows of each task in a batch."""
+        return cls(batch_size=128)
 
     @classmethod
     def paper(cls, seed: int = 0) -> "TrainingConfig":
@@ -228,6 +231,7 @@ def _look_back(
             data.scores[rows].double().numpy(),
             data.labels[rows].numpy(),
             share.double().numpy() / len(parts),
+            _WEIGHT_SPREAD,
         )
         thermometer.view_weights.copy_(torch.from_numpy(weights))
     b = thermometer.weigh(of_views)

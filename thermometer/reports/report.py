@@ -124,10 +124,15 @@ class Report:
         """The inverse of `to_json`.
 
         Raises:
-            ValueError: If it is no JSON, of another format version, or keys are missing or unknown.
+            ValueError: If it is no JSON, another kind of report, of another format version, or keys
+                are missing or unknown.
         """
         fields = _files.parse_json(text, "report")
-        version = fields.pop("format_version", None) if isinstance(fields, dict) else None
+        if not isinstance(fields, dict):
+            raise _checks.fail("report", "a JSON object", type(fields).__name__)
+        if "kind" in fields:
+            raise _checks.fail("report", "one of `evaluate`", f"one of {fields['kind']}")
+        version = fields.pop("format_version", None)
         if version != FORMAT_VERSION:
             raise ValueError(
                 f"Expected a report of format {FORMAT_VERSION}, but got format {version}"

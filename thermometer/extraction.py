@@ -198,12 +198,17 @@ def _differences(wanted: Any, found: Any, name: str = "") -> Iterator[str]:
 
 
 def _warn_if_low(table: OutputTable, template: Template) -> None:
-    if table.option_mass is None or template.style != "letter":
+    """Warn where the prompt names the letters and the model wants to answer with something else.
+
+    With `cloze` any other wording of an answer takes its share: a low mass says nothing.
+    """
+    if table.option_mass is None or template.style == "cloze":
         return
     mass = float(table.option_mass.mean())
     if mass < LOW_OPTION_MASS:
+        other = ", shots, or style='cloze'" if template.style == "letter" else ""
         warnings.warn(
             f"The option letters hold only {mass:.0%} of the model's probability on average: the "
-            "template may not suit this model (try chat=True, shots, or style='cloze')",
+            f"template may not suit this model (try chat={not template.chat}{other})",
             stacklevel=3,
         )

@@ -122,14 +122,20 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: For a line that is no JSON object. The message names file and line.
+        ValueError: For a line that is no JSON object, or another encoding. The message names file
+            and line.
     """
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if line.strip():
-            row = parse_json(line, f"{path}, line {number}")
-            if not isinstance(row, dict):
-                raise ValueError(f"{path}, line {number}: expected a JSON object, got {row!r:.60}")
-            yield number, row
+    with path.open(encoding="utf-8") as lines:
+        try:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    row = parse_json(line, f"{path}, line {number}")
+                    if not isinstance(row, dict):
+                        where, got = f"{path}, line {number}", f"{row!r:.60}"
+                        raise ValueError(f"{where}: expected a JSON object, got {got}")
+                    yield number, row
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: not UTF-8 ({error})") from error
 
 
 def is_vacant(path: Path) -> bool:

@@ -180,15 +180,13 @@ def write_report(report: Report, folder: str | Path) -> Path:
     Returns:
         The folder.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     images = pictures(report)
-    for name, content in images.items():
-        (folder / name).write_bytes(content)
-    (folder / "report.md").write_text(report_text.markdown(report), encoding="utf-8")
-    (folder / "report.html").write_text(report_html.html(report, images), encoding="utf-8")
-    (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
-    return folder
+    texts = {
+        "report.md": report_text.markdown(report),
+        "report.html": report_html.html(report, images),
+        "report.json": report.to_json(),
+    }
+    return _files.write_all(folder, images | texts)
 
 
 def pictures(report: Report) -> dict[str, bytes]:

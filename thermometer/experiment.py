@@ -18,6 +18,7 @@ from thermometer._lightning import unknown_keywords
 from thermometer.calibrator import Calibrator
 from thermometer.evaluation import cross_validate
 from thermometer.extraction import extract
+from thermometer.llm import loading
 from thermometer.llm.language_model import LanguageModel
 from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.presets import Preset, resolve
@@ -159,6 +160,10 @@ class Experiment:
         """Raise unless a finished table is what the experiment asks for."""
         made = table.provenance.get("features") or table.provenance.get("scores") or {}
         dtype = made.get("dtype") if spec.dtype == "auto" else spec.dtype
+        revision = made.get("revision")  # the commit of that day, if no other is asked for
+        if spec.revision is not None:
+            commit = loading.commit_of(spec.model, spec.revision, spec.gguf_file)
+            revision = commit or spec.revision
         rows = [question_row(q, task.name) for task in tasks for q in task.questions]
         differing = [
             name
@@ -166,7 +171,7 @@ class Experiment:
                 ("model", made.get("model"), spec.model),
                 ("num_layers", made.get("num_layers"), spec.num_layers),
                 ("layer", made.get("layer"), spec.layer),
-                ("revision", made.get("revision"), spec.revision),
+                ("revision", made.get("revision"), revision),
                 ("dtype", made.get("dtype"), dtype),
                 ("template", made.get("template_digest"), template.digest),
                 ("questions", table.digest, questions_digest(rows)),

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.distributed
 
-from thermometer import LanguageModel, Template, load_task
+from thermometer import LanguageModel, Template, extract, load_task
 
 
 def main():
@@ -15,8 +15,10 @@ def main():
     model, out = sys.argv[1:]
     lm = LanguageModel.from_pretrained(model, dtype="float32", tp_plan="auto")
     template = Template("cloze", show_options=True)
-    prompts = template.render_task(load_task("generated:comparison", limit=8, names=["*/larger"]))
-    found = lm.outputs(prompts, template)
+    task = load_task("generated:comparison", limit=8, names=["*/larger"])
+    found = lm.outputs(template.render_task(task), template)
+    trainer = {"accelerator": "cpu", "enable_progress_bar": False}
+    extract(lm, task, Path(out) / "table", template=template, trainer=trainer)
     rank = torch.distributed.get_rank()
     spread = any(hasattr(weight, "full_tensor") for weight in lm.model.parameters())
     np.savez(

@@ -96,3 +96,8 @@ def test_a_bad_line_is_named(tmp_path):
         list(_files.read_lines(file))
     file.write_text(json.dumps({"a": "line\u2028separator"}, ensure_ascii=False) + "\n")
     assert list(_files.read_lines(file)) == [(1, {"a": "line\u2028separator"})]
+    file.write_bytes(b'{"a": 1}\n' * 3000 + b"\xff")
+    rows = _files.read_lines(file)
+    assert next(rows) == (1, {"a": 1})  # the end of a long file is not read yet
+    with pytest.raises(ValueError, match=r"a\.jsonl: not UTF-8"):
+        list(rows)

@@ -188,7 +188,7 @@ def test_other_files_are_refused(tmp_path, capsys):
     assert "empty" in failure(capsys, tmp_path / "a.csv")
     assert "No manifest" in failure(capsys, tmp_path)
     (tmp_path / "report.json").write_text("[]")
-    assert "expected a JSON object" in failure(capsys, tmp_path)
+    assert "a JSON object" in failure(capsys, tmp_path)
     (tmp_path / "report.json").write_text('{"kind": "study"}')
     assert "study" in failure(capsys, tmp_path / "report.json")
     (tmp_path / "report.json").write_text('{"format_version": 99}')

@@ -163,21 +163,6 @@ def test_labels_come_late_or_never():
     assert np.isnan(simulate(100, unlabelled=1.0).label_time).all()
 
 
-@given(st.integers(1, 60), st.floats(0, 20), st.floats(0, 1), st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
-def test_the_timeline_is_in_order_and_complete(n, delay, unlabelled, seed):
-    stream = simulate(n, delay=delay, unlabelled=unlabelled, seed=seed)
-    row, is_label = stream.timeline()
-    assert sorted(row[~is_label]) == list(range(n))
-    assert sorted(row[is_label]) == list(np.flatnonzero(np.isfinite(stream.label_time)))
-    when = np.where(is_label, stream.label_time[row], stream.time[row])
-    assert (np.diff(when) >= 0).all()
-    seen = set()
-    for r, label in zip(row, is_label, strict=True):
-        assert (r in seen) == label
-        seen.add(r)
-
-
 def test_equal_arguments_give_equal_streams():
     one, same, other = (simulate(500, delay=3.0, seed=seed) for seed in (1, 1, 2))
     for name in ("confidence", "correct", "segment", "time", "label_time", "probability"):

@@ -61,7 +61,7 @@ def test_panels_are_square_apart_and_inside(n):
         assert not any(box.overlaps(other) for other in boxes[:i])
         assert figure.bbox.contains(box.x0, box.y0)
         assert figure.bbox.contains(box.x1, box.y1)
-    lowest = [axis.xaxis.get_tick_params()["labelbottom"] for axis in figure.axes]
+    lowest = [axis.xaxis.get_major_ticks()[0].label1.get_visible() for axis in figure.axes]
     assert lowest == [i + min(n, 5) >= n for i in range(n)]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thermometer import LanguageModel, Template, load_task
+from thermometer import LanguageModel, OutputTable, Template, load_task
 
 HERE = Path(__file__).resolve().parent
 
@@ -31,3 +31,7 @@ def test_two_processes_share_the_weights_of_one_model(llama_folder, tmp_path):
             assert found["fingerprint"] == lm.fingerprint
             np.testing.assert_allclose(found["scores"], alone.scores, atol=1e-4)
             np.testing.assert_allclose(found["features"], alone.features, atol=1e-4)
+    table = OutputTable.open(tmp_path / "table")  # 8 parts, which both processes wrote
+    np.testing.assert_allclose(table.scores, alone.scores, atol=1e-4)
+    np.testing.assert_allclose(table.features, alone.features, atol=1e-4)
+    assert table.provenance["scores"] == lm.provenance(template)

@@ -74,8 +74,10 @@ def test_summary_and_its_line():
 @pytest.mark.parametrize(
     ("device", "peak"),
     [
-        ("NVIDIA H200", 989),
-        ("NVIDIA H100 80GB HBM3", 989),
+        ("NVIDIA H200", 989.5),
+        ("NVIDIA H200 NVL", 835.5),
+        ("NVIDIA GH200 480GB", 990),
+        ("NVIDIA H100 80GB HBM3", 989.5),
         ("NVIDIA H100 PCIe", 756),
         ("NVIDIA A100-SXM4-40GB", 312),
         ("NVIDIA A10G", 70),

@@ -12,7 +12,7 @@ import shutil
 import socket
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,21 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8 atomically; if that fails, nothing is left behind."""
     with whole_file(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
+
+
+def write_all(folder: str | Path, contents: Mapping[str, str | bytes]) -> Path:
+    """Write texts in UTF-8 and pictures into a folder, each atomically; returns the folder.
+
+    Args:
+        folder: Made if needed; files of the same names are replaced.
+        contents: By file name.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        with whole_file(folder / name) as unfinished:
+            unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
 
 
 def read_text(path: Path) -> str:

@@ -106,7 +106,7 @@ def unlabelled(
     """The thermometer's temperature of a task from N* of its unlabelled prompts.
 
     In every repetition N* rows of a task are drawn without replacement, the task's temperature is
-    the harmonic mean of theirs (`calibrator.harmonic_mean`), and all rows of the task are measured
+    the harmonic mean of theirs (`scaling.harmonic_mean`), and all rows of the task are measured
     with it. `None`, or an N* beyond the task's size, takes all rows.
 
     Args:

@@ -7,6 +7,7 @@ stopped and repeated. The same class is the Python API, the command line and the
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from thermometer import _checks
 from thermometer._lightning import unknown_keywords
 from thermometer.calibrator import Calibrator
 from thermometer.evaluation import cross_validate
-from thermometer.extraction import Encoded, extract
+from thermometer.extraction import extract
+from thermometer.llm import loading
 from thermometer.llm.language_model import LanguageModel
 from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.presets import Preset, resolve
@@ -28,7 +30,7 @@ from thermometer.tables import OutputTable
 from thermometer.tasks import TaskSource, load_tasks, question_row
 from thermometer.templates import Template
 from thermometer.training import TrainingConfig, train
-from thermometer.two_models import report_costs
+from thermometer.two_models import ONE, SCORES, joined
 from thermometer.types import Task
 
 
@@ -125,22 +127,18 @@ class Experiment:
     def extract(self) -> OutputTable:
         """Write the tables of features and scores, or resume writing them; returns their join."""
         tasks = load_tasks(self.tasks)
-        if self.features == self.scores:
-            return self._extract(self.features, tasks, "outputs", features=True, scores=True)
-        encoded: Encoded = {}  # tokenised once, if both models have one tokenizer and template
-        features = self._extract(
-            self.features, tasks, "features", features=True, scores=False, encoded=encoded
+        return joined(
+            partial(self._extract, self.features, tasks),
+            partial(self._extract, self.scores, tasks),
+            self.out_dir,
+            self.trainer,
+            one=self.features == self.scores,
         )
-        scores = self._extract(
-            self.scores, tasks, "scores", features=False, scores=True, encoded=encoded
-        )
-        report_costs(self.out_dir, show=bool(self.trainer.get("enable_progress_bar", True)))
-        return features.join(scores)
 
     def _extract(
-        self, spec: ModelSpec, tasks: Sequence[Task], folder: str, **wanted: Any
+        self, spec: ModelSpec, tasks: Sequence[Task], path: Path, **wanted: Any
     ) -> OutputTable:
-        path, template = Path(self.out_dir) / folder, spec.template or self.template
+        template = spec.template or self.template
         if (path / MANIFEST).is_file():  # no need to load the model
             table = OutputTable.open(path)
             self._check_same(path, table, spec, template, tasks)
@@ -162,6 +160,10 @@ class Experiment:
         """Raise unless a finished table is what the experiment asks for."""
         made = table.provenance.get("features") or table.provenance.get("scores") or {}
         dtype = made.get("dtype") if spec.dtype == "auto" else spec.dtype
+        revision = made.get("revision")  # the commit of that day, if no other is asked for
+        if spec.revision is not None:
+            commit = loading.commit_of(spec.model, spec.revision, spec.gguf_file)
+            revision = commit or spec.revision
         rows = [question_row(q, task.name) for task in tasks for q in task.questions]
         differing = [
             name
@@ -169,7 +171,7 @@ class Experiment:
                 ("model", made.get("model"), spec.model),
                 ("num_layers", made.get("num_layers"), spec.num_layers),
                 ("layer", made.get("layer"), spec.layer),
-                ("revision", made.get("revision"), spec.revision),
+                ("revision", made.get("revision"), revision),
                 ("dtype", made.get("dtype"), dtype),
                 ("template", made.get("template_digest"), template.digest),
                 ("questions", table.digest, questions_digest(rows)),
@@ -217,7 +219,7 @@ class Experiment:
 
     def _evaluate(self, table: OutputTable) -> Report:
         questions = read_questions(
-            Path(self.out_dir) / ("outputs" if self.features == self.scores else "scores")
+            Path(self.out_dir) / (ONE if self.features == self.scores else SCORES)
         )
         report = cross_validate(
             table,

@@ -28,7 +28,7 @@ PLAN = "plan.json"
 SUMMARY = "summary.json"
 LOW_OPTION_MASS = 0.5
 """Mean option mass below which letters are probably not what the model wants to answer with."""
-_CHUNK = 2048  # prompts that exist as text at one time
+_CHUNK = 256  # prompts that exist as text at one time
 
 Encoded = dict[tuple[str, str], TokenStore]
 """Token trees by tokenizer and template, for models that share both."""
@@ -101,8 +101,8 @@ def extract(
         "feature_dtype": feature_dtype,
     }
     if not _is_finished(folder, plan):
-        trees = _encode(lm, tasks, chosen, {} if encoded is None else encoded)
-        _write(lm, trees, rows, folder, plan, trainer or {})
+        _write(lm, _encode(lm, tasks, chosen, encoded), rows, folder, plan, trainer or {})
+    del rows  # of many questions there need not be two copies
     table = OutputTable.open(folder)
     _warn_if_low(table, chosen)
     return table
@@ -143,9 +143,10 @@ def _write(
 
 
 def _encode(
-    lm: LanguageModel, tasks: Sequence[Task], template: Template, encoded: Encoded
+    lm: LanguageModel, tasks: Sequence[Task], template: Template, encoded: Encoded | None
 ) -> TokenStore:
     """Token trees of all questions, those of another model if it has the same tokenizer."""
+    encoded = {} if encoded is None else encoded
     key = (lm.tokenizer_digest, template.digest)
     if key in encoded:
         lm.refuse_long(encoded[key])
@@ -198,12 +199,17 @@ def _differences(wanted: Any, found: Any, name: str = "") -> Iterator[str]:
 
 
 def _warn_if_low(table: OutputTable, template: Template) -> None:
-    if table.option_mass is None or template.style != "letter":
+    """Warn where the prompt names the letters and the model wants to answer with something else.
+
+    With `cloze` any other wording of an answer takes its share: a low mass says nothing.
+    """
+    if table.option_mass is None or template.style == "cloze":
         return
     mass = float(table.option_mass.mean())
     if mass < LOW_OPTION_MASS:
+        other = ", shots, or style='cloze'" if template.style == "letter" else ""
         warnings.warn(
             f"The option letters hold only {mass:.0%} of the model's probability on average: the "
-            "template may not suit this model (try chat=True, shots, or style='cloze')",
+            f"template may not suit this model (try chat={not template.chat}{other})",
             stacklevel=3,
         )

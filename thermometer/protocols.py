@@ -151,35 +151,6 @@ def benchmark_of(task: str) -> str:
     return task.split("/", 1)[0]
 
 
-def task_folds(
-    task_names: Iterable[str], n_folds: int, seed: int = 0, *, together: Sequence[str] = ()
-) -> list[tuple[str, ...]]:
-    """Parts of nearly equal numbers of tasks, in an order that depends on names and seed only.
-
-    The order is that of SHA-256 of seed and name: the same on every machine and in every version of
-    every library, and whatever order the names come in.
-
-    Args:
-        task_names: Names of tasks; repetitions count once.
-        n_folds: Number of parts, at least 2.
-        seed: Another seed gives another order.
-        together: Patterns; tasks that match the same one go to the same fold.
-
-    Returns:
-        `n_folds` tuples of sorted names, which together hold every task once.
-
-    Raises:
-        ValueError: If there are fewer tasks (or groups of them) than folds.
-
-    Example:
-        >>> task_folds(["law", "maths", "art", "music"], n_folds=2, seed=1)
-        [('maths', 'music'), ('art', 'law')]
-    """
-    names = sorted(set(_checks.strings("task_names", task_names)))
-    n_folds = _checks.integer("n_folds", n_folds, minimum=2)
-    return _folds(names, _groups(names, together), n_folds, seed)
-
-
 def _folds(
     names: Sequence[str], group: Mapping[str, str], n_folds: int, seed: int
 ) -> list[tuple[str, ...]]:
@@ -216,6 +187,7 @@ def _first(names: Sequence[str], group: Mapping[str, str], size: int, seed: int)
 
 
 def _shuffled(names: Iterable[str], seed: int) -> list[str]:
+    """Names in an order that depends on seed and names only, in every version of every library."""
     return sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
 
 

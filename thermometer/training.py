@@ -139,7 +139,7 @@ def train(
 
     Returns:
         A calibrator, ready to use and to save, set to the answering model of the first table;
-        `Calibrator.for_model` sets it to another.
+        `adaptation.for_model` sets it to another.
 
     Raises:
         ValueError: If a table lacks labels, scores or features that are read, or tables with

@@ -5,7 +5,8 @@ the small one costs is reported as a share of the whole.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,11 @@ from thermometer.llm.language_model import LanguageModel
 from thermometer.tables import OutputTable
 from thermometer.templates import Template
 from thermometer.types import Task
+
+FEATURES, SCORES, ONE = "features", "scores", "outputs"
+"""Folders of the tables: two of them, or one where one model gives both."""
+
+_Extract = Callable[..., OutputTable]
 
 
 def extract_both(
@@ -55,24 +61,44 @@ def extract_both(
         ValueError: As `extract`.
         MemoryError: Likewise.
     """
-    folder, chosen = Path(out_dir), template or Template()
-    common: dict[str, Any] = {"token_budget": token_budget, "trainer": trainer}
+    chosen = template or Template()
     for_small = small_template or chosen
-    if small is large and for_small == chosen:
-        common |= {"template": chosen, "feature_dtype": feature_dtype}
-        return extract(large, tasks, folder / "outputs", **common)
-    encoded: Encoded = {}
-    common["encoded"] = encoded
-    features = extract(
-        small,
-        tasks,
-        folder / "features",
-        template=for_small,
-        scores=False,
-        feature_dtype=feature_dtype,
-        **common,
+    one = small is large and for_small == chosen
+    common: dict[str, Any] = {"token_budget": token_budget, "trainer": trainer}
+    kept: dict[str, Any] = {"feature_dtype": feature_dtype}
+    return joined(
+        partial(extract, small, tasks, template=for_small, **common, **kept),
+        partial(extract, large, tasks, template=chosen, **common, **(kept if one else {})),
+        out_dir,
+        trainer,
+        one=one,
     )
-    scores = extract(large, tasks, folder / "scores", template=chosen, features=False, **common)
+
+
+def joined(
+    small: _Extract,
+    large: _Extract,
+    out_dir: str | Path,
+    trainer: Mapping[str, Any] | None = None,
+    *,
+    one: bool,
+) -> OutputTable:
+    """The tables that `extract_both` describes, from two functions that write or open one.
+
+    Args:
+        small: Given a folder and `features`, `scores` and `encoded` of `extract`, returns the table
+            of the features.
+        large: Likewise that of the scores.
+        out_dir: Folder of both tables.
+        trainer: As in `extract_both`: without a progress bar nothing is printed about costs.
+        one: Whether both are the same: `large` then makes one table of features and scores.
+    """
+    folder = Path(out_dir)
+    if one:
+        return large(folder / ONE)
+    encoded: Encoded = {}  # tokenised once, if both models have one tokenizer and template
+    features = small(folder / FEATURES, scores=False, encoded=encoded)
+    scores = large(folder / SCORES, features=False, encoded=encoded)
     report_costs(folder, show=bool((trainer or {}).get("enable_progress_bar", True)))
     return features.join(scores)
 
@@ -91,13 +117,13 @@ def report_costs(out_dir: str | Path, *, show: bool = False) -> dict[str, Any] |
         What was written; `None` if one of the tables has no summary.
     """
     folder = Path(out_dir)
-    files = {name: folder / name / SUMMARY for name in ("features", "scores")}
+    files = {name: folder / name / SUMMARY for name in (FEATURES, SCORES)}
     if not all(file.is_file() for file in files.values()):
         return None
     found = {name: _files.read_json(file) for name, file in files.items()}
     shares = {}
     for name in ("seconds", "operations"):
-        small, large = (float(found[table][name]) for table in ("features", "scores"))
+        small, large = (float(found[table][name]) for table in (FEATURES, SCORES))
         shares[name] = round(small / (small + large), 4) if small + large else None
     costs = {**found, "features_share": shares}
     _files.write_text(folder / SUMMARY, json.dumps(costs, indent=2) + "\n")

@@ -31,7 +31,7 @@ class Vocabulary(forward.Head):
         """
         weight, bias = self._embedding.weight, getattr(self._embedding, "bias", None)
         where, hidden = hidden.device, hidden.to(weight.device).float()
-        step = max(1, forward.HEAD_ELEMENTS // max(1, len(hidden)))
+        step = self._step(weight, len(hidden))
         for first in range(0, len(weight), step):
             part = slice(first, first + step)
             with torch.no_grad(), torch.autocast(hidden.device.type, enabled=False):

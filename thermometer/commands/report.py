@@ -116,9 +116,6 @@ def _measure_table(folder: Path, by: list[str], settings: dict[str, Any]) -> Con
 def _show_again(file: Path, console: Console, terminal: bool) -> None:
     """Print a report of `evaluate`."""
     text = _files.read_text(file)
-    kind = _files.read_json(file).get("kind")
-    if kind is not None:
-        raise ValueError(f"{file}: expected a report of evaluate, but got one of {kind}")
     try:
         found = Report.from_json(text)
     except ValueError as error:

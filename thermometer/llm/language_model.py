@@ -113,7 +113,7 @@ class LanguageModel:
                 without its package.
         """
         loaded, tokenizer = loading.load(model, revision, dtype, device_map, tp_plan, gguf_file)
-        commit = getattr(loaded.config, "_commit_hash", None) or revision
+        commit = loading.commit_of(model, revision, gguf_file) or revision
         return cls(
             loaded, tokenizer, name=model, revision=commit, num_layers=num_layers, layer=layer
         )

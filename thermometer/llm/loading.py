@@ -5,6 +5,7 @@ Nothing here knows what the model is for.
 
 import hashlib
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,20 @@ def load(
         else transformers.AutoModelForCausalLM
     )
     return auto.from_pretrained(source, **common, **options), tokenizer
+
+
+def commit_of(name: str, revision: str | None, gguf_file: str | None = None) -> str | None:
+    """The commit of a hub id that is in the local cache; `None` for what comes from elsewhere."""
+    from huggingface_hub import try_to_load_from_cache
+
+    source, gguf_file = _locate(name, gguf_file)
+    if Path(source).is_dir():
+        return None
+    found = try_to_load_from_cache(source, gguf_file or "config.json", revision=revision)
+    if not isinstance(found, str):
+        return None
+    inner = re.search(r"/snapshots/([^/]+)/", Path(found).as_posix())
+    return inner and inner[1]
 
 
 def choose_dtype(asked: str, stored: torch.dtype | None, gpu_has_bfloat16: bool) -> str:

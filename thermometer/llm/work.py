@@ -12,21 +12,33 @@ if TYPE_CHECKING:
     from thermometer.llm.forward import Batch
 
 PEAKS = {
-    # bfloat16, dense, in TFLOP/s, from NVIDIA's data sheets; T4: float16. The first name found in
-    # that of the device counts.
-    "H200": 989.0,
+    # bfloat16 (T4: float16), dense, in TFLOP/s; of NVIDIA's figures "with sparsity" a half. The
+    # first name found in that of the device counts.
+    # https://www.nvidia.com/en-us/data-center/h200/
+    "H200 NVL": 835.5,
+    "H200": 989.5,
+    # https://www.nvidia.com/en-us/data-center/h100/
+    # PCIe: https://resources.nvidia.com/en-us-tensor-core/nvidia-tensor-core-gpu-datasheet
     "H100 PCIe": 756.0,
-    "H100 NVL": 835.0,
-    "H100": 989.0,
-    "GH200": 989.0,
+    "H100 NVL": 835.5,
+    "H100": 989.5,
+    # https://nvdam.widen.net/content/tf2prbffgy/original/grace-hopper-superchip-datasheet-nvidia-2705455.pdf
+    "GH200": 990.0,
+    # https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/a100/pdf/nvidia-a100-datasheet-us-nvidia-1758950-r4-web.pdf
     "A100": 312.0,
-    "A800": 312.0,
+    # https://d1.awsstatic.com/product-marketing/ec2/NVIDIA_AWS_A10G_DataSheet_FINAL_02_17_2022.pdf
     "A10G": 70.0,
+    # https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/a10/pdf/a10-datasheet.pdf
     "A10": 125.0,
+    # https://images.nvidia.com/content/Solutions/data-center/a40/nvidia-a40-datasheet.pdf
     "A40": 149.7,
+    # https://www.pny.com/en-eu/File%20Library/Professional/DATASHEET/DATA%20CENTER%20CARDS/PNY-NVIDIA-L40S-Datasheet.pdf
     "L40S": 362.0,
+    # https://www.nvidia.com/content/dam/en-zz/Solutions/design-visualization/support-guide/NVIDIA-L40-Datasheet-January-2023.pdf
     "L40": 181.0,
+    # https://resources.nvidia.com/en-us-data-center-overview-mc/en-us-data-center-overview/l4-gpu-datasheet
     "L4": 121.0,
+    # https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/tesla-t4/t4-tensor-core-datasheet-951643.pdf
     "T4": 65.0,
 }
 
@@ -197,7 +209,7 @@ def peak_of(device: str) -> float | None:
 
     Example:
         >>> peak_of("NVIDIA H100 80GB HBM3"), peak_of("cpu")
-        (989000000000000.0, None)
+        (989500000000000.0, None)
     """
     words = f" {device.replace('-', ' ').replace('_', ' ')} "
     return next((1e12 * peak for name, peak in PEAKS.items() if f" {name} " in words), None)

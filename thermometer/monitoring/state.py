@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from thermometer import _files
 from thermometer.metrics.summary import Summary
 from thermometer.monitoring import state_views
 from thermometer.monitoring.alarm import Episode
@@ -126,8 +127,7 @@ class MonitorState:
             The file.
         """
         file = Path(file)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(state_views.html(self, title), encoding="utf-8")
+        _files.write_all(file.parent, {file.name: state_views.html(self, title)})
         return file
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rich.console import Console
 
-from thermometer import _checks
+from thermometer import _checks, _files
 from thermometer._versions import versions
 from thermometer.metrics import RiskCoverage, risk_coverage
 from thermometer.metrics.intervals import Interval
@@ -161,19 +161,13 @@ class ConfidenceReport:
         Returns:
             The folder.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         images = self.pictures()
-        for name, content in images.items():
-            (folder / name).write_bytes(content)
         texts = {
             "report.md": confidence_report_text.markdown(self),
             "report.html": confidence_report_text.html(self, images),
             "report.json": self.to_json(),
         }
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
-        return folder
+        return _files.write_all(folder, images | texts)
 
 
 def measure(

@@ -124,10 +124,15 @@ class Report:
         """The inverse of `to_json`.
 
         Raises:
-            ValueError: If it is no JSON, of another format version, or keys are missing or unknown.
+            ValueError: If it is no JSON, another kind of report, of another format version, or keys
+                are missing or unknown.
         """
         fields = _files.parse_json(text, "report")
-        version = fields.pop("format_version", None) if isinstance(fields, dict) else None
+        if not isinstance(fields, dict):
+            raise _checks.fail("report", "a JSON object", type(fields).__name__)
+        if "kind" in fields:
+            raise _checks.fail("report", "one of `evaluate`", f"one of {fields['kind']}")
+        version = fields.pop("format_version", None)
         if version != FORMAT_VERSION:
             raise ValueError(
                 f"Expected a report of format {FORMAT_VERSION}, but got format {version}"
@@ -175,15 +180,13 @@ def write_report(report: Report, folder: str | Path) -> Path:
     Returns:
         The folder.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     images = pictures(report)
-    for name, content in images.items():
-        (folder / name).write_bytes(content)
-    (folder / "report.md").write_text(report_text.markdown(report), encoding="utf-8")
-    (folder / "report.html").write_text(report_html.html(report, images), encoding="utf-8")
-    (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
-    return folder
+    texts = {
+        "report.md": report_text.markdown(report),
+        "report.html": report_html.html(report, images),
+        "report.json": report.to_json(),
+    }
+    return _files.write_all(folder, images | texts)
 
 
 def pictures(report: Report) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from thermometer import _files
 from thermometer._versions import versions
 from thermometer.comparison import TOPLINE, Comparison
 from thermometer.curves import MEASURES, Curve
@@ -85,15 +86,13 @@ def write_study(report: StudyReport, folder: str | Path) -> Path:
     Returns:
         The folder.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     images = pictures(report)
-    for name, content in images.items():
-        (folder / name).write_bytes(content)
-    (folder / "report.md").write_text(markdown(report, images), encoding="utf-8")
-    (folder / "report.html").write_text(html(report, images), encoding="utf-8")
-    (folder / "report.json").write_text(report.to_json(), encoding="utf-8")
-    return folder
+    texts = {
+        "report.md": markdown(report, images),
+        "report.html": html(report, images),
+        "report.json": report.to_json(),
+    }
+    return _files.write_all(folder, images | texts)
 
 
 def print_study(report: StudyReport, console: Console | None = None) -> None:

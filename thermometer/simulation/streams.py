@@ -6,7 +6,6 @@ watches the stream.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,18 +59,6 @@ class Change:
         return np.clip((event - self.at) / self.over, 0.0, 1.0)
 
 
-class Timeline(NamedTuple):
-    """Events and labels in the order in which they happen, each (M,), N <= M <= 2N.
-
-    Args:
-        row: Number of the event.
-        is_label: Whether its label arrives; else the event itself takes place.
-    """
-
-    row: NDArray[np.int64]
-    is_label: NDArray[np.bool_]
-
-
 @dataclass(frozen=True, eq=False)
 class Stream:
     """N events, and the truth behind them.
@@ -110,15 +97,6 @@ class Stream:
     def gap(self, event: int, segment: str | None = None) -> float:
         """True mean confidence minus accuracy of traffic such as comes at an event."""
         return float(self._residual(event, segment).mean())
-
-    def timeline(self) -> Timeline:
-        """Events and labels as they happen; a label that comes at once follows its event."""
-        known = np.flatnonzero(np.isfinite(self.label_time))
-        row = np.concatenate([np.arange(len(self)), known])
-        is_label = np.arange(len(row)) >= len(self)
-        when = np.concatenate([self.time, self.label_time[known]])
-        order = np.lexsort((is_label, when))
-        return Timeline(row[order], is_label[order])
 
     def _residual(self, event: int, segment: str | None) -> Vector:
         """Density of c times c - P(right given c), on the nodes of the integral."""

@@ -118,5 +118,11 @@ def test_split_and_resumed_anywhere_it_says_the_same_to_the_last_bit(cuts):
 def test_what_is_no_number_is_refused():
     with pytest.raises(ValueError, match="finite"):
         EarlySign("x").update([1.0, float("nan")])
+    sign = EarlySign("x")
+    sign.update([0.5] * 300)
+    state = sign.to_vector()
+    state[-sign._wealth.to_vector().size] = -8.0  # events that the wealth has seen
+    with pytest.raises(ValueError, match="`state`.*0 or more events"):
+        EarlySign("x").load_vector(state)
     with pytest.raises(ValueError, match="level"):
         EarlySign("x", 2.0)

@@ -129,6 +129,14 @@ def test_undefined_numbers_are_null(report):
         (lambda fields: fields.update(surprise=1), "surprise"),
         (lambda fields: fields["tasks"][0].pop("fold"), "fold"),
         (lambda fields: fields["methods"]["pooled"]["diagram"].pop("ece"), "ece"),
+        (
+            lambda fields: fields["methods"]["pooled"]["diagram"].update(bin_confidence=[None] * 10),
+            "bin_confidence. to be finite",
+        ),
+        (lambda fields: fields["differences"][0].update(baseline="con"), "differences.*con"),
+        (lambda fields: fields["differences"][0]["n_better"].pop("ece_10"), "n_better.*ece_10"),
+        (lambda fields: fields["protocol"].pop("description"), "protocol.*description"),
+        (lambda fields: fields.update(created=["[" * 9999]), r"created.*… \(10,00. characters\)"),
     ],
 )
 def test_other_files_are_refused(report, change, message):

@@ -12,8 +12,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 
 def fail(name: str, expected: str, got: object) -> ValueError:
-    """The `ValueError` for an argument whose value is wrong; the caller raises it."""
-    return ValueError(f"Expected `{name}` to be {expected}, but got {got}")
+    """The `ValueError` for an argument whose value is wrong; the caller raises it.
+
+    What came is shown up to 500 characters.
+    """
+    text = str(got)
+    shown = text if len(text) <= 500 else f"{text[:500]} … ({len(text):,} characters)"
+    return ValueError(f"Expected `{name}` to be {expected}, but got {shown}")
 
 
 def array(name: str, values: Any, dtype: DTypeLike | None = None) -> NDArray[Any]:

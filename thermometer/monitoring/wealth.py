@@ -116,6 +116,8 @@ class Wealth:
     def load_vector(self, state: Vector) -> None:
         """Go on exactly where `to_vector` was taken."""
         state = _checks.vector("state", state, 1 + 4 * len(self.shares))
+        if state[0] < 0:
+            raise _checks.fail("state", "of 0 or more events", state[0])
         self.n = int(state[0])
         rows = state[1:].reshape(4, -1).copy()
         self._won, self._run, self._since, self._since_time = rows

@@ -61,6 +61,9 @@ class ReliabilityDiagram:
         for name in ("bin_confidence", "bin_accuracy", "bin_low", "bin_high"):
             if len(getattr(self, name)) != size:
                 raise _checks.fail(name, f"of length {size}", f"length {len(getattr(self, name))}")
+            values = getattr(self, name)[self.count > 0]
+            if not np.isfinite(values).all():
+                raise _checks.fail(name, "finite where there are samples", values)
 
     @property
     def n(self) -> int:

@@ -155,6 +155,9 @@ class Report:
         for d in self.differences:
             where = f"difference of {d.method} and {d.baseline}"
             compared |= {where: d.mean_over_tasks, f"{where} on all rows": d.all_rows}
+            compared |= {f"n_better of {where}": d.n_better}
+            if absent := sorted({d.method, d.baseline} - set(self.methods)):
+                raise _checks.fail("differences", f"of {sorted(self.methods)}", absent)
         for task in self.tasks:
             compared |= {f"task {task.task}, {m}": task.metrics.get(m, {}) for m in self.methods}
         scopes = {"floor of thermometer": self.methods["thermometer"].floor}
@@ -162,6 +165,7 @@ class Report:
             (shown, set(METRIC_TITLES)),
             (compared, set(LOWER_IS_BETTER)),
             (scopes, set(SCOPES)),
+            ({"protocol": self.protocol}, {"description"}),
         ):
             for place, numbers in places.items():
                 if absent := sorted(wanted - set(numbers)):

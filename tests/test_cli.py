@@ -230,6 +230,7 @@ def test_calibrate_without_and_with_an_answering_model(
     if answered:
         arguments += ["--checkpoint", str(finished / "checkpoint"), "--level", level]
         arguments += ["--scores.model", llama_folder, "--scores.dtype", "float32"]
+        assert "`token_budget`" in failure(capsys, [*arguments, "--scores.token_budget", "0"])
     else:  # a thermometer that reads hidden states only needs no answers
         chosen = ["--preset", "features", "--checkpoint_dir", str(tmp_path / "features")]
         cli.main(["train", "--config", str(config), *chosen])

@@ -73,6 +73,10 @@ class ModelSpec:
             gguf_file=self.gguf_file,
         )
 
+    def budget(self, lm: LanguageModel) -> int:
+        """The token budget, or what suits the device of the loaded model."""
+        return lm.token_budget() if self.token_budget is None else self.token_budget
+
 
 @dataclass(frozen=True)
 class Experiment:

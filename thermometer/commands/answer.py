@@ -41,7 +41,7 @@ def answer(
     """
     calibrator = Calibrator.from_pretrained(checkpoint)
     large = CalibratedLM(model.load(), calibrator)
-    budget = model.token_budget or large.lm.token_budget()
+    budget = model.budget(large.lm)
     tasks = load_free_form(questions)
     rows = [free_form_row(question, task.name) for task in tasks for question in task.questions]
     made_by = {
@@ -101,7 +101,7 @@ def ask(
         template=model.template or Template("verify"),
         judge=judge,
         max_new_tokens=max_new_tokens,
-        token_budget=model.token_budget or lm.token_budget(),
+        token_budget=model.budget(lm),
     )
     right = [question.answer == 0 for task in made for question in task.questions]
     print(  # noqa: T201

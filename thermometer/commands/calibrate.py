@@ -35,11 +35,15 @@ def calibrate(
             "given, since this thermometer reads the answering model's scores",
             None,
         )
-    large = None if scores is None else CalibratedLM(scores.load(), calibrator)
     rows = []
-    for task in load_tasks(tasks):
-        result = calibrator.calibrate(task) if large is None else large.calibrate(task, level=level)
-        rows += _rows(task, result)
+    if scores is None:
+        for task in load_tasks(tasks):
+            rows += _rows(task, calibrator.calibrate(task))
+    else:
+        large = CalibratedLM(scores.load(), calibrator)
+        budget = scores.budget(large.lm)
+        for task in load_tasks(tasks):
+            rows += _rows(task, large.calibrate(task, level=level, token_budget=budget))
     _files.write_text(Path(out), "\n".join(json.dumps(row) for row in rows) + "\n")
     print(f"{len(rows)} questions calibrated: {out}")  # noqa: T201
 

@@ -167,7 +167,7 @@ class ConfidenceReport:
             "report.html": confidence_report_text.html(self, images),
             "report.json": self.to_json(),
         }
-        return _files.write_all(folder, images | texts)
+        return _files.write_all(folder, {**images, **texts})
 
 
 def measure(

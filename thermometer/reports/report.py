@@ -190,7 +190,7 @@ def write_report(report: Report, folder: str | Path) -> Path:
         "report.html": report_html.html(report, images),
         "report.json": report.to_json(),
     }
-    return _files.write_all(folder, images | texts)
+    return _files.write_all(folder, {**images, **texts})
 
 
 def pictures(report: Report) -> dict[str, bytes]:

@@ -92,7 +92,7 @@ def write_study(report: StudyReport, folder: str | Path) -> Path:
         "report.html": html(report, images),
         "report.json": report.to_json(),
     }
-    return _files.write_all(folder, images | texts)
+    return _files.write_all(folder, {**images, **texts})
 
 
 def print_study(report: StudyReport, console: Console | None = None) -> None:

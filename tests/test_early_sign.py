@@ -122,7 +122,7 @@ def test_what_is_no_number_is_refused():
     sign.update([0.5] * 300)
     state = sign.to_vector()
     state[-sign._wealth.to_vector().size] = -8.0  # events that the wealth has seen
-    with pytest.raises(ValueError, match="`state`.*0 or more events"):
+    with pytest.raises(ValueError, match=r"`state`.*0 or more events"):
         EarlySign("x").load_vector(state)
     with pytest.raises(ValueError, match="level"):
         EarlySign("x", 2.0)

@@ -130,7 +130,9 @@ def test_undefined_numbers_are_null(report):
         (lambda fields: fields["tasks"][0].pop("fold"), "fold"),
         (lambda fields: fields["methods"]["pooled"]["diagram"].pop("ece"), "ece"),
         (
-            lambda fields: fields["methods"]["pooled"]["diagram"].update(bin_confidence=[None] * 10),
+            lambda fields: fields["methods"]["pooled"]["diagram"].update(
+                bin_confidence=[None] * 10
+            ),
             "bin_confidence. to be finite",
         ),
         (lambda fields: fields["differences"][0].update(baseline="con"), "differences.*con"),

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import thermometer as th
-from thermometer import cli
+from thermometer import Study, cli
 
 ROOT = Path(__file__).parents[1]
 PAGE = "docs/black_box.md"
@@ -41,9 +41,11 @@ def test_the_request_of_each_server_is_the_one_that_errors_name():
         assert request in source
 
 
-def test_the_command_is_understood():
-    [line] = re.findall(r"^thermometer (.*)$", TEXT, flags=re.MULTILINE)
-    assert cli.parse(shlex.split(line))[0] == "import-logprobs"
+def test_the_commands_are_understood():
+    lines = re.findall(r"^thermometer (.*)$", TEXT, flags=re.MULTILINE)
+    (read, _), (compare, fields) = (cli.parse(shlex.split(line)) for line in lines)
+    assert (read, compare) == ("import-logprobs", "compare")
+    assert "thermometer" in Study(**fields).methods
 
 
 def test_the_example_of_an_api_reads_the_recording_without_a_server(folder, capsys):

@@ -8,8 +8,10 @@ import pytest
 from synthetic import TEMPERATURES, make_fit, make_table
 
 from thermometer.evaluation import cross_validate, evaluate
+from thermometer.presets import resolve
 from thermometer.protocols import Protocol
 from thermometer.scaling import fit_temperature
+from thermometer.training import train
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +169,22 @@ def test_what_cannot_be_measured_is_refused(table):
     with pytest.raises(ValueError, match="with scores"):
         quick(replace(table, scores=None), make_fit())
     with pytest.raises(ValueError, match="with features"):
-        evaluate(replace(table, features=None), make_fit()(table))
+        evaluate(replace(table, features=None), make_fit()(table), allow_seen=True)
+
+
+def test_a_thermometer_of_scores_is_measured_without_features(table):
+    bare = replace(table, features=None)
+
+    def fit(seen):
+        network, training = resolve("scores", {"n_members": 1}, {"max_steps": 5})
+        return train(seen, network, training, trainer={"enable_progress_bar": False})
+
+    assert len(quick(bare, fit, Protocol(folds=2)).tasks) == len(TEMPERATURES)
+    names = bare.task_names
+    calibrator = fit(bare.of_tasks(names[:6]))
+    assert len(evaluate(bare.of_tasks(names[6:]), calibrator, n_resamples=20).tasks) == 6
+    with pytest.raises(ValueError, match="with features"):
+        quick(bare, make_fit())
 
 
 def test_progress_can_be_seen_and_silenced(table, capsys):

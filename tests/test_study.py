@@ -12,6 +12,7 @@ from rich.console import Console
 from synthetic import make_table
 
 from thermometer.comparison import compare
+from thermometer.methods import METHODS
 from thermometer.protocols import Protocol
 from thermometer.reports.study_report import print_study, write_study
 from thermometer.study import Study
@@ -129,6 +130,22 @@ def test_the_terminal_needs_eighty_columns(report):
     for word in ("one temperature", "best (own labels)", "ECE by chance", *MODELS):
         assert word in text
     assert " ".join(report.verdict) in " ".join(text.split())
+
+
+def test_a_thermometer_of_scores_needs_no_features(folder):
+    """That of an API: no small model is at hand."""
+    asked = study(
+        folder,
+        methods=None,
+        features=None,
+        preset="scores",
+        network={"n_members": 1},
+        training={"max_steps": 10},
+        prompts=(1, None),
+    )
+    found = asked.measure({"big": asked.load()["big|model"]})
+    assert list(found.comparisons["big"][0].methods) == [*METHODS, "topline"]
+    assert found.prompts["big"].varying
 
 
 def test_without_features_all_other_methods_are_compared(folder):

@@ -49,7 +49,7 @@ def cross_validate(
     temperature. Predictions are made from rows whose labels were taken away.
 
     Args:
-        table: Features, scores and labels.
+        table: Scores and labels, and features if `fit` reads them.
         fit: Trains on the rows of the seen tasks, for example ``train``. Called once per split.
         protocol: How tasks are left out; by default 5 folds.
         n_resamples: Number of resamples of tasks behind the intervals.
@@ -64,8 +64,9 @@ def cross_validate(
         task), `topline` (the best of each task on its own labels: no method, a bound).
 
     Raises:
-        ValueError: If a row has no label, the table lacks features or scores, the protocol does not
-            fit the tasks, or `fit` returns a calibrator that was trained on tasks to be tested.
+        ValueError: If a row has no label, the table lacks scores or features that are read, the
+            protocol does not fit the tasks, or `fit` returns a calibrator that was trained on tasks
+            to be tested.
 
     Example:
         >>> from thermometer.networks.thermometer import Thermometer, ThermometerConfig
@@ -82,7 +83,7 @@ def cross_validate(
         [('art', 2, 0.5), ('law', 2, 1.0)]
     """
     protocol = protocol or Protocol()
-    _check_table(table)
+    check_labelled("table", table)
     n_splits = len(protocol.splits(table.task_names))
     held = hold_out(
         table,
@@ -109,7 +110,7 @@ def evaluate(
     """Test a finished calibrator on tasks that it was not trained on.
 
     Args:
-        table: Features, scores and labels.
+        table: Scores and labels, and features if the calibrator reads them.
         calibrator: From `train` or a checkpoint.
         allow_seen: Also test on tasks of the training; the report flags them and says so.
         n_resamples: Number of resamples of tasks behind the intervals.
@@ -120,10 +121,10 @@ def evaluate(
         The report, as from `cross_validate`.
 
     Raises:
-        ValueError: If a row has no label, the table lacks features or scores, the features are not
-            those that the calibrator reads, or tasks were trained on and `allow_seen` is false.
+        ValueError: If a row has no label, the table lacks scores or the features that the
+            calibrator reads, or tasks were trained on and `allow_seen` is false.
     """
-    _check_table(table)
+    check_labelled("table", table)
     seen = sorted(set(calibrator.train_tasks) & set(table.task_names))
     if seen and not allow_seen:
         raise ValueError(
@@ -232,9 +233,3 @@ def _segments(
         n_resamples=n_resamples,
         seed=seed,
     )
-
-
-def _check_table(table: OutputTable) -> None:
-    """Raise unless the table can be measured on."""
-    table.require("features")
-    check_labelled("table", table)

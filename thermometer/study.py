@@ -38,7 +38,8 @@ class Study:
         scores: Output tables: folders, or files as `load_table` reads them; one per model, all of
             the same questions.
         out_dir: Folder of the report.
-        features: Table with the small model's features of the same questions, for the thermometer.
+        features: Table with the small model's features of the same questions, for a thermometer
+            that reads them; that of the preset `scores` does not.
         methods: Names of `methods.METHODS`; all that the tables allow, if not given.
         protocol: How tasks are left out.
         n_seeds: Repeat with so many seeds of folds and training, from those given on. The report
@@ -79,13 +80,14 @@ class Study:
         object.__setattr__(self, "scores", _checks.strings("scores", self.scores))
         if not self.scores:
             raise _checks.fail("scores", "at least one table", "none")
-        wanted = self.methods or (_LABEL_FREE if self.features is None else tuple(METHODS))
+        network, _ = resolve(self.preset, self.network, self.training)
+        lacking = self.features is None and "features" in network.needs
+        wanted = self.methods or (_LABEL_FREE if lacking else tuple(METHODS))
         object.__setattr__(self, "methods", check_methods(wanted))
-        if self.features is None and (self.prompts or self._trains):
+        if lacking and (self.prompts or self._trains):
             raise _checks.fail("features", "a table, since a thermometer is asked for", "none")
         if self.prompts and not self._trains:
             raise _checks.fail("methods", "with a thermometer, as `prompts` are given", wanted)
-        resolve(self.preset, self.network, self.training)
         for name in ("n_seeds", "n_resamples", "n_repeats"):
             _checks.integer(name, getattr(self, name))
         object.__setattr__(self, "labels", tuple(self.labels))

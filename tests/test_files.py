@@ -99,5 +99,5 @@ def test_a_bad_line_is_named(tmp_path):
     file.write_bytes(b'{"a": 1}\n' * 3000 + b"\xff")
     rows = _files.read_lines(file)
     assert next(rows) == (1, {"a": 1})  # the end of a long file is not read yet
-    with pytest.raises(ValueError, match=r"a\.jsonl: not UTF-8"):
+    with pytest.raises(ValueError, match=r"a\.jsonl, after line \d+: not UTF-8"):
         list(rows)

@@ -543,3 +543,12 @@ def test_the_bundled_model_shares_demonstrations(dtype, margin):
         cosine = np.dot(outputs.features[row], alone.features[0])
         cosine /= np.linalg.norm(outputs.features[row]) * np.linalg.norm(alone.features[0])
         assert cosine > 1 - margin / 30
+
+
+@pytest.mark.parametrize(("available", "device"), [(True, "meta"), (False, "cpu")])
+def test_a_model_goes_to_the_accelerator_if_there_is_one(monkeypatch, available, device):
+    lm = LanguageModel(tiny.model("llama"), tiny.tokenizer(), name="tiny")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("meta"))
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: available)
+    assert lm.to_accelerator() is lm
+    assert lm.device.type == device

@@ -40,7 +40,9 @@ def answer(
         level: Divide each question's scores by its own temperature or by its window's.
     """
     calibrator = Calibrator.from_pretrained(checkpoint)
-    large = CalibratedLM(model.load(), calibrator)
+    large = CalibratedLM(model.load().to_accelerator(), calibrator)
+    if "features" in calibrator.reads:
+        calibrator.language_model.to_accelerator()
     budget = model.budget(large.lm)
     tasks = load_free_form(questions)
     rows = [free_form_row(question, task.name) for task in tasks for question in task.questions]
@@ -93,7 +95,7 @@ def ask(
             accepted answer stands in the answer) or `rouge_l` (a word in common).
         max_new_tokens: Where an answer is cut that does not end.
     """
-    lm = model.load()
+    lm = model.load().to_accelerator()
     made = verify_tasks(
         lm,
         load_free_form(tasks),

@@ -35,12 +35,14 @@ def calibrate(
             "given, since this thermometer reads the answering model's scores",
             None,
         )
+    if "features" in calibrator.reads:
+        calibrator.language_model.to_accelerator()
     rows = []
     if scores is None:
         for task in load_tasks(tasks):
             rows += _rows(task, calibrator.calibrate(task))
     else:
-        large = CalibratedLM(scores.load(), calibrator)
+        large = CalibratedLM(scores.load().to_accelerator(), calibrator)
         budget = scores.budget(large.lm)
         for task in load_tasks(tasks):
             rows += _rows(task, large.calibrate(task, level=level, token_budget=budget))

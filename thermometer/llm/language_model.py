@@ -151,6 +151,11 @@ class LanguageModel:
             self.model.to(device)
         return self
 
+    def to_accelerator(self) -> "LanguageModel":
+        """Move the model to the accelerator that torch finds, if there is one; returns itself."""
+        found = torch.accelerator.current_accelerator()
+        return self.to(found) if found and torch.accelerator.is_available() else self
+
     def provenance(self, template: Template) -> dict[str, Any]:
         """What identifies features and scores made by this model with a template (JSON values)."""
         return {

@@ -74,12 +74,21 @@ def test_names_and_ids_that_rows_leave_out(tmp_path):
     assert not task.labelled
 
 
+def test_a_byte_order_mark_and_windows_lines(tmp_path):
+    file = tmp_path / "t.jsonl"
+    text = write(tmp_path / "plain.jsonl", [row("a"), row("b")]).read_text()
+    file.write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert load_task(file) == load_task(tmp_path / "plain.jsonl")
+
+
 def test_choosing_tasks(tmp_path):
     file = write(tmp_path / "t.jsonl", [row(n, n) for n in ("m/a", "m/b", "n/a")])
     assert [task.name for task in load_tasks(file, names=("m/*",))] == ["m/a", "m/b"]
     assert [task.name for task in load_tasks(file, exclude=["*/a"])] == ["m/b"]
-    with pytest.raises(ValueError, match="at least one wanted task"):
+    with pytest.raises(ValueError, match=r"that leave a task, .*'x'.* of 3 tasks \(m/a"):
         load_tasks(file, names=("x",))
+    with pytest.raises(ValueError, match=r"questions, but got none in .*t\.jsonl of split 'dev'"):
+        load_tasks(file, split="dev")
     with pytest.raises(ValueError, match=r"one task .* 3: m/a, m/b, n/a"):
         load_task(file)
     with pytest.raises(TypeError, match=r"`names` to be a list .* one string: 'm/\*'"):
@@ -130,8 +139,9 @@ GOOD = json.dumps(row("q1"))
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "not JSON"),
-        ("[1]", r"a JSON object, got \[1\]"),
+        ("{", "not JSON.*expected one JSON object on each line"),
+        ("[1]", r"a JSON object on each line, got \[1\]"),
+        ("question,a,b,answer", "not JSON.*expected one JSON object on each line"),
         (json.dumps({"id": "f", "question": "Who?", "answers": ["x"]}), "a free-form row"),
         (json.dumps({"id": "f", "question": "Who?"}), "fields"),
         (json.dumps(row("q2", choices="abc")), "list of strings, but got one string"),
@@ -140,10 +150,15 @@ GOOD = json.dumps(row("q1"))
         (json.dumps(row("q2", choices=["a", "a"])), "different texts"),
         (json.dumps(row("q2", choices=["a", " "])), "non-empty"),
         (json.dumps(row("q2", answer=3)), r"an index in \[0, 3\), but got 3 in question q2"),
-        (json.dumps(row("q2", answer=-1)), "`answer`"),
-        (json.dumps(row("q2", answer="B")), "an integer"),
-        (json.dumps(row("q2", answer=True)), "an integer"),
-        (json.dumps(row("q2", answer=1.0)), "an integer"),
+        (json.dumps(row("q2", choices={"A": "x", "B": "y"})), "list of strings, but got dict"),
+        (json.dumps(row("q2", choices=5)), "list of strings, but got int: 5"),
+        (json.dumps(row("q2", answer=-1)), "left out where nobody knows it.*but got -1"),
+        (json.dumps(row("q2", answer="D")), "the index of the right choice, from 0 .*but got 'D'$"),
+        (json.dumps(row("q2", answer="two")), "but got 'two', which is index 1"),
+        (json.dumps(row("q2", answer="1")), "the index of the right choice"),
+        (json.dumps(row("q2", answer=True)), "the index of the right choice"),
+        (json.dumps(row("q2", answer=1.0)), "the index of the right choice"),
+        (json.dumps({"text": "?", "choices": ["a", "b"]}), r"fields \['choices', 'text'\]"),
         (json.dumps(row("q2", question="")), "`text`"),
         (json.dumps(row("q2", question=5)), "`question`"),
         (json.dumps(row("q2", context=5)), "`context`"),

@@ -4,7 +4,7 @@ The grammar: ``Expected `name` to be <what>, but got <value>``. Types are `TypeE
 `ValueError`. Nothing here knows what the numbers are for.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -60,12 +60,15 @@ def _of_tensor(values: Any) -> Any:
 
 
 def strings(name: str, values: Iterable[str]) -> tuple[str, ...]:
-    """A sequence of strings as a tuple; one string where many are meant is refused."""
+    """A sequence of strings as a tuple; one string or a dict where many are meant is refused."""
     if isinstance(values, str):
         raise TypeError(
             f"Expected `{name}` to be a list of strings, but got one string: {values[:60]!r}. "
             f"For a single one pass [{name}]"
         )
+    if isinstance(values, Mapping) or not isinstance(values, Iterable):
+        got = f"{type(values).__name__}: {values!r:.60}"
+        raise TypeError(f"Expected `{name}` to be a list of strings, but got {got}")
     items = tuple(values.to_pylist() if hasattr(values, "to_pylist") else values)
     for position, item in enumerate(items):
         if not isinstance(item, str):

@@ -84,14 +84,14 @@ def write_all(folder: str | Path, contents: Mapping[str, str | bytes]) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8.
+    """A text file in UTF-8, with or without a byte order mark.
 
     Raises:
         OSError: If it cannot be read.
         ValueError: If it is of another encoding. The message names the file.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 ({error})") from error
 
@@ -138,7 +138,7 @@ def read_lines(path: Path, *, constants: bool = False) -> Iterator[tuple[int, di
     """Number, from 1, and object of each line of a JSON lines file; blank lines are left out.
 
     Args:
-        path: UTF-8; compressed if it ends in ``.gz``.
+        path: UTF-8, with or without a byte order mark; compressed if it ends in ``.gz``.
         constants: As for `parse_json`.
 
     Raises:
@@ -148,18 +148,26 @@ def read_lines(path: Path, *, constants: bool = False) -> Iterator[tuple[int, di
     """
     number = 0
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    row = parse_json(line, f"{path}, line {number}", constants=constants)
-                    if not isinstance(row, dict):
-                        what = f"expected a JSON object, got {row!r:.60}"
-                        raise ValueError(f"{path}, line {number}: {what}")
-                    yield number, row
+                    yield number, _object(line, f"{path}, line {number}", constants)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}, after line {number}: not UTF-8 ({error})") from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}, after line {number}: damaged gzip file ({error})") from error
+
+
+def _object(line: str, where: str, constants: bool) -> dict[str, Any]:
+    """The JSON object of a line, or an error that says what JSON lines are."""
+    try:
+        row = parse_json(line, where, constants=constants)
+    except ValueError as error:
+        raise ValueError(f"{error}: expected one JSON object on each line") from error
+    if not isinstance(row, dict):
+        raise ValueError(f"{where}: expected a JSON object on each line, got {row!r:.60}")
+    return row
 
 
 def is_vacant(path: Path) -> bool:

@@ -152,13 +152,23 @@ def _source(source: str | Path | TaskSource, options: dict[str, Any]) -> TaskSou
 
 def _chosen(tasks: list[AnyTask], chosen: TaskSource) -> list[AnyTask]:
     """The wanted tasks, with no more questions than wanted."""
-    tasks = [task for task in tasks if _wanted(task.name, chosen)]
+    found, tasks = tasks, [task for task in tasks if _wanted(task.name, chosen)]
     if not tasks:
-        raise _checks.fail("source", "a source with at least one wanted task", repr(chosen))
+        raise _nothing_left(found, chosen)
     unique_ids([question for task in tasks for question in task.questions], chosen.source)
     if chosen.limit is not None:
         tasks = [_sample(task, chosen.limit, chosen.seed) for task in tasks]
     return sorted(tasks, key=lambda task: task.name)
+
+
+def _nothing_left(found: Sequence[AnyTask], chosen: TaskSource) -> ValueError:
+    """What kept every question out."""
+    if found:
+        some = ", ".join(task.name for task in found[:5])
+        given = f"names {chosen.names}, exclude {chosen.exclude} of {len(found)} tasks ({some}…)"
+        return _checks.fail("names and exclude", "patterns that leave a task", given)
+    where = f"in {chosen.source}" + (f" of split {chosen.split!r}" if chosen.split else "")
+    return _checks.fail("source", "one with questions", f"none {where}")
 
 
 def _load(chosen: TaskSource) -> list[Task]:
@@ -235,10 +245,11 @@ def _parse(row: dict[str, Any], identifier: str) -> Question:
     if "choices" not in row:
         kind = "a free-form row" if "answers" in row else f"fields {sorted(row)}"
         raise _checks.fail("row", "multiple choice, with `choices`", kind)
-    answer = row.get("answer")
-    if answer is not None:
-        answer = _checks.integer("answer", answer, minimum=0)
-    choices = _checks.strings("choices", row["choices"])
+    answer, choices = row.get("answer"), _checks.strings("choices", row["choices"])
+    if answer is not None and (type(answer) is not int or answer < 0):
+        expected = "the index of the right choice, from 0 (left out where nobody knows it)"
+        place = f", which is index {choices.index(answer)}" if answer in choices else ""
+        raise _checks.fail("answer", expected, f"{answer!r}{place}")
     return Question(identifier, _text(row), choices, answer, row.get("context"))
 
 
@@ -252,5 +263,6 @@ def _parse_open(row: dict[str, Any], identifier: str) -> FreeFormQuestion:
 def _text(row: dict[str, Any]) -> str:
     text = row.get("question")
     if not isinstance(text, str):
-        raise _checks.fail("question", "a string", repr(text))
+        got = repr(text) if "question" in row else f"fields {sorted(row)}"
+        raise _checks.fail("question", "a string", got)
     return text

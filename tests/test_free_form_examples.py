@@ -21,6 +21,7 @@ def test_classify(tmp_path, monkeypatch, capsys):
 
 def test_answer(tmp_path, capsys):
     example = runpy.run_path(str(ROOT / "examples" / "answer.py"))
-    example["main"](tmp_path / "out", limit=3)
+    with pytest.warns(UserWarning, match="letters hold only"):  # of a model as small as this
+        example["main"](tmp_path / "out", limit=3)
     assert "What is the capital of Japan?  " in capsys.readouterr().out
     assert (tmp_path / "out" / "checkpoint" / "model.safetensors").is_file()

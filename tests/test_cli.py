@@ -41,6 +41,19 @@ def files(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.parametrize(("command", "goes_on"), [("run", True), ("report", False)])
+def test_an_interrupt_is_one_line(monkeypatch, capsys, command, goes_on):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command])
+    assert ended.value.code == 130
+    line = "thermometer: stopped" + "; the same command goes on with what is on disk" * goes_on
+    assert capsys.readouterr().err == f"\n{line}\n"
+
+
 def failure(capsys, arguments, entry=cli.main):
     """The one line that a command ends with."""
     capsys.readouterr()

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import warnings
@@ -13,7 +14,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tiny
-from extraction_script import run, task
+import torch
+from extraction_script import Kill, run, task
 
 from thermometer import _files
 from thermometer._lightning import quiet
@@ -143,6 +145,30 @@ def test_killed_extraction_is_finished_by_the_same_command(finished, tmp_path, n
     assert resumed.returncode == 0, resumed.stderr
     assert {path: path.stat().st_mtime_ns for path in written} == written
     assert files(folder) == files(finished)
+
+
+def test_an_interrupt_comes_out_and_so_does_the_next(lm, finished, tmp_path, capfd):
+    """Lightning would exit, and ignore interrupts ever after."""
+    before = signal.getsignal(signal.SIGINT)
+    folder = tmp_path / "many"
+    for parts in (3, 6):
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, task(), lm, callbacks=Kill("SIGINT"))
+        assert signal.getsignal(signal.SIGINT) is before
+        assert len(list(folder.glob("part-*.parquet"))) == parts
+    run(folder, task(), lm)
+    assert files(folder) == files(finished)
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
+
+
+@pytest.mark.parametrize("keywords", [{"accelerator": "gpu"}, {"devices": 0}])
+@pytest.mark.skipif(torch.cuda.is_available(), reason="suits a machine with a GPU")
+def test_keywords_that_do_not_suit_the_machine(lm, tmp_path, keywords):
+    with pytest.raises(
+        ValueError, match=r"`trainer` to be keywords that suit .*, but got .*(gpu|0)"
+    ):
+        run(tmp_path / "t", task(), lm, **keywords)
 
 
 def test_three_processes_equal_one(lm, finished, tmp_path):

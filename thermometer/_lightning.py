@@ -1,4 +1,4 @@
-"""Lightning without its advertisements, and ended by whoever ends the process.
+"""Lightning without its advertisements, and ended as any Python code is.
 
 What is silenced is noise only: tips, the list of accelerators that a machine does not have, advice
 on worker processes that this package has no use for, and a deprecation inside Lightning itself.
@@ -14,13 +14,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from inspect import signature
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
+
+from thermometer import _checks
 
 _MESSAGES = (
     "GPU available",
     "TPU available",
     "HPU available",
     "💡 Tip",
+    "\nDetected KeyboardInterrupt",  # it comes out as such
     "You are using a CUDA device",
     "`Trainer.fit` stopped: `max_",  # as it was asked to
 )
@@ -62,9 +66,14 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back Lightning's noise, to be used around a `Trainer` and its calls."""
+    """Hold back Lightning's noise, to be used around a `Trainer` and its calls.
+
+    An interrupt comes out as `KeyboardInterrupt`, and so does the next: Lightning would exit, and
+    ignore all that follow. Keywords that do not suit the machine are a `ValueError`.
+    """
     names = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero")
     loggers = [logging.getLogger(name) for name in names]
+    on_interrupt = signal.getsignal(signal.SIGINT)
     for logger in loggers:
         logger.addFilter(_is_news)
     try:
@@ -72,6 +81,13 @@ def quiet() -> Iterator[None]:
             for message in _WARNINGS:
                 warnings.filterwarnings("ignore", message=message)
             yield
+    except MisconfigurationException as error:
+        raise _checks.fail("trainer", "keywords that suit this machine", error) from error
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, on_interrupt)
+            raise KeyboardInterrupt from None
+        raise
     finally:
         for logger in loggers:
             logger.removeFilter(_is_news)

@@ -29,6 +29,7 @@ class _Command:
         text: For the list of commands.
         method: Of the class, that does the work.
         own: Arguments that are not of the form --name VALUE, by flag.
+        resumes: Whether the same command goes on with what an interrupted one left on disk.
     """
 
     module: str
@@ -36,6 +37,7 @@ class _Command:
     text: str
     method: str = ""
     own: dict[str, dict[str, Any]] = field(default_factory=dict)
+    resumes: bool = False
 
     def find(self) -> Callable[..., Any]:
         """The function or class itself."""
@@ -44,7 +46,7 @@ class _Command:
 
 
 _ABOUT = "Confidence of a language model that one can believe, on tasks without labels."
-_stage = partial(_Command, "experiment", "Experiment")
+_stage = partial(_Command, "experiment", "Experiment", resumes=True)
 COMMANDS = {
     "run": _stage("extract, measure on unseen tasks, train, write report and checkpoint", "run"),
     "extract": _stage("write the tables of features and scores (resumes)", "extract"),
@@ -52,13 +54,17 @@ COMMANDS = {
     "evaluate": _stage("measure on unseen tasks and write the report", "evaluate"),
     "calibrate": _Command("commands.calibrate", "calibrate", "apply a checkpoint to new questions"),
     "ask": _Command(
-        "commands.answer", "ask", "answer free-form questions and judge the answers: training data"
+        "commands.answer",
+        "ask",
+        "answer free-form questions and judge the answers: training data (resumes)",
+        resumes=True,
     ),
     "answer": _Command(
         "commands.answer",
         "answer",
         "answer free-form questions with a calibrated confidence (resumes)",
         own={"questions": {"type": str, "help": "JSON lines, or a folder or pattern of them"}},
+        resumes=True,
     ),
     "import-lm-eval": _Command(
         "commands.import_lm_eval",
@@ -127,7 +133,18 @@ class _Version(Action):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of the `thermometer` command."""
+    """Entry point of the `thermometer` command; an interrupt ends it with status 130."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        _run(given)
+    except KeyboardInterrupt:
+        resumes = any(word in COMMANDS and COMMANDS[word].resumes for word in given[:1])
+        more = "; the same command goes on with what is on disk" if resumes else ""
+        print(f"\nthermometer: stopped{more}", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
+
+
+def _run(arguments: Sequence[str]) -> None:
     name, fields = parse(arguments)
     command = COMMANDS[name]
     work = partial(command.find(), **fields)

@@ -26,7 +26,7 @@ WHOLE = (
     "simulation",
 )
 ORDER = """
-    _checks _files _records _versions types free_form free_form.questions free_form.judging
+    _checks _files _records _versions progress types free_form free_form.questions free_form.judging
     free_form.answers simulation display logprobs metrics.smooth_calibration
     metrics.calibration_error metrics.risk_coverage metrics.basic metrics metrics.intervals
     metrics.paired_differences metrics.resampling metrics.summary metrics.streaming scaling llm

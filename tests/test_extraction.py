@@ -352,8 +352,9 @@ def test_the_summary_of_a_resumed_run_is_its_own(lm, tmp_path):
 def test_bar_and_summary_are_shown(lm, tmp_path, capfd):
     extract(lm, task(), tmp_path, template=CLOZE, trainer={"accelerator": "cpu"})
     shown = capfd.readouterr().out
-    assert re.search(r"[\d,]+ tokens/s, +\d+% +reused, +[\d.]+% +padding", shown)
-    assert re.search(r"70 prompts, [\d,]+ tokens, \d+% of them from shared", shown)
+    lines = shown.splitlines()
+    assert re.match(r"features and scores, [\d,]+ tokens/s .* (\d+)/\1 0:", lines[0]), lines
+    assert re.search(r"\nfeatures and scores: 70 prompts, [\d,]+ tokens, \d+% of them", shown)
 
 
 def test_budget_is_chosen_once_and_kept(lm, tmp_path):

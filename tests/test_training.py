@@ -1,6 +1,7 @@
 """Training: known temperatures are found on unseen tasks, and nothing leaks into validation."""
 
 import csv
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import recovery
 import torch
 import yaml
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from safetensors.torch import load_file
 
 from thermometer import training as module
@@ -24,7 +25,7 @@ SHORT = TrainingConfig(max_steps=20, validate_every=5, patience=0)
 
 
 def train(*arguments, trainer=None, **keywords):
-    """`train` without the progress bar, which takes longer than the steps of such networks."""
+    """`train` without a progress bar."""
     options = {"enable_progress_bar": False, **(trainer or {})}
     return module.train(*arguments, trainer=options, **keywords)
 
@@ -130,6 +131,37 @@ def test_the_result_knows_where_it_comes_from(small_table):
     assert settings["trainer"] == {"enable_progress_bar": False, "accelerator": "cpu"}
     assert not calibrator.thermometer.training
     assert not any(p.requires_grad for p in calibrator.thermometer.parameters())
+
+
+def test_one_line_shows_how_far_it_is(small_table, capsys):
+    module.train(small_table, TINY, SHORT)
+    printed = capsys.readouterr().out.strip()
+    assert re.fullmatch(r"training 2 networks \S* 100% 0:00:\d\d 0:00:00", printed)
+    train(small_table, TINY, SHORT)
+    assert capsys.readouterr().out == ""
+
+
+class Watch(Callback):
+    def __init__(self):
+        self.threads = set()
+
+    def on_train_batch_end(self, *_):
+        self.threads.add(torch.get_num_threads())
+
+
+def test_one_thread_is_enough(small_table):
+    before, watch = torch.get_num_threads(), Watch()
+    torch.set_num_threads(3)
+    try:
+        train(small_table, TINY, SHORT, trainer={"callbacks": [watch], "accelerator": "cpu"})
+        assert (watch.threads, torch.get_num_threads()) == ({1}, 3)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_bar_of_ones_own(small_table, capsys):
+    module.train(small_table, TINY, SHORT, trainer={"callbacks": TQDMProgressBar()})
+    assert "val_nll" in capsys.readouterr().out
 
 
 def test_missing_labels_features_and_scores_are_refused(small_table):

@@ -16,6 +16,7 @@ from inspect import signature
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_only
 
 from thermometer import _checks
 
@@ -40,6 +41,11 @@ _WARNINGS = (
 def unknown_keywords(given: Iterable[str]) -> list[str]:
     """Those names that are no keywords of `lightning.Trainer`, sorted."""
     return sorted(set(given) - set(signature(Trainer).parameters))
+
+
+def is_first_process() -> bool:
+    """Whether this is the process of several that speaks to the user."""
+    return not getattr(rank_zero_only, "rank", 0)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -214,6 +214,10 @@ class Experiment:
         console.print(f"checkpoint  {self.checkpoint}")
         return report
 
+    @property
+    def _shows(self) -> bool:
+        return bool(self.trainer.get("enable_progress_bar", True))
+
     def _check_protocol(self) -> None:
         """Refuse what these tasks cannot be split by, before hours of extraction are spent."""
         self.protocol.splits(task.name for task in load_tasks(self.tasks))
@@ -230,6 +234,7 @@ class Experiment:
             self._fit,
             self.protocol,
             n_resamples=self.n_resamples,
+            progress=self._shows,
             by=question_columns(table, questions),
         )
         write_report(report, Path(self.out_dir) / "report")
@@ -242,6 +247,6 @@ class Experiment:
             table,
             network,
             training,
-            trainer={"enable_progress_bar": log_dir is not None, **one_device},
+            trainer={"enable_progress_bar": self._shows and log_dir is not None, **one_device},
             log_dir=log_dir,
         )

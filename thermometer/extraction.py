@@ -138,7 +138,7 @@ def _write(
         table_files.finish(folder, sizes, made_by, plan["digest"])
         _files.write_text(folder / SUMMARY, json.dumps(summary.to_dict(), indent=2) + "\n")
         if module.has_progress_bar:
-            Console().print(str(summary), highlight=False)
+            Console().print(f"{module.wanted}: {summary}", highlight=False)
     module.wait_for_all()
 
 

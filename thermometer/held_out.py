@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from thermometer import _checks
 from thermometer.methods import Fit, FittedMethods, Vector, check_methods
 from thermometer.outcomes import Predicted
+from thermometer.progress import Bar
 from thermometer.protocols import Protocol
 from thermometer.tables import OutputTable
 
@@ -78,11 +78,13 @@ def hold_out(
         name: [] for name in tests
     }
     splits = protocol.splits(train.task_names)
-    for split in track(splits, description, disable=not progress, transient=True):
-        fitted = FittedMethods(names, train.of_tasks(split.train), fit)
-        for name, table in tests.items():
-            rows = table.of_tasks(split.test)
-            parts[name].append((rows, fitted.predict(rows)))
+    with Bar(description, len(splits), shown=progress, kept=False) as bar:
+        for number, split in enumerate(splits, start=1):
+            fitted = FittedMethods(names, train.of_tasks(split.train), fit)
+            for name, table in tests.items():
+                rows = table.of_tasks(split.test)
+                parts[name].append((rows, fitted.predict(rows)))
+            bar.show(number)
     return {name: _together(of_split, names) for name, of_split in parts.items()}
 
 

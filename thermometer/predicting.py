@@ -65,6 +65,11 @@ class Extraction(LightningModule):
         self._seconds = 0.0
 
     @property
+    def wanted(self) -> str:
+        """What is computed, in a word or three."""
+        return " and ".join(name for name, wanted in self._wanted.items() if wanted)
+
+    @property
     def is_first_rank(self) -> bool:
         """Whether this process writes the manifest."""
         return bool(self.trainer.is_global_zero)
@@ -183,17 +188,16 @@ class _PartWriter(BasePredictionWriter):
         if prediction is not None:
             table_files.write_part(self._folder / prediction.pop("name"), prediction)
             assert isinstance(pl_module, Extraction)
-            _show(trainer.progress_bar_callback, pl_module.own_summary())
+            speed = pl_module.own_summary().tokens_per_second
+            _show(trainer.progress_bar_callback, f"{pl_module.wanted}, {speed:,.0f} tokens/s")
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Wait for all ranks, so that the manifest is written after the last part."""
         trainer.strategy.barrier()
 
 
-def _show(bar: Any, summary: Summary) -> None:
-    """Put this rank's speed and what it reuses beside the progress bar and its time to go."""
-    speed, work = summary.tokens_per_second, summary.work
-    text = f"{speed:,.0f} tokens/s, {work.reused:.0%} reused, {work.padded:.1%} padding"
+def _show(bar: Any, text: str) -> None:
+    """Put what is computed, and this rank's speed, beside the progress bar and its time to go."""
     if isinstance(bar, RichProgressBar):
         if bar.progress is not None and bar.predict_progress_bar_id is not None:
             bar.progress.update(bar.predict_progress_bar_id, description=text)

@@ -14,12 +14,14 @@ import torch
 import yaml
 
 from thermometer import _checks
+from thermometer._lightning import is_first_process
 from thermometer.calibrator import Calibrator
 from thermometer.data import TaskData, set_aside
 from thermometer.domain import Domain
 from thermometer.networks.answering_models import rows_of
 from thermometer.networks.thermometer import Member, Thermometer, ThermometerConfig
 from thermometer.posterior import fit_spread, log_likelihoods
+from thermometer.progress import Bar
 from thermometer.stacking import view_weights
 from thermometer.tables import OutputTable
 from thermometer.training_loop import MemberTraining, fit_member
@@ -161,23 +163,28 @@ def train(
         anchor = float(thermometer.anchor)
         score_inputs = getattr(thermometer, "score_inputs", None)
         kept_by: dict[int, list[torch.Tensor]] = {}
-        for number, member in enumerate(thermometer.members):
-            torch.manual_seed(training.seed * 1000 + number)
-            assert isinstance(member, Member)
-            member.start_at(anchor)
-            seen, kept = set_aside(
-                data,
-                training.validation,
-                training.validation_fraction,
-                number % network.n_members,
-                network.n_members,
-                training.seed,
-            )
-            view = thermometer.member_views[number]
-            logs = None if log_dir is None else Path(log_dir) / f"member-{number}"
-            module = MemberTraining(member, view, score_inputs, anchor, seen, kept, training)
-            fit_member(module, trainer or {}, logs)
-            kept_by[number % network.n_members] = kept.rows
+        shown = is_first_process() and bool((trainer or {}).get("enable_progress_bar", True))
+        n_members, steps = len(thermometer.members), training.max_steps
+        text = f"training {n_members} {'network' if n_members == 1 else 'networks'}"
+        with Bar(text, n_members * steps, shown=shown) as bar:
+            for number, member in enumerate(thermometer.members):
+                torch.manual_seed(training.seed * 1000 + number)
+                assert isinstance(member, Member)
+                member.start_at(anchor)
+                seen, kept = set_aside(
+                    data,
+                    training.validation,
+                    training.validation_fraction,
+                    number % network.n_members,
+                    network.n_members,
+                    training.seed,
+                )
+                view = thermometer.member_views[number]
+                logs = None if log_dir is None else Path(log_dir) / f"member-{number}"
+                module = MemberTraining(member, view, score_inputs, anchor, seen, kept, training)
+                fit_member(module, trainer or {}, logs, bar, number * steps)
+                bar.show((number + 1) * steps)
+                kept_by[number % network.n_members] = kept.rows
     spread = _look_back(thermometer, inputs, data, kept_by)
     settings = {
         "network": asdict(network),

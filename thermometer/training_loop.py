@@ -1,18 +1,19 @@
 """The loop that trains one member of a thermometer: Lightning runs it, `objective` has the loss.
 
-Nothing here knows tables, or how many members there are.
+Nothing here knows tables.
 """
 
 import importlib.util
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from safetensors.torch import save_file
 from torch import Tensor
@@ -22,6 +23,7 @@ from thermometer.data import TaskBatches, TaskData, random_groups
 from thermometer.networks.objective import gamma_prior_nll, mean_inverse, scaled_nll
 from thermometer.networks.score_inputs import ScoreInputs
 from thermometer.networks.thermometer import Member, select
+from thermometer.progress import Bar
 
 if TYPE_CHECKING:
     from thermometer.training import TrainingConfig
@@ -145,16 +147,36 @@ class _KeepBest(Callback):
             pl_module.member.load_state_dict(self._weights)  # type: ignore[union-attr]
 
 
-def fit_member(module: MemberTraining, keywords: Mapping[str, Any], logs: Path | None) -> None:
+class _ShowStep(Callback):
+    def __init__(self, bar: Bar, before: int) -> None:
+        self._bar, self._before = bar, before
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Move the bar."""
+        self._bar.show(self._before + trainer.global_step)
+
+
+def fit_member(
+    module: MemberTraining,
+    keywords: Mapping[str, Any],
+    logs: Path | None,
+    bar: Bar,
+    before: int,
+) -> None:
     """Train until it no longer helps, and put the weights of the best validation back.
+
+    On one CPU thread: the network is so small that more of them mostly wait for one another, and
+    where other processes compute too it took three times as long with two.
 
     Args:
         module: One member with its data.
         keywords: Of `lightning.Trainer`.
         logs: Folder for loss curves and best weights; none are written by default.
+        bar: Shows the steps of all members.
+        before: Steps of the members before this one.
     """
     config = module.config
-    callbacks: list[Callback] = [_KeepBest(logs)]
+    callbacks: list[Callback] = [_KeepBest(logs), _ShowStep(bar, before)]
     if config.patience:
         callbacks.append(EarlyStopping("val_nll", patience=config.patience, min_delta=1e-5))
     defaults: dict[str, Any] = {
@@ -172,9 +194,20 @@ def fit_member(module: MemberTraining, keywords: Mapping[str, Any], logs: Path |
     batches = TaskBatches(len(module.seen.rows), len(module.kept.rows), config.tasks_per_step)
     more = keywords.get("callbacks") or []
     callbacks += more if isinstance(more, list) else [more]
-    with quiet():
-        trainer = Trainer(**{**defaults, **keywords, "callbacks": callbacks})
+    bars = {"enable_progress_bar": any(isinstance(one, ProgressBar) for one in callbacks)}
+    with quiet(), _one_thread():
+        trainer = Trainer(**{**defaults, **keywords, "callbacks": callbacks, **bars})
         trainer.fit(module, batches)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _loggers(folder: Path | None) -> list[Logger] | bool:

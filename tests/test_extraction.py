@@ -147,6 +147,15 @@ def test_killed_extraction_is_finished_by_the_same_command(finished, tmp_path, n
     assert files(folder) == files(finished)
 
 
+@pytest.fixture
+def interruptible():
+    """What runs in the background of a shell ignores interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_comes_out_and_so_does_the_next(lm, finished, tmp_path, capfd):
     """Lightning would exit, and ignore interrupts ever after."""
     before = signal.getsignal(signal.SIGINT)

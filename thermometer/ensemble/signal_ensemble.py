@@ -273,7 +273,7 @@ def _names(signals: Signals) -> tuple[str, ...]:
 
 
 def _checked_names(given: Iterable[str]) -> tuple[str, ...]:
-    names = _checks.strings("signals", given)
+    names = _checks.strings("signals", tuple(given))
     if not 1 <= len(set(names)) == len(names) <= MOST_SIGNALS:
         raise _checks.fail("signals", f"1 to {MOST_SIGNALS} of different names", list(names))
     return names

@@ -269,11 +269,11 @@ class SignalEnsemble:
 def _names(signals: Signals) -> tuple[str, ...]:
     if not hasattr(signals, "items"):
         raise TypeError(f"Expected `signals` to map names to numbers, but got {type(signals)}")
-    return _checked_names(signals)
+    return _checked_names(tuple(signals))
 
 
 def _checked_names(given: Iterable[str]) -> tuple[str, ...]:
-    names = _checks.strings("signals", tuple(given))
+    names = _checks.strings("signals", given)
     if not 1 <= len(set(names)) == len(names) <= MOST_SIGNALS:
         raise _checks.fail("signals", f"1 to {MOST_SIGNALS} of different names", list(names))
     return names

@@ -10,7 +10,6 @@ Extraction resumes.
 """
 
 import argparse
-import gzip
 import json
 from collections import defaultdict
 from dataclasses import asdict
@@ -20,6 +19,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 import thermometer as th
+from thermometer import _files
 from thermometer._versions import versions
 from thermometer.presets import resolve
 from thermometer.protocols import Protocol, benchmark_of
@@ -38,14 +38,13 @@ def choose(data, out, limit, longest, n_tasks):
     chosen = {name for names in tasks.values() for name in names[:: -(-len(names) // n_tasks)]}
     with out.open("w") as lines:
         for file in sorted(data.glob("*.jsonl.gz")):
-            for line in gzip.decompress(file.read_bytes()).decode().split("\n")[:-1]:
-                row = json.loads(line)
+            for _, row in _files.read_lines(file):
                 texts = [row.get("context") or "", row["question"], *row.get("choices", ())]
                 fits = "choices" in row and sum(map(len, texts)) <= longest
                 fits = fits and row["task"] in chosen and row.get("split") != "dev"
                 if fits and taken[row["task"]] < limit:
                     taken[row["task"]] += 1
-                    lines.write(line + "\n")
+                    lines.write(json.dumps(row) + "\n")
 
 
 def outputs(folder):
@@ -70,7 +69,6 @@ def outputs(folder):
 def measure(table, preset, protocol):
     """Means over tasks and over benchmarks of every method."""
     network, training = resolve(preset, {}, {})
-
     trained = []
 
     def fit(rows):

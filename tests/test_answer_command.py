@@ -5,7 +5,9 @@ import json
 import free_forms
 import pytest
 
-from thermometer import cli
+from thermometer import Calibrator, cli
+from thermometer.commands.placing import placed
+from thermometer.experiment import ModelSpec
 from thermometer.tasks import free_form_row
 
 
@@ -90,3 +92,15 @@ def test_a_file_made_otherwise_is_not_gone_on_with(arguments, tmp_path):
 def test_a_config_of_free_form_answers_is_measured(folder):
     report = json.loads((folder / "out/report/report.json").read_text())
     assert {task["task"] for task in report["tasks"]} == {f"task {i}" for i in range(4)}
+
+
+@pytest.mark.parametrize(("layer", "is_own"), [(-1, True), (1, False)])
+def test_a_model_that_gives_scores_and_features_is_loaded_once(
+    llama_folder, tmp_path, layer, is_own
+):
+    spec = ModelSpec(llama_folder, dtype="float32")
+    read = ModelSpec(llama_folder, dtype="float32", layer=layer)
+    free_forms.calibrator_of(read.load()).save_pretrained(tmp_path / "checkpoint")
+    calibrator = Calibrator.from_pretrained(tmp_path / "checkpoint")
+    assert placed(spec, calibrator).reads_itself == is_own
+    assert (calibrator._language_model is None) == is_own

@@ -42,17 +42,17 @@ ORDER = """
     reports.confidence_report_text reports.confidence_report protocols families dataset_tasks
     tasks templates llm.tokenization llm.token_store llm.sharing llm.planning llm.forward llm.work
     llm.prefix_cache llm.runners llm.memory llm.engine llm.loading llm.language_model
-    llm.generation table_files tables merging commands.merge table_writer integrations.ray
-    integrations.vllm_tables segmentation.question_columns _lightning predicting extraction
-    two_models networks networks.objective networks.components networks.score_statistics
+    llm.generation table_files column_files tables merging commands.merge table_writer
+    integrations.ray integrations.vllm_tables segmentation.question_columns _lightning predicting
+    extraction two_models networks networks.objective networks.components networks.score_statistics
     networks.score_inputs networks.config networks.thermometer checkpoint model_card domain
     combining posterior prompt_inputs free_form.question_inputs signals calibrator online
     free_form.answering free_form.verdict_shift calibrated_lm free_form.answer_files
     free_form.verify_tasks networks.answering_models stacking adaptation data training_loop
     training selection ats methods held_out evaluation presets experiment harness harness.samples
-    harness.logs commands.import_lm_eval column_files recorded curves pictures.curve_plot
+    harness.logs commands.import_lm_eval recorded curves pictures.curve_plot
     reports.study_tables reports.study_report study confidence_files commands.report
-    commands.calibrate commands.answer commands.import_logprobs cli __main__
+    commands.placing commands.calibrate commands.answer commands.import_logprobs cli __main__
 """.split()  # noqa: SIM905
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -10,9 +10,10 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from inspect import signature
+from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
@@ -41,6 +42,11 @@ _WARNINGS = (
 def unknown_keywords(given: Iterable[str]) -> list[str]:
     """Those names that are no keywords of `lightning.Trainer`, sorted."""
     return sorted(set(given) - set(signature(Trainer).parameters))
+
+
+def shows_progress(trainer: Mapping[str, Any] | None) -> bool:
+    """Whether keywords of `lightning.Trainer` ask for a progress bar, as they do by default."""
+    return bool((trainer or {}).get("enable_progress_bar", True))
 
 
 def is_first_process() -> bool:

@@ -138,7 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _run(given)
     except KeyboardInterrupt:
-        resumes = any(word in COMMANDS and COMMANDS[word].resumes for word in given[:1])
+        command = COMMANDS.get(given[0]) if given else None
+        resumes = command is not None and command.resumes
         more = "; the same command goes on with what is on disk" if resumes else ""
         print(f"\nthermometer: stopped{more}", file=sys.stderr)  # noqa: T201
         sys.exit(130)

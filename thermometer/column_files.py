@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from thermometer import _checks, _files
+from thermometer import _checks, _files, table_files
 
 
 def read_columns(path: Path) -> pa.Table:
@@ -42,11 +42,9 @@ def read_columns(path: Path) -> pa.Table:
         raise ValueError(f"{path}: the file is empty")
     try:
         table = _READERS[kind](path)
-        table.validate(full=True)  # texts, too: Parquet promises UTF-8 and does not look
-        _ = table.column_names
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path}: damaged, or of another format ({error})") from error
-    return table
+    return table_files.intact(path, table)
 
 
 def _lines(path: Path) -> pa.Table:

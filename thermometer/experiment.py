@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from thermometer import _checks
-from thermometer._lightning import unknown_keywords
+from thermometer._lightning import shows_progress, unknown_keywords
 from thermometer.calibrator import Calibrator
 from thermometer.evaluation import cross_validate
 from thermometer.extraction import extract
@@ -214,10 +214,6 @@ class Experiment:
         console.print(f"checkpoint  {self.checkpoint}")
         return report
 
-    @property
-    def _shows(self) -> bool:
-        return bool(self.trainer.get("enable_progress_bar", True))
-
     def _check_protocol(self) -> None:
         """Refuse what these tasks cannot be split by, before hours of extraction are spent."""
         self.protocol.splits(task.name for task in load_tasks(self.tasks))
@@ -234,7 +230,7 @@ class Experiment:
             self._fit,
             self.protocol,
             n_resamples=self.n_resamples,
-            progress=self._shows,
+            progress=shows_progress(self.trainer),
             by=question_columns(table, questions),
         )
         write_report(report, Path(self.out_dir) / "report")
@@ -242,11 +238,12 @@ class Experiment:
 
     def _fit(self, table: OutputTable, log_dir: Path | None = None) -> Calibrator:
         network, training = self.resolved()
+        shown = shows_progress(self.trainer) and log_dir is not None
         one_device = {k: v for k, v in self.trainer.items() if k in ("accelerator", "precision")}
         return train(
             table,
             network,
             training,
-            trainer={"enable_progress_bar": self._shows and log_dir is not None, **one_device},
+            trainer={"enable_progress_bar": shown, **one_device},
             log_dir=log_dir,
         )

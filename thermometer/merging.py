@@ -129,7 +129,7 @@ def _open(folder: Path) -> _Source:
             schemas.append(pq.read_schema(folder / name))
         except FileNotFoundError:
             raise ValueError(f"{folder / name}: the manifest names it, but it is missing") from None
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{folder / name}: damaged Parquet part ({error})") from error
     if len({frozenset(schema.names) for schema in schemas}) > 1:
         raise ValueError(f"{folder}: expected parts with the same columns")
@@ -244,7 +244,7 @@ def _batches(file: Path, size: int) -> Iterator[pa.Table]:
                 raise ValueError(f"{file}: expected {size} rows, but got {got}")
             for batch in part.iter_batches(ROWS):
                 yield pa.Table.from_batches([batch])
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{file}: damaged or truncated Parquet part ({error})") from error
 
 

@@ -45,7 +45,7 @@ def load_table(source: str | Path) -> OutputTable:
         raise FileNotFoundError(f"Expected a table, but there is no {path}")
     if not path.name.endswith(_ENDINGS):
         raise _checks.fail("source", "a folder, a .parquet or a .jsonl file", path)
-    columns = table_files.columns_of(table_files.checked(path, read_columns(path)))
+    columns = table_files.columns_of(table_files.typed(path, read_columns(path)))
     ending = next(ending for ending in _ENDINGS if path.name.endswith(ending))
     made = {"model": path.name.removesuffix(ending), "file": path.name}
     provenance = {kind: made if kind in columns else None for kind in ("features", "scores")}

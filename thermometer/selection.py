@@ -88,10 +88,9 @@ def held_out_nll(calibrator: Calibrator, tables: Tables, training: TrainingConfi
     inputs = network.inputs(features, scores, groups, torch.from_numpy(rows.models))
     b = network.weigh(network.predict_views(inputs))
     data = TaskData.from_rows(rows, inputs)
-    found = []
-    for member in range(network.config.n_members):
-        fraction, n_members = training.validation_fraction, network.config.n_members
-        by = training.validation
+    by, fraction = training.validation, training.validation_fraction
+    found, n_members = [], network.config.n_members
+    for member in range(n_members):
         _, kept = set_aside(data, by, fraction, member, n_members, training.seed)
         found += [
             scaled_nll(data.scores[r], data.labels[r], b[member, r]).mean() for r in kept.rows

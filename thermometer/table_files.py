@@ -224,7 +224,7 @@ def read_part(file: Path, rows: int) -> pa.Table:
         raise ValueError(f"{file}: the manifest names this part, but it is missing")
     try:
         part = pq.read_table(file)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{file}: damaged or truncated Parquet part ({error})") from error
     if part.num_rows != rows:
         raise ValueError(f"{file}: expected {rows} rows, but got {part.num_rows}")
@@ -232,12 +232,22 @@ def read_part(file: Path, rows: int) -> pa.Table:
 
 
 def checked(file: Path, part: pa.Table) -> pa.Table:
-    """The rows of one file with their columns in the types of the format; errors name the file."""
+    """The rows of one file, intact, with their columns typed; errors name the file."""
+    return typed(file, intact(file, part))
+
+
+def intact(file: Path, part: pa.Table) -> pa.Table:
+    """The same rows, if they are what they say; Parquet promises UTF-8 and does not look."""
     try:
-        part.validate(full=True)  # texts, too: Parquet promises UTF-8 and does not look
+        part.validate(full=True)
         _ = part.column_names
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise ValueError(f"{file}: damaged ({error})") from error
+    return part
+
+
+def typed(file: Path, part: pa.Table) -> pa.Table:
+    """Intact rows with their columns in the types of the format; errors name the file."""
     if missing := [name for name in ("id", "task", "label") if name not in part.column_names]:
         raise ValueError(f"{file}: the columns {missing} are missing")
     for name in ("id", "task", "scores", "features", "option_mass"):

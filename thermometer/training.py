@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from thermometer import _checks
-from thermometer._lightning import is_first_process
+from thermometer._lightning import is_first_process, shows_progress
 from thermometer.calibrator import Calibrator
 from thermometer.data import TaskData, set_aside
 from thermometer.domain import Domain
@@ -163,7 +163,7 @@ def train(
         anchor = float(thermometer.anchor)
         score_inputs = getattr(thermometer, "score_inputs", None)
         kept_by: dict[int, list[torch.Tensor]] = {}
-        shown = is_first_process() and bool((trainer or {}).get("enable_progress_bar", True))
+        shown = is_first_process() and shows_progress(trainer)
         n_members, steps = len(thermometer.members), training.max_steps
         text = f"training {n_members} {'network' if n_members == 1 else 'networks'}"
         with Bar(text, n_members * steps, shown=shown) as bar:

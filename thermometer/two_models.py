@@ -13,6 +13,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from thermometer import _files
+from thermometer._lightning import shows_progress
 from thermometer.extraction import SUMMARY, Encoded, extract
 from thermometer.llm.language_model import LanguageModel
 from thermometer.tables import OutputTable
@@ -99,7 +100,7 @@ def joined(
     encoded: Encoded = {}  # tokenised once, if both models have one tokenizer and template
     features = small(folder / FEATURES, scores=False, encoded=encoded)
     scores = large(folder / SCORES, features=False, encoded=encoded)
-    report_costs(folder, show=bool((trainer or {}).get("enable_progress_bar", True)))
+    report_costs(folder, show=shows_progress(trainer))
     return features.join(scores)
 
 

@@ -5,8 +5,8 @@ Both write JSON lines as they go and, run again after a kill, go on where they w
 
 from rich.progress import Progress
 
-from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator, Level
+from thermometer.commands.placing import placed
 from thermometer.experiment import ModelSpec
 from thermometer.free_form.answer_files import GrowingLines
 from thermometer.free_form.judging import Judge
@@ -40,9 +40,7 @@ def answer(
         level: Divide each question's scores by its own temperature or by its window's.
     """
     calibrator = Calibrator.from_pretrained(checkpoint)
-    large = CalibratedLM(model.load().to_accelerator(), calibrator)
-    if "features" in calibrator.reads:
-        calibrator.language_model.to_accelerator()
+    large = placed(model, calibrator)
     budget = model.budget(large.lm)
     tasks = load_free_form(questions)
     rows = [free_form_row(question, task.name) for task in tasks for question in task.questions]

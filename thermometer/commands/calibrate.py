@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from thermometer import _checks, _files
-from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator, Level
+from thermometer.commands.placing import placed
 from thermometer.experiment import ModelSpec
 from thermometer.tasks import TaskSource, load_tasks
 from thermometer.types import Calibration, Task
@@ -35,14 +35,13 @@ def calibrate(
             "given, since this thermometer reads the answering model's scores",
             None,
         )
-    if "features" in calibrator.reads:
-        calibrator.language_model.to_accelerator()
     rows = []
     if scores is None:
+        calibrator.language_model.to_accelerator()
         for task in load_tasks(tasks):
             rows += _rows(task, calibrator.calibrate(task))
     else:
-        large = CalibratedLM(scores.load().to_accelerator(), calibrator)
+        large = placed(scores, calibrator)
         budget = scores.budget(large.lm)
         for task in load_tasks(tasks):
             rows += _rows(task, large.calibrate(task, level=level, token_budget=budget))

@@ -42,7 +42,7 @@ def test_a_later_run_finds_the_tables_of_a_hub_model(hub, tmp_path):
         quiet = {"accelerator": "cpu", "enable_progress_bar": False}
         out = str(tmp_path / "out")
         return Experiment(
-            source, spec, spec, out, template=Template("cloze"), trainer=quiet
+            source, spec, out, spec, template=Template("cloze"), trainer=quiet
         ).extract()
 
     made = extract(None)

@@ -4,6 +4,7 @@ Only the module of the command that is asked for is imported, so that `report`, 
 language model, does not wait for the libraries of one.
 """
 
+import re
 import sys
 from argparse import SUPPRESS, Action
 from collections.abc import Callable, Iterator, Sequence
@@ -120,7 +121,7 @@ class _Parser(ArgumentParser):  # type: ignore[misc]
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Exit with status 2, as is usual for a mistake on the command line."""
-        print(_line(f"{message} (see {self.prog} --help)"), file=sys.stderr)  # noqa: T201
+        print(_line(f"{_plain(message)} (see {self.prog} --help)"), file=sys.stderr)  # noqa: T201
         sys.exit(2)
 
 
@@ -213,6 +214,29 @@ def _plain_errors(*more: type[Exception]) -> Iterator[None]:
         yield
     except kinds as error:
         sys.exit(_line(str(error)))
+
+
+def _plain(message: str) -> str:
+    """What the parser says of a value, without the types that it tried.
+
+    Example:
+        >>> _plain(
+        ...     'Parser key "folds": Does not validate against any of the Union subtypes Subtypes: '
+        ...     "[int, <class 'NoneType'>] Errors: - Expected a <class 'int'> - Expected a <class "
+        ...     "'NoneType'> Given value type: <class 'str'> Given value: two"
+        ... )
+        'Parser key "folds": Expected a int. Given value: two'
+    """
+    flat = re.sub(r"<class '([\w.]+)'>", r"\1", " ".join(message.split()))
+    found = re.fullmatch(
+        r"(.*?) Does not validate against any of the Union subtypes Subtypes: .*? Errors: - (.*) "
+        r"Given value type: .*?( Given value: .*)",
+        flat,
+    )
+    if found is None:
+        return flat
+    tried = [why for why in found[2].split(" - ") if why != "Expected a NoneType"]
+    return f"{found[1]} {' or '.join(tried)}.{found[3]}"
 
 
 def _line(message: str) -> str:

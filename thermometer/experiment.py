@@ -20,6 +20,7 @@ from thermometer.evaluation import cross_validate
 from thermometer.extraction import extract
 from thermometer.llm import loading
 from thermometer.llm.language_model import LanguageModel
+from thermometer.networks.components import too_few_rows
 from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.presets import Preset, resolve
 from thermometer.protocols import Protocol
@@ -30,7 +31,7 @@ from thermometer.tables import OutputTable
 from thermometer.tasks import TaskSource, load_tasks, question_row
 from thermometer.templates import Template
 from thermometer.training import TrainingConfig, train
-from thermometer.two_models import ONE, SCORES, joined
+from thermometer.two_models import FEATURES, ONE, SCORES, joined
 from thermometer.types import Task
 
 
@@ -84,9 +85,9 @@ class Experiment:
 
     Args:
         tasks: Where the questions come from.
-        features: The small model, whose hidden states are read.
         scores: The large model, whose confidence is calibrated.
         out_dir: Folder for tables, report and logs.
+        features: The small model, whose hidden states are read; not needed by the preset `scores`.
         checkpoint_dir: Folder of the checkpoint; ``checkpoint`` in `out_dir` by default.
         template: How questions become prompts.
         preset: `default`, `features`, `scores` or `paper`, see `presets.resolve`.
@@ -98,13 +99,14 @@ class Experiment:
         n_resamples: Bootstrap resamples behind the intervals.
 
     Raises:
-        ValueError: For an unknown preset or field.
+        ValueError: For an unknown preset or field, a network that reads features where no model
+            gives them, or an answering model that is cut short.
     """
 
     tasks: TaskSource
-    features: ModelSpec
     scores: ModelSpec
     out_dir: str
+    features: ModelSpec | None = None
     checkpoint_dir: str | None = None
     template: Template = field(default_factory=Template)
     preset: Preset = "default"
@@ -115,7 +117,15 @@ class Experiment:
     n_resamples: int = 1000
 
     def __post_init__(self) -> None:
-        self.resolved()
+        network, _ = self.resolved()
+        if self.features is None and "features" in network.needs:
+            expected = (
+                f"a model, since the preset {self.preset!r} reads features (`scores` does not)"
+            )
+            raise _checks.fail("features", expected, None)
+        if self.scores.num_layers is not None:
+            got = self.scores.num_layers
+            raise _checks.fail("scores.num_layers", "None: an answering model is whole", got)
         if unknown := unknown_keywords(self.trainer):
             raise _checks.fail("trainer", "keywords of lightning.Trainer", repr(unknown))
 
@@ -130,14 +140,15 @@ class Experiment:
 
     def extract(self) -> OutputTable:
         """Write the tables of features and scores, or resume writing them; returns their join."""
-        tasks = load_tasks(self.tasks)
-        return joined(
-            partial(self._extract, self.features, tasks),
-            partial(self._extract, self.scores, tasks),
-            self.out_dir,
-            self.trainer,
-            one=self.features == self.scores,
-        )
+        tasks, out, one = load_tasks(self.tasks), Path(self.out_dir), self.features == self.scores
+        for folder, spec in ((FEATURES, self.features), (SCORES, self.scores)):
+            if not (one or spec is None or (out / folder / MANIFEST).is_file()):
+                loading.check(spec.model, spec.revision, spec.dtype, spec.gguf_file)
+        scores = partial(self._extract, self.scores, tasks)
+        if self.features is None:
+            return scores(out / SCORES, features=False)
+        features = partial(self._extract, self.features, tasks)
+        return joined(features, scores, out, self.trainer, one=one)
 
     def _extract(
         self, spec: ModelSpec, tasks: Sequence[Task], path: Path, **wanted: Any
@@ -190,18 +201,19 @@ class Experiment:
 
     def train(self) -> Calibrator:
         """Train on all tasks of the tables and write the checkpoint."""
+        self._check_tasks()
         calibrator = self._train(self.extract())
         calibrator.save_pretrained(self.checkpoint)
         return calibrator
 
     def evaluate(self) -> Report:
         """Measure on unseen tasks by the protocol, and write the report."""
-        self._check_protocol()
+        self._check_tasks(self.protocol)
         return self._evaluate(self.extract())
 
     def run(self) -> Report:
         """Extract, measure on unseen tasks, train on all of them, and write everything."""
-        self._check_protocol()
+        self._check_tasks(self.protocol)
         table = self.extract()
         report = self._evaluate(table)
         calibrator = self._train(table)
@@ -214,9 +226,20 @@ class Experiment:
         console.print(f"checkpoint  {self.checkpoint}")
         return report
 
-    def _check_protocol(self) -> None:
-        """Refuse what these tasks cannot be split by, before hours of extraction are spent."""
-        self.protocol.splits(task.name for task in load_tasks(self.tasks))
+    def _check_tasks(self, protocol: Protocol | None = None) -> None:
+        """Refuse tasks that cannot be trained on, before hours of extraction are spent."""
+        tasks = {task.name: task for task in load_tasks(self.tasks)}
+        asked = [question for task in tasks.values() for question in task.questions]
+        if unknown := [question.id for question in asked if question.answer is None]:
+            got = f"{len(unknown)} of {len(asked)} without, first {unknown[0]}"
+            raise _checks.fail("tasks", "questions with an `answer` each", got)
+        trained = (
+            [split.train for split in protocol.splits(list(tasks))] if protocol else [tuple(tasks)]
+        )
+        least = min(sum(len(tasks[name]) for name in names) for names in trained)
+        network, _ = self.resolved()
+        if "features" in network.sources and least <= network.n_components:
+            raise too_few_rows(least, network.n_components)
 
     def _train(self, table: OutputTable) -> Calibrator:
         return self._fit(table, log_dir=Path(self.out_dir) / "logs")

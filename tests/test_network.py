@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import world
 
-from thermometer.networks.thermometer import Member, Thermometer, ThermometerConfig
+from thermometer.networks.member import Member
+from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 
 SMALL = ThermometerConfig(("features",), n_components=3, n_members=2, hidden_size=8)
 PRESETS = {
@@ -67,7 +68,7 @@ def test_the_paper_network_is_the_published_one():
     z = np.hstack(outputs) @ w["members.0.combine.weight"].T + w["members.0.combine.bias"]
     inverse = np.log1p(np.exp(z[:, 0]))
     with torch.no_grad():
-        b = network.members[0](x).numpy()
+        b = network.members[0](*reading(x)).numpy()
         temperature = network.float()(x.float()).numpy()
     np.testing.assert_allclose(b, np.log(inverse), rtol=1e-10)
     np.testing.assert_allclose(temperature, 1 / inverse, rtol=1e-5)
@@ -75,17 +76,22 @@ def test_the_paper_network_is_the_published_one():
 
 
 def test_softplus_stays_exact_where_it_underflows():
-    member = Member(ThermometerConfig.paper(2), 3)
+    member = Member(ThermometerConfig.paper(2), "features", 3)
     with torch.no_grad():
         for parameter in member.parameters():
             parameter.zero_()
         for z in (-6.0, -2.0, 0.0, 3.0, 500.0):
             member.combine.bias.fill_(z)
             exact = math.log(math.log1p(math.exp(z)) if z < 30 else z)
-            assert float(member(torch.zeros(1, 3))) == pytest.approx(exact, rel=1e-5)
+            assert float(member(*reading(torch.zeros(1, 3)))) == pytest.approx(exact, rel=1e-5)
         for z in (-50.0, -1e6):
             member.combine.bias.fill_(z)
-            assert float(member(torch.zeros(1, 3))) == pytest.approx(-math.log(1e3))
+            assert float(member(*reading(torch.zeros(1, 3)))) == pytest.approx(-math.log(1e3))
+
+
+def reading(features):
+    """What a member reads of features alone."""
+    return {"features": features}, torch.zeros(len(features), dtype=torch.int64)
 
 
 def fit(network, features):
@@ -144,7 +150,7 @@ def test_the_untrained_default_network_says_one_temperature(temperature):
         member.start_at(temperature)
     np.testing.assert_allclose(network(torch.randn(9, 6).mul(50)).detach(), temperature, rtol=1e-4)
     network.train()
-    b = network.members[0](torch.randn(9, 3))
+    b = network.members[0](*reading(torch.randn(9, 3)))
     b.sum().backward()  # it can still learn: not every gradient is zero
     assert max(float(p.grad.abs().max()) for p in network.members[0].parameters()) > 0
 
@@ -160,7 +166,7 @@ def test_members_are_averaged_in_log_temperature():
     network = Thermometer(SMALL, 6).eval()
     x = torch.randn(4, 6)
     with torch.no_grad():
-        each = torch.stack([member(network.components(x)) for member in network.members])
+        each = torch.stack([member(*reading(network.components(x))) for member in network.members])
         np.testing.assert_allclose(network(x), torch.exp(-each.mean(0)), rtol=1e-6)
     assert (each[0] - each[1]).abs().max() > 0.01
 

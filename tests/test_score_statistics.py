@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 from thermometer.networks.score_inputs import ScoreInputs
 from thermometer.networks.score_statistics import (
     N_CONTEXT,
+    N_FAIR,
+    N_PLACES,
     N_SAMPLE,
     context_statistics,
+    fair_statistics,
+    place_statistics,
     sample_statistics,
 )
 
@@ -103,9 +107,25 @@ def test_context_statistics_by_the_formulas():
     sample = sample_statistics(padded(rows), 1.7)
     found = context_statistics(padded(rows), torch.tensor(groups), sample, 1.7)
     assert found.shape == (12, N_CONTEXT)
-    np.testing.assert_allclose(
-        found.numpy(), literal_context(rows, groups, 1.7), rtol=2e-3, atol=2e-4
-    )
+    expected = np.array(literal_context(rows, groups, 1.7))
+    np.testing.assert_allclose(found.numpy(), expected, rtol=2e-3, atol=2e-4)
+    fair, bias = fair_statistics(padded(rows), torch.tensor(groups), 1.7)
+    np.testing.assert_allclose(fair.numpy(), expected[:, :N_FAIR], rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose(bias.numpy(), expected[[0, 5], -4:-1], rtol=2e-3, atol=2e-4)
+
+
+@given(st.lists(st.lists(st.floats(-30, 30), min_size=2, max_size=11), min_size=1, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_place_statistics_by_the_formulas(rows):
+    found = place_statistics(padded(rows).double(), 1.3)
+    assert found.shape == (len(rows), N_PLACES)
+    places = N_PLACES // 2
+    for row, values in zip(rows, found.numpy(), strict=True):
+        z = [s / 1.3 for s in row]
+        centred = [v - math.fsum(z) / len(z) for v in z]
+        for part, expected in ((values[:places], centred), (values[places:], softmax(z, 1))):
+            kept = np.array([*expected, *[0.0] * places][:places])
+            np.testing.assert_allclose(part, kept, rtol=2e-3, atol=2e-4)
 
 
 @given(st.integers(0, 1000))
@@ -146,15 +166,17 @@ def test_a_row_alone_has_no_bias_left_and_finite_numbers():
 def test_inputs_are_standardised_cut_and_silent_where_nothing_differed():
     scores = torch.randn(300, 2, generator=torch.Generator().manual_seed(2)) * 3
     groups = torch.arange(300) % 6
-    inputs = ScoreInputs()
+    inputs = ScoreInputs(["scores", "places", "fair", "context"])
     model = torch.zeros_like(groups)
     inputs.fit(scores, groups, model)
-    for values in (inputs.sample(scores, model), inputs.context(scores, groups, model)):
+    found = inputs(scores, groups, model)
+    assert list(found) == ["scores", "places", "fair", "context"]
+    for values in found.values():
         used = values.std(dim=0) > 0
         assert values[:, used].mean(dim=0).abs().max() < 0.2  # but for what was cut
         assert values.abs().max() <= 5
     constant = inputs.context_gain[0] == 0
     assert constant.any()  # all six tasks are of one size
-    far = inputs.context(scores[:3] * 1e6, model[:3], model[:3])
+    far = inputs(scores[:3] * 1e6, model[:3], model[:3], ["context"])["context"]
     assert far.abs().max() <= 5
     assert far[:, constant].abs().max() == 0

@@ -8,6 +8,7 @@ import torch
 
 from thermometer.calibrator import Calibrator
 from thermometer.data import random_groups
+from thermometer.networks.pooling import Pool
 from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 from thermometer.presets import resolve
 from thermometer.tables import OutputTable
@@ -116,6 +117,8 @@ def test_a_scores_only_thermometer_needs_no_features(tmp_path):
         ("features", {"features"}),
         ("scores", {"scores"}),
         ("context", {"scores"}),
+        ("places", {"scores"}),
+        ("fair", {"scores"}),
         ("scores+features", {"features", "scores"}),
     ],
 )
@@ -128,7 +131,9 @@ def test_every_view_asks_for_what_it_reads_and_trains(view, needed):
 
 
 def test_unknown_views_are_refused():
-    with pytest.raises(ValueError, match=r"`views` to be one of 'context', 'features', 'scores'"):
+    with pytest.raises(
+        ValueError, match=r"`views` to be one of 'context', 'fair', 'features', 'places', 'scores'"
+    ):
         ThermometerConfig(("scores+magic",))
     with pytest.raises(ValueError, match="at least one view"):
         ThermometerConfig(())
@@ -160,15 +165,88 @@ def test_a_view_that_says_nothing_of_unseen_tasks_hardly_counts():
     """In this world features are noise, and the scores say everything."""
     table, _ = shapes(n_tasks=60)  # enough to outweigh the prior
     config = ThermometerConfig(
-        ("scores+context", "features"), n_components=4, n_members=2, hidden_size=16
+        ("scores+fair", "features"), weigh_views=True, n_components=4, n_members=2, hidden_size=16
     )
     calibrator = train(table, config, TrainingConfig(max_steps=150), trainer=QUIET)
-    useful, useless = calibrator.thermometer.view_weights.tolist()
+    network, unseen = calibrator.thermometer, shapes(n_tasks=10, seed=7)[0]
+    groups = torch.arange(len(unseen)) // 60
+    read = network.inputs(torch.tensor(unseen.features), torch.tensor(unseen.scores), groups)
+    with torch.no_grad():
+        spread = network.predict_views(read, groups).std(dim=2).mean(dim=1)
+    useful, useless = network.view_weights
     assert useful > 0.8
-    assert useless < 0.4
+    assert useless * spread[1] < 0.1 * useful * spread[0]
     assert 0.02 <= calibrator.spread < 0.3
-    assert set(calibrator.domain.points) == {"features", "scores", "context"}
+    assert set(calibrator.domain.points) == {"features", "scores", "fair"}
     alike = train(
         table, replace(config, weigh_views=False), TrainingConfig(max_steps=5), trainer=QUIET
     )
     assert "view_weights" not in alike.thermometer.state_dict()
+
+
+@pytest.mark.parametrize("kind", ["mean", "attention"])
+def test_pools_are_weighted_means_over_the_rows_of_a_group(kind):
+    torch.manual_seed(0)
+    pool = Pool(5, 3, kind).double()
+    rows, groups = torch.randn(9, 5).double() * 3, torch.tensor([2, 0, 2, 2, 0, 1, 0, 2, 4])
+    found = pool(rows, groups).detach().numpy()
+    parameters = {name: value.numpy() for name, value in pool.state_dict().items()}
+    x = rows.numpy()
+    z = x @ parameters["read.weight"].T + parameters["read.bias"]
+    values = z / (1 + np.exp(-z))
+    odds = np.exp(x @ parameters["attend.weight"].T) if kind == "attention" else np.ones((9, 3))
+    for row, group in enumerate(groups):
+        here = groups.numpy() == int(group)
+        expected = (odds[here] * values[here]).sum(axis=0) / odds[here].sum(axis=0)
+        np.testing.assert_allclose(found[row], expected, rtol=1e-12)
+
+
+def test_attention_of_far_numbers_and_empty_groups_stays_finite():
+    pool = Pool(2, 2, "attention")
+    rows = torch.tensor([[1e4, -1e4], [-1e4, 1e4]])
+    pooled = pool(rows, torch.tensor([3, 1]))
+    pooled.sum().backward()
+    assert pooled.isfinite().all()
+    assert all(parameter.grad.isfinite().all() for parameter in pool.parameters())
+
+
+@pytest.mark.parametrize("pooling", ["mean", "attention"])
+def test_what_all_prompts_of_a_task_say_is_found_by_pooling_alone(pooling):
+    """A row's own scores say nothing here; their spread over the task says it all."""
+    rng = np.random.default_rng(0)
+
+    def world(n_tasks, prefix):
+        level = rng.uniform(-1, 1, n_tasks).repeat(40)
+        scores = rng.normal(size=(len(level), 4)) * np.exp(rng.normal(0, 1, len(level)))[:, None]
+        truth = np.exp(2 * level)
+        labels = (scores / truth[:, None] + rng.gumbel(size=scores.shape)).argmax(axis=1)
+        scores *= np.exp(level)[:, None]
+        names = [f"{prefix}{i // 40}" for i in range(len(level))]
+        ids = [f"{prefix}{i}" for i in range(len(level))]
+        return OutputTable.from_arrays(ids, names, labels, scores), truth * np.exp(level)
+
+    seen, _ = world(40, "s")
+    unseen, truth = world(12, "u")
+    errors = {}
+    for kind in ("none", pooling):
+        config = ThermometerConfig(("scores",), kind, n_members=2, hidden_size=16)
+        calibrator = train(seen, config, TrainingConfig(max_steps=200), trainer=QUIET)
+        error = np.log(calibrator.temperature(unseen)) - np.log(truth)
+        errors[kind] = np.sqrt(np.mean(error**2))
+    assert errors[pooling] < 0.75 * errors["none"]
+
+
+def test_rows_are_pooled_with_their_own_task_only():
+    torch.manual_seed(0)
+    network = Thermometer(ThermometerConfig.scores_only()).eval()
+    scores, groups = torch.randn(40, 4) * 3, torch.arange(40) // 20
+    together, alone = network(None, scores, groups), network(None, scores[20:])
+    assert together[20:].detach().numpy() == pytest.approx(alone.detach().numpy(), rel=1e-4)
+    assert network(None, scores)[0] != together[0]
+
+
+def test_unknown_pooling_is_refused():
+    with pytest.raises(ValueError, match="`pooling` to be one of 'attention', 'mean', 'none'"):
+        ThermometerConfig(pooling="max")
+    with pytest.raises(ValueError, match="pool_size"):
+        ThermometerConfig(pool_size=0)

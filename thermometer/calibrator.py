@@ -172,7 +172,7 @@ class Calibrator:
         given = PromptInputs(prompts, scores)
         inputs = network_inputs(self, given, token_budget)
         with torch.inference_mode():
-            b = self.thermometer.predict(inputs, self.model)
+            b = self.thermometer.predict(inputs, torch.from_numpy(given.groups), self.model)
         means = {name: values.double().mean(dim=0).numpy() for name, values in inputs.items()}
         distances = self.domain.distances(means)
         return combined(b.double().numpy(), given.ids, given.scores, level, self.spread, distances)

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from thermometer import __version__, _checks, _files
 from thermometer.networks.thermometer import Thermometer
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.json"
@@ -135,10 +135,12 @@ def read(folder: str | Path) -> Checkpoint:
             raise ValueError(f"{weights_file}: expected {name} to be float32, got {tensor.dtype}")
         if not tensor.isfinite().all():
             raise ValueError(f"{weights_file}: {name} holds NaN or infinity")
-    if version == 1 and "architecture" not in config["network"]:
-        config["network"], weights = upgraded(
-            config["network"], weights, config["pooled_temperature"]
-        )
+    if "architecture" not in config["network"]:
+        if version < 2:
+            temperature = config["pooled_temperature"]
+            config["network"], weights = _from_format_1(config["network"], weights, temperature)
+        if version < 3:
+            config["network"], weights = _from_format_2(config["network"], weights)
     metrics = path / METRICS
     return Checkpoint(
         network=config["network"],
@@ -216,7 +218,7 @@ def download(repository: str, revision: str | None = None) -> Path:
     return Path(snapshot_download(repository, revision=revision, allow_patterns=[*_FILES, "*.png"]))
 
 
-def upgraded(
+def _from_format_1(
     network: Mapping[str, Any], weights: Mapping[str, torch.Tensor], temperature: float
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Network and weights of format 1, which knew one answering model, as those of format 2."""
@@ -227,6 +229,20 @@ def upgraded(
     kept |= {"references": torch.tensor([temperature]), "anchor": torch.tensor(temperature)}
     kept["trust"] = torch.ones(1)
     return {**network, "n_models": 1}, kept
+
+
+def _from_format_2(
+    network: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Network and weights of format 2, which pooled nothing and scaled scores and context alike."""
+    read = "+".join(str(view) for view in network.get("views", ())).split("+")
+    kept = {}
+    for key, value in weights.items():
+        new = key.replace("score_inputs.sample_", "score_inputs.scores_")
+        source = new.removeprefix("score_inputs.").rsplit("_", 1)[0]
+        if not new.startswith("score_inputs.") or source in read:
+            kept[new] = value
+    return {**network, "pooling": "none", "pool_size": 32}, kept
 
 
 def _read_config(file: Path) -> tuple[dict[str, Any], int]:

@@ -86,7 +86,7 @@ def held_out_nll(calibrator: Calibrator, tables: Tables, training: TrainingConfi
     features = None if rows.features is None else torch.tensor(rows.features)
     scores, groups = torch.tensor(rows.scores), torch.from_numpy(rows.tasks)
     inputs = network.inputs(features, scores, groups, torch.from_numpy(rows.models))
-    b = network.weigh(network.predict_views(inputs))
+    b = network.weigh(network.predict_views(inputs, groups))
     data = TaskData.from_rows(rows, inputs)
     by, fraction = training.validation, training.validation_fraction
     found, n_members = [], network.config.n_members

@@ -19,7 +19,8 @@ from thermometer.calibrator import Calibrator
 from thermometer.data import TaskData, set_aside
 from thermometer.domain import Domain
 from thermometer.networks.answering_models import rows_of
-from thermometer.networks.thermometer import Member, Thermometer, ThermometerConfig
+from thermometer.networks.member import Member
+from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 from thermometer.posterior import fit_spread, log_likelihoods
 from thermometer.progress import Bar
 from thermometer.stacking import view_weights
@@ -37,6 +38,8 @@ class TrainingConfig:
     Args:
         sample_weight: Share of the loss at each sample's own temperature; the rest is the loss at
             the task's, the mean inverse temperature over the rows of the task in the batch.
+        scores_sample_weight: The same for members that read scores only. Hidden states can tell
+            every question from every other, scores cannot, and so they need less restraint.
         prior_weight: Factor of the paper's Gamma prior on the task's temperature; 0 for none.
         tasks_per_step: Tasks in one step's batch; 0 for all of them. Tasks weigh equally.
         batch_size: Largest number of rows of each task in a batch, drawn anew at every step.
@@ -60,6 +63,7 @@ class TrainingConfig:
     """
 
     sample_weight: float = 0.5
+    scores_sample_weight: float = 1.0
     prior_weight: float = 0.0
     tasks_per_step: int = 0
     batch_size: int = 32
@@ -76,6 +80,9 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         plain = {  # numpy's numbers would not go into a checkpoint
             "sample_weight": _checks.number("sample_weight", self.sample_weight, 0.0, 1.0),
+            "scores_sample_weight": _checks.number(
+                "scores_sample_weight", self.scores_sample_weight, 0.0, 1.0
+            ),
             "prior_weight": _checks.number("prior_weight", self.prior_weight),
             "tasks_per_step": _checks.integer("tasks_per_step", self.tasks_per_step, minimum=0),
             "batch_size": _checks.integer("batch_size", self.batch_size),
@@ -104,6 +111,7 @@ class TrainingConfig:
         """Shen et al. (ICML 2024): task-mean loss, Gamma prior, one task per step, 5,000 steps."""
         return cls(
             sample_weight=0.0,
+            scores_sample_weight=0.0,
             prior_weight=0.01,
             tasks_per_step=1,
             batch_size=128,
@@ -179,13 +187,12 @@ def train(
                     network.n_members,
                     training.seed,
                 )
-                view = thermometer.member_views[number]
                 logs = None if log_dir is None else Path(log_dir) / f"member-{number}"
-                module = MemberTraining(member, view, score_inputs, anchor, seen, kept, training)
+                module = MemberTraining(member, score_inputs, anchor, seen, kept, training)
                 fit_member(module, trainer or {}, logs, bar, number * steps)
                 bar.show((number + 1) * steps)
                 kept_by[number % network.n_members] = kept.rows
-    spread = _look_back(thermometer, inputs, data, kept_by)
+    spread = _look_back(thermometer, inputs, groups, data, kept_by)
     settings = {
         "network": asdict(network),
         "training": asdict(training),
@@ -217,6 +224,7 @@ def _domain(inputs: Mapping[str, torch.Tensor], data: TaskData) -> Domain:
 def _look_back(
     thermometer: Thermometer,
     inputs: Mapping[str, torch.Tensor],
+    groups: torch.Tensor,
     data: TaskData,
     kept_by: Mapping[int, list[torch.Tensor]],
 ) -> float:
@@ -225,7 +233,7 @@ def _look_back(
     Both on tasks, by members that did not train on them. Where validation takes rows, not tasks,
     the members did see the tasks, and the answer is too small.
     """
-    of_views = thermometer.eval().float().cpu().predict_views(inputs)
+    of_views = thermometer.eval().float().cpu().predict_views(inputs, groups)
     parts = [(part, rows) for part, tasks in kept_by.items() for rows in tasks]
     if thermometer.config.weighs:
         start = float(-thermometer.anchor.log())

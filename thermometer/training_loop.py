@@ -20,9 +20,9 @@ from torch import Tensor
 
 from thermometer._lightning import quiet
 from thermometer.data import TaskBatches, TaskData, random_groups
+from thermometer.networks.member import Member
 from thermometer.networks.objective import gamma_prior_nll, mean_inverse, scaled_nll
-from thermometer.networks.score_inputs import ScoreInputs
-from thermometer.networks.thermometer import Member, select
+from thermometer.networks.score_inputs import OF_GROUPS, ScoreInputs
 from thermometer.progress import Bar
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ class MemberTraining(LightningModule):
 
     Args:
         member: To be trained.
-        view: The sources that it reads.
-        score_inputs: Makes the context of parts of a task; unused by other views.
+        score_inputs: Makes what a part of a task says; unused by members that read one row only.
         anchor: Temperature that suits the scores of the data.
         seen: Training data.
         kept: Validation data.
@@ -45,7 +44,6 @@ class MemberTraining(LightningModule):
     def __init__(
         self,
         member: Member,
-        view: str,
         score_inputs: ScoreInputs | None,
         anchor: float,
         seen: TaskData,
@@ -54,9 +52,10 @@ class MemberTraining(LightningModule):
     ) -> None:
         super().__init__()
         self.member = member
-        self.view = view
         self.config = config
         self.seen, self.kept = seen, kept
+        of_scores = "features" not in member.sources
+        self._sample_weight = config.scores_sample_weight if of_scores else config.sample_weight
         self._anchor = anchor
         self._score_inputs = [score_inputs]  # in a list: no part of the model, stays in float32
 
@@ -64,7 +63,7 @@ class MemberTraining(LightningModule):
         """Put the data where the network is."""
         where = self.device, next(self.member.parameters()).dtype
         self.seen, self.kept = self.seen.to(*where), self.kept.to(*where)
-        self._score_inputs = [deepcopy(s).to(self.device) for s in self._score_inputs if s]
+        self._score_inputs = [s and deepcopy(s).to(self.device) for s in self._score_inputs]
 
     def configure_optimizers(self) -> Any:
         """AdamW."""
@@ -77,7 +76,7 @@ class MemberTraining(LightningModule):
     def training_step(self, batch: list[int]) -> Tensor:
         """Loss of a few tasks, and the prior."""
         rows, owners = self.seen.draw(batch, self.config.batch_size)
-        log_inverse = self._read(self.seen, rows, owners)
+        log_inverse = self._read(self.seen, rows, owners, partly=True)
         loss, of_task = self._loss(self.seen, rows, owners, log_inverse)
         if self.config.prior_weight:
             loss = loss + self.config.prior_weight * gamma_prior_nll(of_task).mean()
@@ -88,20 +87,29 @@ class MemberTraining(LightningModule):
     def validation_step(self, batch: list[int]) -> None:
         """Mean loss over the validation tasks, without prior."""
         rows, owners = self.kept.draw(batch, len(self.kept.labels))
-        loss, _ = self._loss(self.kept, rows, owners, self._read(self.kept, rows))
+        loss, _ = self._loss(self.kept, rows, owners, self._read(self.kept, rows, owners))
         self.log("val_nll", loss, prog_bar=True, batch_size=1)
 
-    def _read(self, data: TaskData, rows: Tensor, owners: Tensor | None = None) -> Tensor:
-        """B of some rows; with `owners`, some of the tasks show only a part of their context."""
+    def _read(
+        self, data: TaskData, rows: Tensor, owners: Tensor, *, partly: bool = False
+    ) -> Tensor:
+        """B of some rows; `partly`, some of the tasks are known by a part of their rows only."""
         inputs = {name: values[rows] for name, values in data.inputs.items()}
-        if owners is not None and "context" in self.view and self.config.partial_context:
-            groups = random_groups(owners)
+        groups = owners
+        of_groups = OF_GROUPS & set(self.member.sources)
+        if partly and self.config.partial_context and (of_groups or self.member.pool is not None):
+            n_tasks = int(owners[-1]) + 1
+            chosen = torch.rand(n_tasks, device=rows.device)[owners] < self.config.partial_context
+            parts = random_groups(owners)
+            groups = torch.where(chosen, n_tasks + parts, owners)
             z = data.scores[rows] / self._anchor
-            part = self._score_inputs[0].context(z, groups, data.models[rows])  # type: ignore[union-attr]
-            partial = torch.rand(int(owners[-1]) + 1, device=rows.device)[owners]
-            chosen = (partial < self.config.partial_context)[:, None]
-            inputs["context"] = torch.where(chosen, part.to(inputs["context"]), inputs["context"])
-        found: Tensor = self.member(select(inputs, self.view))
+            [score_inputs] = self._score_inputs
+            assert score_inputs is not None
+            of_parts = score_inputs(z, parts, data.models[rows], of_groups)
+            for name, values in of_parts.items():
+                whole = inputs[name]
+                inputs[name] = torch.where(chosen[:, None], values.to(whole), whole)
+        found: Tensor = self.member(inputs, groups)
         return found
 
     def _loss(
@@ -111,7 +119,7 @@ class MemberTraining(LightningModule):
         of_task = mean_inverse(log_inverse, owners)
         share = 1 / torch.bincount(owners).float()
         weights = share[owners] / len(share)
-        scores, labels, weight = data.scores[rows], data.labels[rows], self.config.sample_weight
+        scores, labels, weight = data.scores[rows], data.labels[rows], self._sample_weight
         loss = torch.zeros((), device=rows.device)
         if weight:
             nll = scaled_nll(scores, labels, log_inverse)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from thermometer import _checks
-from thermometer.networks.thermometer import LIMIT
+from thermometer.networks.member import LIMIT
 
 KINDS = ("transformer", "mlp", "linear")
 EPSILON = 1e-6

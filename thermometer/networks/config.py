@@ -5,8 +5,9 @@ from typing import Literal
 
 from thermometer import _checks
 
-SOURCES = ("features", "scores", "context")
-"""What a member can read: hidden states, the row's scores, the scores of the whole task."""
+SOURCES = ("features", "scores", "places", "fair", "context")
+"""What a member can read: hidden states, and what the row's and the whole task's scores say."""
+OF_SCORES = frozenset(SOURCES) - {"features"}
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,15 @@ class ThermometerConfig:
 
     Args:
         views: What the members read: sources of `SOURCES` joined by ``+``, one string for each
-            group of members. `features` is the small model's hidden state, `scores` are statistics
-            of the answering model's option scores, `context` the same over all prompts of the task
-            at hand. A thermometer needs every source of its views.
+            group of members. `features` is the small model's hidden state; of the answering model's
+            option scores, `scores` are statistics, `places` what is said of each place, `fair`
+            statistics without the liking for places that all prompts of the task at hand show,
+            and `context` the latter with the means over all these prompts. A thermometer needs
+            every source of its views.
+        pooling: What a member makes of all prompts of a task together: `mean` or `attention` over
+            numbers that it learns to read off each prompt's scores; `none` takes each prompt by
+            itself, but for `fair` and `context`.
+        pool_size: How many such numbers.
         n_components: Project standardised features on so many principal components; 0 hands the
             raw features to the network, as the paper does.
         whitening: How far the variances of the components are equalised: v becomes v^(1-whitening),
@@ -37,11 +44,13 @@ class ThermometerConfig:
         ValueError: For numbers out of range or unknown names.
     """
 
-    views: tuple[str, ...] = ("scores+context", "scores+context+features", "features")
+    views: tuple[str, ...] = ("scores+places+fair", "scores+fair+features")
+    pooling: Literal["none", "mean", "attention"] = "mean"
+    pool_size: int = 32
     n_components: int = 64
     whitening: float = 0.5
     n_members: int = 5
-    weigh_views: bool = True
+    weigh_views: bool = False
     n_branches: int = 1
     hidden_size: int = 64
     activation: Literal["relu", "silu"] = "silu"
@@ -53,12 +62,14 @@ class ThermometerConfig:
         plain = {  # numpy's numbers would not go into a checkpoint
             "n_components": _checks.integer("n_components", self.n_components, minimum=0),
             "whitening": _checks.number("whitening", self.whitening, 0.0, 1.0),
+            "pool_size": _checks.integer("pool_size", self.pool_size),
             "n_members": _checks.integer("n_members", self.n_members),
             "n_branches": _checks.integer("n_branches", self.n_branches),
             "hidden_size": _checks.integer("hidden_size", self.hidden_size),
             "dropout": _checks.number("dropout", self.dropout, 0.0, 0.95),
             "input_dropout": _checks.number("input_dropout", self.input_dropout, 0.0, 0.95),
         }
+        _checks.one_of("pooling", self.pooling, ("none", "mean", "attention"))
         _checks.one_of("activation", self.activation, ("relu", "silu"))
         if not isinstance(self.weigh_views, bool):
             raise TypeError(f"Expected `weigh_views` to be a boolean, but got {self.weigh_views!r}")
@@ -79,8 +90,8 @@ class ThermometerConfig:
 
     @property
     def needs(self) -> frozenset[str]:
-        """Of `features` and `scores`, what the sources are made of: a context is made of scores."""
-        return frozenset("scores" if source == "context" else source for source in self.sources)
+        """Of `features` and `scores`, what the sources are made of."""
+        return frozenset("scores" if name in OF_SCORES else name for name in self.sources)
 
     @property
     def weighs(self) -> bool:
@@ -95,7 +106,7 @@ class ThermometerConfig:
     @classmethod
     def scores_only(cls) -> "ThermometerConfig":
         """For answering models without a small relative, such as those behind an API."""
-        return cls(views=("scores+context",), n_members=10)
+        return cls(views=("scores+places+fair",), n_members=10)
 
     @classmethod
     def paper(cls, hidden_size: int = 256) -> "ThermometerConfig":

@@ -4,16 +4,26 @@ Several answering models each have a scale of their own, so that what is usual f
 usual for another read alike. Nothing here is trained; `score_statistics` has the formulas.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
 from thermometer.networks.score_statistics import (
     N_CONTEXT,
+    N_FAIR,
+    N_PLACES,
     N_SAMPLE,
     context_statistics,
+    fair_statistics,
+    place_statistics,
     sample_statistics,
 )
 
+WIDTHS = {"scores": N_SAMPLE, "places": N_PLACES, "fair": N_FAIR, "context": N_CONTEXT}
+"""Numbers of each source that is made of scores."""
+OF_GROUPS = frozenset({"fair", "context"})
+"""Those that depend on the other rows of the task."""
 _FARTHEST = 5.0  # standard deviations; beyond, a number is only known to be far
 
 
@@ -24,27 +34,24 @@ class ScoreInputs(nn.Module):
     network out of all bounds. Scores come in divided by the one temperature of their model.
 
     Args:
+        sources: Those of `WIDTHS` that are read.
         n_models: Number A of answering models.
 
     Example:
-        >>> inputs = ScoreInputs()
+        >>> inputs = ScoreInputs(["scores", "fair"])
         >>> z, tasks, models = torch.randn(6, 4), torch.tensor([0, 0, 0, 1, 1, 1]), torch.zeros(6)
         >>> inputs.fit(z, tasks, models.long())
-        >>> sample, context = inputs.both(z, tasks, models.long())
-        >>> sample.shape, context.shape
-        (torch.Size([6, 12]), torch.Size([6, 40]))
+        >>> {name: values.shape for name, values in inputs(z, tasks, models.long()).items()}
+        {'scores': torch.Size([6, 12]), 'fair': torch.Size([6, 12])}
     """
 
-    sample_shift: Tensor
-    sample_gain: Tensor
-    context_shift: Tensor
-    context_gain: Tensor
-
-    def __init__(self, n_models: int = 1) -> None:
+    def __init__(self, sources: Iterable[str], n_models: int = 1) -> None:
         super().__init__()
-        for name, width in (("sample", N_SAMPLE), ("context", N_CONTEXT)):
-            self.register_buffer(f"{name}_shift", torch.zeros(n_models, width))
-            self.register_buffer(f"{name}_gain", torch.ones(n_models, width))
+        chosen = frozenset(sources)
+        self.sources = tuple(name for name in WIDTHS if name in chosen)
+        for name in self.sources:
+            self.register_buffer(f"{name}_shift", torch.zeros(n_models, WIDTHS[name]))
+            self.register_buffer(f"{name}_gain", torch.ones(n_models, WIDTHS[name]))
 
     @torch.no_grad()
     def fit(self, z: Tensor, groups: Tensor, models: Tensor) -> None:
@@ -56,32 +63,44 @@ class ScoreInputs(nn.Module):
             groups: (N,) int64 from 0, the task of each row; no group has rows of two models.
             models: (N,) int64 in [0, A), the model of each row.
         """
-        sample = sample_statistics(z, 1.0)
-        context = context_statistics(z, groups, sample, 1.0)
-        for model in range(len(self.sample_shift)):
-            for name, of_all in (("sample", sample), ("context", context)):
+        for name, of_all in _statistics(self.sources, z, groups).items():
+            shift, gain = self._scale(name)
+            for model in range(len(shift)):
                 values = of_all[models == model]
                 scale = values.std(dim=0, correction=0)
-                getattr(self, f"{name}_shift")[model] = values.mean(dim=0)
+                shift[model] = values.mean(dim=0)
                 # What never differs says nothing: it becomes 0, whatever it is later.
-                gain = torch.where(scale > 1e-4, 1 / scale, 0.0)
-                getattr(self, f"{name}_gain")[model] = gain
+                gain[model] = torch.where(scale > 1e-4, 1 / scale, 0.0)
 
-    def sample(self, z: Tensor, models: Tensor) -> Tensor:
-        """(N, 12) numbers of each row by itself."""
-        return self._scaled("sample", sample_statistics(z, 1.0), models)
+    def forward(
+        self, z: Tensor, groups: Tensor, models: Tensor, only: Iterable[str] | None = None
+    ) -> dict[str, Tensor]:
+        """The numbers of each source, (N, R) float32.
 
-    def context(self, z: Tensor, groups: Tensor, models: Tensor) -> Tensor:
-        """(N, 40) numbers of each row's group, and of the row without the group's bias."""
-        return self.both(z, groups, models)[1]
+        Args:
+            z: As for `fit`.
+            groups: As for `fit`.
+            models: As for `fit`.
+            only: Of these sources; all by default.
+        """
+        chosen = self.sources if only is None else frozenset(only) & frozenset(self.sources)
+        found = {}
+        for name, values in _statistics(chosen, z, groups).items():
+            shift, gain = self._scale(name)
+            found[name] = ((values - shift[models]) * gain[models]).clamp(-_FARTHEST, _FARTHEST)
+        return found
 
-    def both(self, z: Tensor, groups: Tensor, models: Tensor) -> tuple[Tensor, Tensor]:
-        """`sample` and `context`, of which the second needs the first."""
-        sample = sample_statistics(z, 1.0)
-        context = context_statistics(z, groups, sample, 1.0)
-        return self._scaled("sample", sample, models), self._scaled("context", context, models)
+    def _scale(self, name: str) -> tuple[Tensor, Tensor]:
+        return getattr(self, f"{name}_shift"), getattr(self, f"{name}_gain")
 
-    def _scaled(self, name: str, values: Tensor, models: Tensor) -> Tensor:
-        shift, gain = getattr(self, f"{name}_shift"), getattr(self, f"{name}_gain")
-        scaled: Tensor = (values - shift[models]) * gain[models]
-        return scaled.clamp(-_FARTHEST, _FARTHEST)
+
+def _statistics(sources: Iterable[str], z: Tensor, groups: Tensor) -> dict[str, Tensor]:
+    chosen = frozenset(sources)
+    sample = sample_statistics(z, 1.0) if chosen & {"scores", "context"} else z
+    make = {
+        "scores": lambda: sample,
+        "places": lambda: place_statistics(z, 1.0),
+        "fair": lambda: fair_statistics(z, groups, 1.0)[0],
+        "context": lambda: context_statistics(z, groups, sample, 1.0),
+    }
+    return {name: make[name]() for name in make if name in chosen}

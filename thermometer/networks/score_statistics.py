@@ -1,9 +1,9 @@
 r"""What the scores of the answering model say about how far they can be believed.
 
 Numbers of each row by itself, and of all rows of a task together, which need no labels. They do not
-depend on the order of the options (but for the bias, which is about their places), work for any
-number of options, and are taken at temperatures around a reference, so that scores of any scale
-fit. Pure functions of tensors; nothing here is trained.
+depend on the order of the options (but for what is about their places), work for any number of
+options, and are taken at temperatures around a reference, so that scores of any scale fit. Pure
+functions of tensors; nothing here is trained.
 """
 
 import math
@@ -17,8 +17,13 @@ _SMALLEST = 1e-6  # of a probability, before it is compared with the task's
 
 N_SAMPLE = 4 + 2 * len(_RELATIVE)
 """Width of `sample_statistics`."""
-N_CONTEXT = N_SAMPLE + 2 * 4 * len(_FAIR) + len(_FAIR) + 1
+N_FAIR = 4 * len(_FAIR)
+"""Width of `fair_statistics`."""
+N_CONTEXT = N_SAMPLE + 2 * N_FAIR + len(_FAIR) + 1
 """Width of `context_statistics`."""
+_PLACES = 8
+N_PLACES = 2 * _PLACES
+"""Width of `place_statistics`."""
 
 
 def sample_statistics(scores: Tensor, reference: float) -> Tensor:
@@ -63,31 +68,53 @@ def sample_statistics(scores: Tensor, reference: float) -> Tensor:
     return torch.stack(columns, dim=1)
 
 
-def context_statistics(scores: Tensor, groups: Tensor, sample: Tensor, reference: float) -> Tensor:
-    r"""What the rows of a group say together, for each of its rows.
+def place_statistics(scores: Tensor, reference: float) -> Tensor:
+    r"""What is said of each of the first eight places, such as the letters A to H.
+
+    Models like some letters better than others, and are right more often at some than at others.
+    With z = scores / reference: z less its mean over the row's options, and softmax(z), by place.
+
+    Args:
+        scores: As for `sample_statistics`.
+        reference: As for `sample_statistics`.
+
+    Returns:
+        (N, 16) float32, 0 where the row has no such option.
+
+    Example:
+        >>> place_statistics(torch.tensor([[2.0, 0.0]]), reference=1.0)[0, :3]
+        tensor([ 1., -1.,  0.])
+    """
+    real = ~scores.isneginf()
+    z = (scores.float() / reference).masked_fill(~real, 0.0)
+    centred = (z - z.sum(dim=1, keepdim=True) / real.sum(dim=1, keepdim=True)) * real
+    missing = (0, max(0, _PLACES - scores.shape[1]))
+    parts = [centred[:, :_PLACES], _distribution(z, real)[0][:, :_PLACES]]
+    return torch.cat([torch.nn.functional.pad(part, missing) for part in parts], dim=1)
+
+
+def fair_statistics(scores: Tensor, groups: Tensor, reference: float) -> tuple[Tensor, Tensor]:
+    r"""Each row without its group's liking for places, and how strong that liking is.
 
     Let r_k be the mean of K p_ik over the rows of the group that have an option k: above 1 if the
     model likes that place. At each temperature of 1/4, 1/2 and 1 the row without that bias,
     q_ik = (p_ik / r_k) / sum_j (p_ij / r_j), which for equal K is batch calibration (Zhou et al.
     2023, arXiv 2309.17249), gives four numbers: q of the option that the scores answer, the largest
-    q, its entropy as a share of log K, and whether its answer is the same. To these come their
-    means over the group, the means of `sample_statistics`, the mean of |log r_k| at each
-    temperature, and log of the number of rows.
+    q, its entropy as a share of log K, and whether its answer is the same.
 
     Args:
         scores: (N, K) float, as for `sample_statistics`.
         groups: (N,) int64 from 0, the group of each row.
-        sample: (N, 12), `sample_statistics` of the same rows.
         reference: As for `sample_statistics`.
 
     Returns:
-        (N, 40) float32.
+        (N, 12) float32 of rows, and (G, 3) of groups: the mean of |log r_k| at each temperature.
 
     Example:
         >>> rows = torch.tensor([[4.0, 0.0], [2.0, 0.0]])
-        >>> sample = sample_statistics(rows, 1.0)
-        >>> context_statistics(rows, torch.tensor([0, 0]), sample, 1.0).shape
-        torch.Size([2, 40])
+        >>> fair, bias = fair_statistics(rows, torch.tensor([0, 0]), 1.0)
+        >>> fair.shape, bias.shape
+        (torch.Size([2, 12]), torch.Size([1, 3]))
     """
     n_groups = int(groups.max()) + 1
     real = ~scores.isneginf()
@@ -111,14 +138,35 @@ def context_statistics(scores: Tensor, groups: Tensor, sample: Tensor, reference
         ]
         places = (having > 0).float()
         biases.append((log_liking.abs() * places).sum(dim=1) / places.sum(dim=1).clamp(min=1))
-    fair_rows = torch.stack(own, dim=1)
-    sizes = torch.bincount(groups, minlength=n_groups).float()
-    means = _sums(torch.cat([sample, fair_rows], dim=1), groups, n_groups)
-    means = means / sizes.clamp(min=1)[:, None]
-    shared = torch.cat(
-        [means, torch.stack(biases, dim=1), sizes.clamp(min=1).log()[:, None]], dim=1
-    )
-    return torch.cat([fair_rows, shared[groups]], dim=1)
+    return torch.stack(own, dim=1), torch.stack(biases, dim=1)
+
+
+def context_statistics(scores: Tensor, groups: Tensor, sample: Tensor, reference: float) -> Tensor:
+    """What the rows of a group say together, for each of its rows.
+
+    The row's `fair_statistics`, and the same for all rows of a group: means of `sample_statistics`
+    and of `fair_statistics`, the group's bias, and log of the number of rows.
+
+    Args:
+        scores: (N, K) float, as for `sample_statistics`.
+        groups: (N,) int64 from 0, the group of each row.
+        sample: (N, 12), `sample_statistics` of the same rows.
+        reference: As for `sample_statistics`.
+
+    Returns:
+        (N, 40) float32.
+
+    Example:
+        >>> rows = torch.tensor([[4.0, 0.0], [2.0, 0.0]])
+        >>> sample = sample_statistics(rows, 1.0)
+        >>> context_statistics(rows, torch.tensor([0, 0]), sample, 1.0).shape
+        torch.Size([2, 40])
+    """
+    fair, bias = fair_statistics(scores, groups, reference)
+    sizes = torch.bincount(groups, minlength=len(bias)).float().clamp(min=1)
+    means = _sums(torch.cat([sample, fair], dim=1), groups, len(bias)) / sizes[:, None]
+    shared = torch.cat([means, bias, sizes.log()[:, None]], dim=1)
+    return torch.cat([fair, shared[groups]], dim=1)
 
 
 def _distribution(z: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:

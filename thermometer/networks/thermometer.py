@@ -4,7 +4,6 @@ A pure `nn.Module` on numbers; it knows neither language models nor training. In
 in b = -log temperature, so that every output is a positive temperature by construction.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -15,53 +14,8 @@ from torch import Tensor, nn
 from thermometer import _checks
 from thermometer.networks.components import principal_components
 from thermometer.networks.config import ThermometerConfig as ThermometerConfig
+from thermometer.networks.member import LIMIT, Member
 from thermometer.networks.score_inputs import ScoreInputs
-from thermometer.networks.score_statistics import N_CONTEXT, N_SAMPLE
-
-LIMIT = math.log(1e3)
-"""Temperatures stay within [1/1000, 1000]: beyond, probabilities are one-hot or uniform anyway."""
-
-
-class Member(nn.Module):
-    """One network from the inputs of its view to b = -log temperature."""
-
-    def __init__(self, config: ThermometerConfig, width: int) -> None:
-        super().__init__()
-        self._output = config.output
-        activation = nn.ReLU if config.activation == "relu" else nn.SiLU
-        self.branches = nn.ModuleList(
-            nn.Sequential(
-                nn.Dropout(config.input_dropout),
-                nn.Linear(width, config.hidden_size),
-                activation(),
-                nn.Dropout(config.dropout),
-                nn.Linear(config.hidden_size, 1),
-            )
-            for _ in range(config.n_branches)
-        )
-        self.combine = nn.Linear(config.n_branches, 1)
-
-    @torch.no_grad()
-    def start_at(self, temperature: float) -> None:
-        """Make the untrained network predict one temperature for everything.
-
-        The paper's network starts at random, and so does any with a `softplus` output.
-        """
-        if self._output == "log":
-            for branch in self.branches:
-                branch[-1].weight.zero_()  # type: ignore[index]
-                branch[-1].bias.zero_()  # type: ignore[index]
-            self.combine.bias.fill_(LIMIT * math.atanh(-math.log(temperature) / LIMIT))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(N, R) to (N,) b, within [-LIMIT, LIMIT]."""
-        outputs = torch.cat([branch(inputs) for branch in self.branches], dim=1)
-        value: Tensor = self.combine(outputs).squeeze(1)
-        if self._output == "log":
-            return LIMIT * torch.tanh(value / LIMIT)
-        # log softplus(z) is z for very negative z, where softplus itself would underflow.
-        log_softplus = nn.functional.softplus(value.clamp(min=-20)).log()
-        return torch.where(value < -20, value, log_softplus).clamp(-LIMIT, LIMIT)
 
 
 class Thermometer(nn.Module):
@@ -110,16 +64,12 @@ class Thermometer(nn.Module):
             self.register_buffer("shift", torch.zeros(n_features))
             self.register_buffer("projection", torch.eye(width, n_features))
         if "scores" in config.needs:
-            self.score_inputs = ScoreInputs(n_models)
-        widths = {"features": width, "scores": N_SAMPLE, "context": N_CONTEXT}
+            self.score_inputs = ScoreInputs(config.sources - {"features"}, n_models)
         if config.weighs:
             n_views = len(config.views)
             self.register_buffer("view_weights", torch.full((n_views,), 1 / n_views))
         self.member_views = tuple(view for view in config.views for _ in range(config.n_members))
-        self.members = nn.ModuleList(
-            Member(config, sum(widths[source] for source in view.split("+")))
-            for view in self.member_views
-        )
+        self.members = nn.ModuleList(Member(config, view, width) for view in self.member_views)
 
     def __repr__(self) -> str:
         return f"Thermometer({self.config}, n_features={self.n_features}, n_models={self.n_models})"
@@ -182,11 +132,7 @@ class Thermometer(nn.Module):
             alike = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
             of_rows = alike + models
             z = scores.float() / self.references[of_rows][:, None]
-            if "context" not in self.config.sources:
-                found["scores"] = self.score_inputs.sample(z, of_rows)
-                return found
-            groups = alike if groups is None else groups
-            found["scores"], found["context"] = self.score_inputs.both(z, groups, of_rows)
+            found |= self.score_inputs(z, alike if groups is None else groups, of_rows)
         return found
 
     def forward(
@@ -202,7 +148,7 @@ class Thermometer(nn.Module):
             features: (N, D), any float dtype; needed if a view reads features.
             scores: (N, K) unnormalised scores of the answering model, ``-inf`` in short rows;
                 needed if a view reads scores or context.
-            groups: (N,) int64 from 0, the task of each row, for the context; one by default.
+            groups: (N,) int64 from 0, the task of each row; one by default.
             model: Number of the answering model.
 
         Returns:
@@ -211,10 +157,12 @@ class Thermometer(nn.Module):
         Raises:
             ValueError: If something that is read is missing, or of another width than in training.
         """
-        b = self.predict(self.inputs(features, scores, groups, model), model)
+        b = self.predict(self.inputs(features, scores, groups, model), groups, model)
         return b.mean(dim=0).neg().exp()
 
-    def predict(self, inputs: Mapping[str, Tensor], model: int = 0) -> Tensor:
+    def predict(
+        self, inputs: Mapping[str, Tensor], groups: Tensor | None = None, model: int = 0
+    ) -> Tensor:
         """(M, N) b of M replicas, each of one member of every view; b itself is their mean.
 
         With b_v what a member of view v says, w_v the weight of the view and a = -log anchor, a
@@ -222,7 +170,7 @@ class Thermometer(nn.Module):
         For an answering model of temperature t_a, that is drawn towards a as far as it is not
         trusted, less log(t_a / anchor).
         """
-        b = self.weigh(self.predict_views(inputs))
+        b = self.weigh(self.predict_views(inputs, groups))
         offset = (self.references[model] / self.anchor).log()
         if self.trust[model] != 1:
             start = -self.anchor.log()
@@ -236,14 +184,13 @@ class Thermometer(nn.Module):
         weights, start = self.view_weights[:, None, None], -self.anchor.log()
         return (start + (weights * (of_views - start)).sum(dim=0)).clamp(-LIMIT, LIMIT)
 
-    def predict_views(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """(V, M, N) b of every member, by view."""
-        found = [
-            member(select(inputs, view))
-            for member, view in zip(self.members, self.member_views, strict=True)
-        ]
-        shape = (len(self.config.views), self.config.n_members, -1)
-        return torch.stack(found).reshape(shape)
+    def predict_views(self, inputs: Mapping[str, Tensor], groups: Tensor | None = None) -> Tensor:
+        """(V, M, N) b of every member, by view; groups as for `forward`."""
+        some = next(iter(inputs.values()))
+        if groups is None:
+            groups = torch.zeros(len(some), dtype=torch.int64, device=some.device)
+        found = torch.stack([member(inputs, groups) for member in self.members])
+        return found.reshape(len(self.config.views), self.config.n_members, -1)
 
     @torch.no_grad()
     def fit_inputs(
@@ -285,8 +232,3 @@ class Thermometer(nn.Module):
         self.references.copy_(of_models)
         # One model is its own anchor to the last bit.
         self.anchor.copy_(of_models.log().mean().exp() if self.n_models > 1 else of_models[0])
-
-
-def select(inputs: Mapping[str, Tensor], view: str) -> Tensor:
-    """(N, R) what a member of one view reads."""
-    return torch.cat([inputs[source] for source in view.split("+")], dim=1)

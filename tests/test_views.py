@@ -198,7 +198,10 @@ def test_pools_are_weighted_means_over_the_rows_of_a_group(kind):
     for row, group in enumerate(groups):
         here = groups.numpy() == int(group)
         expected = (odds[here] * values[here]).sum(axis=0) / odds[here].sum(axis=0)
-        np.testing.assert_allclose(found[row], expected, rtol=1e-12)
+        np.testing.assert_allclose(found[row, :3], expected, rtol=1e-12)
+        assert found[row, 3] == pytest.approx(here.sum() ** -0.5)
+    alone = pool(rows[:1].expand(50, 5), torch.zeros(50, dtype=torch.int64))
+    assert float(alone[0, 3]) == pytest.approx(32**-0.5)  # of more rows it says no more
 
 
 def test_attention_of_far_numbers_and_empty_groups_stays_finite():

@@ -35,7 +35,7 @@ class Member(nn.Module):
         if config.pooling != "none" and self.pooled:
             read = sum(widths[name] for name in self.pooled)
             self.pool = Pool(read, config.pool_size, config.pooling)
-            width += config.pool_size
+            width += config.pool_size + 1
         activation = nn.ReLU if config.activation == "relu" else nn.SiLU
         self.branches = nn.ModuleList(
             nn.Sequential(

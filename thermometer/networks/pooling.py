@@ -5,11 +5,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+_MANY = 32  # rows of a group; more of them make its means hardly surer
+
 
 class Pool(nn.Module):
     """Pools the rows of each group into some numbers, which do not depend on their order.
 
-    Every number is a mean over the group of what one layer reads off each row (Zaheer et al. 2017,
+    With them comes 1 / sqrt(n), how unsure means of n rows are. Every number is a mean over the group of what one layer reads off each row (Zaheer et al. 2017,
     arXiv 1703.06114). With attention each has weights of its own, a softmax over the group of
     another number read off the row (Ilse et al. 2018, arXiv 1802.04712).
 
@@ -23,7 +25,7 @@ class Pool(nn.Module):
         >>> rows, groups = torch.randn(4, 5), torch.tensor([0, 1, 0, 1])
         >>> pooled = pool(rows, groups)
         >>> pooled.shape, bool((pooled[0] == pooled[2]).all())
-        (torch.Size([4, 3]), True)
+        (torch.Size([4, 4]), True)
     """
 
     def __init__(self, width: int, size: int, kind: Literal["mean", "attention"]) -> None:
@@ -32,7 +34,7 @@ class Pool(nn.Module):
         self.attend = nn.Linear(width, size, bias=False) if kind == "attention" else None
 
     def forward(self, rows: Tensor, groups: Tensor) -> Tensor:
-        """(N, R) rows of (N,) int64 groups from 0 to the (N, P) numbers of each row's group."""
+        """(N, R) rows of (N,) int64 groups from 0 to the (N, P + 1) numbers of each's group."""
         values = nn.functional.silu(self.read(rows))
         size = int(groups.max()) + 1, values.shape[1]
         if self.attend is None:
@@ -45,4 +47,5 @@ class Pool(nn.Module):
             weights = (logits - largest[groups]).exp()
         total = weights.new_zeros(size[0], weights.shape[1]).index_add(0, groups, weights)
         pooled = values.new_zeros(size).index_add(0, groups, weights * values) / total
-        return pooled[groups]
+        counts = torch.bincount(groups, minlength=size[0]).to(values).clamp(1, _MANY)
+        return torch.cat([pooled, counts.rsqrt()[:, None]], dim=1)[groups]

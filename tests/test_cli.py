@@ -4,11 +4,13 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from thermometer import Calibrator, Experiment, __version__, cli
 from thermometer.methods import METHODS
@@ -281,7 +283,9 @@ def test_calibrate_without_and_with_an_answering_model(
             cli.main([*arguments, "--checkpoint", str(finished / "checkpoint")])
         arguments += ["--checkpoint", str(tmp_path / "features")]
     cli.main(arguments)
-    assert f"72 questions calibrated: {out}" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"72 questions calibrated: {out}\nin domain   " in printed
+    assert "scores are of" not in printed
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert {row["id"] for row in rows} == {f"{t}-{i}" for t in range(6) for i in range(12)}
     for row in rows:
@@ -291,6 +295,50 @@ def test_calibrate_without_and_with_an_answering_model(
         if answered:
             assert sum(row["probs"]) == pytest.approx(1)
             assert row["probs"][row["answer"]] == row["confidence"] == max(row["probs"])
+
+
+def test_calibrate_says_if_the_model_or_a_task_is_another(
+    finished, config, llama_folder, tmp_path, capsys
+):
+    checkpoint = tmp_path / "checkpoint"
+    shutil.copytree(finished / "checkpoint", checkpoint)
+    file = checkpoint / "config.json"
+    saved = json.loads(file.read_text())
+    saved["targets"][0] |= {"model": "larger", "fingerprint": "another"}
+    file.write_text(json.dumps(saved))
+    weights = load_file(checkpoint / "model.safetensors")
+    moved = {k: v + 100 * k.startswith("domain.") for k, v in weights.items()}
+    save_file(moved, checkpoint / "model.safetensors")
+    arguments = ["calibrate", "--checkpoint", str(checkpoint), "--out", str(tmp_path / "a.jsonl")]
+    arguments += ["--tasks", json.dumps({"source": str(config.parent / "questions.jsonl")})]
+    cli.main([*arguments, "--scores.model", llama_folder, "--scores.dtype", "float32"])
+    printed = capsys.readouterr().out
+    assert printed.count("but the thermometer was trained for 'larger': its") == 1
+    assert "in domain   0 of 6 tasks\nwarning     task 0 is unlike the training: its " in printed
+
+
+@pytest.mark.parametrize("command", ["calibrate", "ask", "answer"])
+def test_where_nothing_can_be_written_no_model_is_loaded(command, tmp_path, capsys, monkeypatch):
+    (tmp_path / "questions.jsonl").write_text('{"question": "2 + 2?", "answers": ["4"]}\n')
+    (tmp_path / "file").write_text("")
+    arguments = {
+        "calibrate": ["--tasks.source", "generated:capitals", "--checkpoint", "nowhere"],
+        "ask": ["--tasks.source", str(tmp_path / "questions.jsonl"), "--model.model", "./nowhere"],
+        "answer": ["questions.jsonl", "--checkpoint", "nowhere", "--model.model", "./nowhere"],
+    }[command]
+    monkeypatch.chdir(tmp_path)
+    line = failure(capsys, [command, *arguments, "--out", str(tmp_path)])
+    assert f"{tmp_path} is a folder" in line
+    line = failure(capsys, [command, *arguments, "--out", "file/of/answers.jsonl"])
+    assert "file/of/answers.jsonl cannot be written: file is a file, no folder" in line
+    assert "nowhere" in failure(capsys, [command, *arguments, "--out", "new/answers.jsonl"])
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_scores_made_elsewhere_are_refused_before_a_model_is_loaded(finished, tmp_path, capsys):
+    arguments = ["calibrate", "--checkpoint", str(ROOT / "checkpoints" / "llama2-chat")]
+    arguments += ["--tasks.source", "generated:capitals", "--out", str(tmp_path / "a.jsonl")]
+    assert "names no template" in failure(capsys, [*arguments, "--scores.model", "./nowhere"])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import socket
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +48,44 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Where to write a file, which comes to `path` when the block ends without an error.
 
     Raises:
-        OSError: What the block raised; it names the file if it did not.
+        OSError: What the block raised, naming the file and not its temporary name.
     """
     unfinished = temporary(path)
     try:
         yield unfinished
         os.replace(unfinished, path)
     except OSError as error:
-        if error.filename is None:
-            raise OSError(error.errno, f"{error.strerror or error}", str(path)) from error
+        if error.filename in (None, str(unfinished), unfinished):
+            why = f"cannot be written ({error.strerror or error})"
+            raise OSError(error.errno, why, str(path)) from error
         raise
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that is none says so in the block
+            unfinished.unlink()
+
+
+def require_place(path: str | Path) -> Path:
+    """Find out before long work whether a file can be written in the end; returns its path.
+
+    Its folder is made if needed. A file that is there stays as it is.
+
+    Raises:
+        OSError: If there is a folder of that name, or nothing can be written beside it.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise IsADirectoryError(f"{file} is a folder; name a file in it")
+    for folder in reversed(file.parents):
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(f"{file} cannot be written: {folder} is a file, no folder")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    trial = temporary(file)
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written ({error.strerror})", str(file)) from error
+    return file
 
 
 def write_text(path: Path, text: str) -> None:

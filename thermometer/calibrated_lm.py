@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from thermometer import _checks
+from thermometer.answered_by import scores_template
 from thermometer.calibrator import Calibrator, Level
 from thermometer.free_form.answering import answered, verified
 from thermometer.free_form.answers import Answer, FreeFormAnswer
@@ -47,12 +48,9 @@ class CalibratedLM:
             calibrator: A calibrator, or where to load one from.
             **options: Of `LanguageModel.from_pretrained`.
         """
-        loaded = (
-            calibrator
-            if isinstance(calibrator, Calibrator)
-            else Calibrator.from_pretrained(calibrator)
-        )
-        return cls(LanguageModel.from_pretrained(model, **options), loaded)
+        if not isinstance(calibrator, Calibrator):
+            calibrator = Calibrator.from_pretrained(calibrator)
+        return cls(LanguageModel.from_pretrained(model, **options), calibrator)
 
     def __repr__(self) -> str:
         return f"CalibratedLM({self.lm}, {self.calibrator})"
@@ -60,13 +58,7 @@ class CalibratedLM:
     @property
     def template(self) -> Template:
         """The template of the scores that the calibrator was trained for."""
-        fields = self.calibrator.target.get("template")
-        if fields is None:
-            raise ValueError(
-                "Expected a calibrator of scores made by this package, but its checkpoint names no "
-                "template; call `calibrator.calibrate` with the scores"
-            )
-        return Template(**fields)
+        return scores_template(self.calibrator)
 
     @property
     def reads_itself(self) -> bool:
@@ -93,6 +85,7 @@ class CalibratedLM:
             token_budget: Largest number of tokens, padding included, in one forward pass.
         """
         template, one_forward = self.template, self.reads_itself
+        made = self.lm.provenance(template)
         outputs = self.lm.outputs(
             template.render_task(task), template, features=one_forward, token_budget=token_budget
         )
@@ -100,13 +93,14 @@ class CalibratedLM:
         shift = shift_of(self.calibrator.target)
         scores = shifted(outputs.scores, shift) if shift else outputs.scores
         if not one_forward:
-            return self.calibrator.calibrate(task, scores, level=level, token_budget=token_budget)
+            budget = {"token_budget": token_budget}
+            return self.calibrator.calibrate(task, scores, level=level, answered_by=made, **budget)
         table = OutputTable.from_arrays(
             [question.id for question in task.questions],
             [task.name] * len(task),
             scores=scores,
             features=outputs.features,
-            provenance={"features": self.lm.provenance(template)},
+            provenance={"features": made, "scores": made},
         )
         return self.calibrator.calibrate(table, level=level)
 

@@ -39,6 +39,7 @@ _KEYS = {
     "pooled_temperature": float,
     "spread": float,
 }
+_DAMAGED = "the file is damaged or was cut off: copy or download the checkpoint again"
 _DOMAIN = "domain."  # before the names of the points of the training tasks
 
 
@@ -125,11 +126,11 @@ def read(folder: str | Path) -> Checkpoint:
     config, version = _read_config(path / CONFIG)
     weights_file = path / WEIGHTS
     if not weights_file.is_file():
-        raise FileNotFoundError(f"{weights_file}: missing from the checkpoint")
+        raise FileNotFoundError(f"{weights_file} is missing: copy the whole folder {path}")
     try:
         weights = load_file(weights_file)
     except (SafetensorError, ValueError) as error:
-        raise ValueError(f"{weights_file}: damaged weights ({error})") from error
+        raise ValueError(f"{weights_file}: no weights can be read ({error}); {_DAMAGED}") from error
     for name, tensor in weights.items():
         if tensor.dtype != torch.float32:
             raise ValueError(f"{weights_file}: expected {name} to be float32, got {tensor.dtype}")
@@ -153,7 +154,7 @@ def read(folder: str | Path) -> Checkpoint:
             for k, v in weights.items()
             if k.startswith(_DOMAIN)
         },
-        metrics=_files.read_json(metrics, constants=True) if metrics.is_file() else {},
+        metrics=_read_json(metrics) if metrics.is_file() else {},
         training=_read_text(path / TRAINING),
         card=_read_text(path / CARD),
         pictures={file.name: file.read_bytes() for file in sorted(path.glob("*.png"))},
@@ -190,13 +191,24 @@ def locate(folder: str | Path, revision: str | None = None) -> Path:
 
     Raises:
         FileNotFoundError: If it is no folder and cannot be the name of a repository.
+        NotADirectoryError: If it is a file.
+        OSError: If there is no such repository, or no hub can be reached.
     """
     path = Path(folder)
     if path.is_dir():
         return path
+    if path.is_file():
+        raise NotADirectoryError(f"Expected a checkpoint folder, but {folder} is a file in one")
     if path.is_absolute() or str(folder).startswith(".") or str(folder).count("/") != 1:
         raise FileNotFoundError(f"Expected a checkpoint folder, but there is no {folder}")
-    return download(str(folder), revision)
+    try:
+        return download(str(folder), revision)
+    except (OSError, ValueError) as error:
+        why = str(error).partition("\n")[0]
+        raise OSError(
+            f"Expected a checkpoint folder or hub id, but there is no folder {folder} in "
+            f"{Path.cwd()}, and nothing could be fetched from a hub ({why})"
+        ) from error
 
 
 def upload(folder: Path, repository: str, *, private: bool) -> str:
@@ -232,8 +244,8 @@ def upgraded(
 def _read_config(file: Path) -> tuple[dict[str, Any], int]:
     """The keys of the newest format, and the format that they were read from."""
     if not file.is_file():
-        raise FileNotFoundError(f"{file}: missing; {file.parent} is no checkpoint")
-    config = _files.read_json(file)
+        raise FileNotFoundError(f"{file} is missing: {file.parent} is no checkpoint folder")
+    config = _read_json(file)
     version: Any = config.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ValueError(
@@ -243,7 +255,8 @@ def _read_config(file: Path) -> tuple[dict[str, Any], int]:
     if version == 1 and "target" in config and "targets" not in config:
         config["targets"] = [config.pop("target")]
     if missing := sorted(set(_KEYS) - set(config)):
-        raise ValueError(f"{file}: missing {', '.join(missing)}")
+        whose = "" if version else "; is it the checkpoint of a thermometer?"
+        raise ValueError(f"{file}: missing {', '.join(missing)}{whose}")
     if unknown := sorted(set(config) - set(_KEYS)):
         raise ValueError(f"{file}: unknown {', '.join(unknown)}")
     for key, kind in _KEYS.items():
@@ -267,6 +280,13 @@ def _is_checkpoint(folder: Path) -> bool:
         return "thermometer_version" in _files.read_json(folder / CONFIG)
     except (OSError, ValueError):
         return False
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        return _files.read_json(file, constants=file.name == METRICS)
+    except ValueError as error:
+        raise ValueError(f"{error}; {_DAMAGED}") from error
 
 
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:

@@ -269,7 +269,7 @@ def test_calibrate_without_and_with_an_answering_model(
     finished, config, llama_folder, tmp_path, capsys, level
 ):
     write_questions(tmp_path / "new.jsonl", labelled=False)
-    out = tmp_path / "calibrated.jsonl"
+    out = tmp_path / "new" / "calibrated.jsonl"
     arguments = ["calibrate", "--out", str(out), "--tasks.source", str(tmp_path / "new.jsonl")]
     answered = level is not None
     if answered:
@@ -332,7 +332,34 @@ def test_where_nothing_can_be_written_no_model_is_loaded(command, tmp_path, caps
     line = failure(capsys, [command, *arguments, "--out", "file/of/answers.jsonl"])
     assert "file/of/answers.jsonl cannot be written: file is a file, no folder" in line
     assert "nowhere" in failure(capsys, [command, *arguments, "--out", "new/answers.jsonl"])
-    assert list((tmp_path / "new").iterdir()) == []
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["calibrate", "--tasks", "mine.jsonl"], 'key "tasks": .*as in --tasks.source VALUE \\('),
+        (["calibrate", "--scores", "bundled:smollm2"], "as in --scores.model VALUE"),
+        (["answer", "mine.jsonl", "--model", "my_model"], "as in --model.model VALUE"),
+        (["run", "--template", "chat"], r"--template.style VALUE \(see thermometer run --help\)"),
+        (["calibrate", "--checkpoint", "a"], "required: --tasks.source, --out"),
+        (["report"], "required: source "),
+    ],
+)
+def test_how_an_argument_is_given_is_said(capsys, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.jsonl").write_text('{"question": "2 + 2?", "choices": ["4", "5"]}\n' * 2)
+    assert re.search(said, failure(capsys, arguments))
+
+
+@pytest.mark.parametrize("command", ["calibrate", "ask", "answer"])
+def test_an_answering_model_that_is_cut_short_is_refused(command, tmp_path, capsys):
+    name = "scores" if command == "calibrate" else "model"
+    arguments = [f"--{name}.model", "./nowhere", f"--{name}.num_layers", "3"]
+    arguments += ["questions.jsonl"] if command == "answer" else ["--tasks.source", "q.jsonl"]
+    arguments += [] if command == "ask" else ["--checkpoint", "nowhere"]
+    line = failure(capsys, [command, *arguments, "--out", str(tmp_path / "out.jsonl")])
+    assert f"`{name}.num_layers` to be None: an answering model is whole, but got 3" in line
 
 
 def test_scores_made_elsewhere_are_refused_before_a_model_is_loaded(finished, tmp_path, capsys):

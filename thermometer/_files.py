@@ -67,19 +67,18 @@ def whole_file(path: Path) -> Iterator[Path]:
 def require_place(path: str | Path) -> Path:
     """Find out before long work whether a file can be written in the end; returns its path.
 
-    Its folder is made if needed. A file that is there stays as it is.
+    Nothing is changed: a file that is there stays as it is, a folder that is not is not made.
 
     Raises:
-        OSError: If there is a folder of that name, or nothing can be written beside it.
+        OSError: If there is a folder of that name, or nothing can be written where it would be.
     """
     file = Path(path)
     if file.is_dir():
         raise IsADirectoryError(f"{file} is a folder; name a file in it")
-    for folder in reversed(file.parents):
-        if folder.exists() and not folder.is_dir():
-            raise NotADirectoryError(f"{file} cannot be written: {folder} is a file, no folder")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    trial = temporary(file)
+    nearest = next(folder for folder in file.parents if folder.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(f"{file} cannot be written: {nearest} is a file, no folder")
+    trial = temporary(nearest / file.name)
     try:
         trial.touch()
         trial.unlink()

@@ -6,6 +6,7 @@ Nothing here looks at the scores themselves: what nobody has named is taken at i
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from thermometer import _checks
 from thermometer.templates import Template
 
 if TYPE_CHECKING:
@@ -70,6 +71,23 @@ def scores_template(calibrator: "Calibrator") -> Template:
             "template; call `calibrator.calibrate` with the scores"
         )
     return Template(**fields)
+
+
+def verify_template(calibrator: "Calibrator") -> Template:
+    """As `scores_template`, of a calibrator of answers in words.
+
+    Raises:
+        ValueError: If the calibrator was trained on questions with options.
+    """
+    template = scores_template(calibrator)
+    if template.style != "verify":
+        raise wrong_calibrator("answers in words (template style 'verify')", template)
+    return template
+
+
+def wrong_calibrator(expected: str, template: Template) -> ValueError:
+    """The error for a calibrator that was trained on something else; the caller raises it."""
+    return _checks.fail("calibrator", f"trained on {expected}", f"one for {template}")
 
 
 def _same(made: Made, target: Made) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from thermometer import _checks
-from thermometer.answered_by import scores_template
+from thermometer.answered_by import scores_template, verify_template, wrong_calibrator
 from thermometer.calibrator import Calibrator, Level
 from thermometer.free_form.answering import answered, verified
 from thermometer.free_form.answers import Answer, FreeFormAnswer
@@ -133,7 +133,7 @@ class CalibratedLM:
         """
         questions = Task(task, with_options(prompts, options))
         if self.template.style == "verify":
-            raise _wrong_calibrator("questions with options", self.template)
+            raise wrong_calibrator("questions with options", self.template)
         result = self.calibrate(questions, level=level, token_budget=token_budget)
         assert result.probs is not None
         return [
@@ -243,7 +243,7 @@ class CalibratedLM:
             TypeError: If `questions` or `answers` is one string.
             ValueError: As `answer`, and if there are not as many answers as questions.
         """
-        self._require_verify()
+        verify_template(self.calibrator)
         asked = without_options(questions, context)
         texts = answers_to(asked, answers)
         return self._verify(asked, [Line(text) for text in texts], level, token_budget)
@@ -258,7 +258,7 @@ class CalibratedLM:
         lines = answered(
             self.lm,
             asked,
-            self._require_verify(),
+            verify_template(self.calibrator),
             max_new_tokens=max_new_tokens,
             token_budget=token_budget,
         )
@@ -276,15 +276,6 @@ class CalibratedLM:
             return result, _divisors(result, level)
 
         return verified(asked, lines, calibrate)
-
-    def _require_verify(self) -> Template:
-        if self.template.style != "verify":
-            raise _wrong_calibrator("answers in words (template style 'verify')", self.template)
-        return self.template
-
-
-def _wrong_calibrator(expected: str, template: Template) -> ValueError:
-    return _checks.fail("calibrator", f"trained on {expected}", f"one for {template}")
 
 
 def _divisors(result: Calibration, level: Level) -> list[float]:

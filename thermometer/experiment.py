@@ -74,6 +74,12 @@ class ModelSpec:
             gguf_file=self.gguf_file,
         )
 
+    def require_whole(self, name: str) -> None:
+        """Raise `ValueError`, naming the argument, if the model is cut: it could not answer."""
+        if self.num_layers is not None:
+            expected = "None: an answering model is whole"
+            raise _checks.fail(f"{name}.num_layers", expected, self.num_layers)
+
     def budget(self, lm: LanguageModel) -> int:
         """The token budget, or what suits the device of the loaded model."""
         return lm.token_budget() if self.token_budget is None else self.token_budget
@@ -123,9 +129,7 @@ class Experiment:
                 f"a model, since the preset {self.preset!r} reads features (`scores` does not)"
             )
             raise _checks.fail("features", expected, None)
-        if self.scores.num_layers is not None:
-            got = self.scores.num_layers
-            raise _checks.fail("scores.num_layers", "None: an answering model is whole", got)
+        self.scores.require_whole("scores")
         if unknown := unknown_keywords(self.trainer):
             raise _checks.fail("trainer", "keywords of lightning.Trainer", repr(unknown))
 

@@ -29,6 +29,8 @@ def calibrate(
         scores: The answering model; needed by a thermometer that reads its scores.
         level: Divide each question's scores by its own temperature or by its task's.
     """
+    if scores is not None:
+        scores.require_whole("scores")
     file, asked = _files.require_place(out), load_tasks(tasks)  # before a model is loaded
     calibrator = Calibrator.from_pretrained(checkpoint)
     if scores is None and "scores" in calibrator.reads:
@@ -45,6 +47,7 @@ def calibrate(
         budget = scores.budget(large.lm)
         results = [large.calibrate(task, level=level, token_budget=budget) for task in asked]
     rows = [row for pair in zip(asked, results, strict=True) for row in _rows(*pair)]
+    file.parent.mkdir(parents=True, exist_ok=True)
     _files.write_text(file, "\n".join(json.dumps(row) for row in rows) + "\n")
     print(f"{len(rows)} questions calibrated: {out}")  # noqa: T201
     for line in _domain({t.name: result for t, result in zip(asked, results, strict=True)}):

@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from thermometer import _files
 from thermometer.monitoring.monitor import Monitor
 
 
@@ -29,6 +30,8 @@ def monitor(
     file, console = Path(source), Console()
     if not file.is_file():
         raise FileNotFoundError(f"no monitor in {file}: no such file")
+    if out is not None:
+        _files.require_place(out)  # before it is measured
     with Monitor(file) as opened:
         state = opened.state(n_resamples=n_resamples, seed=seed, level=level)
     state.print(console)

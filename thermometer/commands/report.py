@@ -61,6 +61,8 @@ def report(
         level: Of intervals and tests.
     """
     path, console = Path(source), Console()
+    if out is not None:
+        _files.require_place(Path(out) / "report.html")  # before it is measured
     columns = {"confidence": confidence, "correct": correct, "scores": scores, "label": label}
     if path.name == _REPORT or (path / _REPORT).is_file():
         unused = [name for name, value in {**columns, "by": by, "out": out}.items() if value]

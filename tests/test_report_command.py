@@ -265,6 +265,12 @@ def test_an_output_table_is_measured_by_its_questions(folder, capsys):
     assert "--confidence do not apply" in failure(capsys, folder, "--confidence", "p")
 
 
+def test_the_folder_of_an_experiment_says_where_its_report_is(tmp_path, capsys):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.json").write_text("{}")
+    assert f"its report is in {tmp_path}/report" in failure(capsys, tmp_path)
+
+
 def test_columns_of_questions(folder):
     table = OutputTable.open(folder).select(np.arange(120)[::-1])
     columns = question_columns(table, read_questions(folder))

@@ -239,7 +239,8 @@ def _plain(message: str) -> str:
         ... )
         'Parser key "folds": Expected a int. Given value: two'
         >>> _plain('Parser key "tasks": Unable to load config "a.jsonl"')
-        'Parser key "tasks": Expected its fields one by one, as in --tasks.source VALUE'
+        'Parser key "tasks": Expected its fields one by one, as in --tasks.source VALUE, or in a \
+config tasks: {source: VALUE}'
         >>> _plain("the following arguments are required: report.source, merge.out")
         'the following arguments are required: source, --out'
     """
@@ -259,7 +260,8 @@ def _plain(message: str) -> str:
     )
     if whole and (first := _FIRST.get(whole[1])):
         name = whole[1]
-        return f'Parser key "{name}": Expected its fields one by one, as in --{name}.{first} VALUE'
+        ways = f"--{name}.{first} VALUE, or in a config {name}: {{{first}: VALUE}}"
+        return f'Parser key "{name}": Expected its fields one by one, as in {ways}'
     return flat
 
 

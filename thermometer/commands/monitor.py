@@ -28,6 +28,8 @@ def monitor(
         level: Of the intervals.
     """
     file, console = Path(source), Console()
+    if file.is_dir():
+        raise IsADirectoryError(f"{file} is a folder; name the file of a monitor")
     if not file.is_file():
         raise FileNotFoundError(f"no monitor in {file}: no such file")
     if out is not None:

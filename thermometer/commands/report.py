@@ -82,6 +82,10 @@ def report(
         given = [name for name, value in columns.items() if value]
         if given and (path / MANIFEST).is_file():
             raise ValueError(f"{path} is an output table: --{' and --'.join(given)} do not apply")
+        if (path / "report" / _REPORT).is_file():
+            raise ValueError(
+                f"{path} is the folder of an experiment: its report is in {path}/report"
+            )
         found = _measure_table(path, _names(by), settings)
     else:
         answers = read_answers(

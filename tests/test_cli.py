@@ -430,6 +430,19 @@ def test_a_mistake_in_a_file_is_named_in_one_line(config, tmp_path, capsys, yaml
         assert key in failure(capsys, arguments, entry)
 
 
+@pytest.mark.parametrize("flag", ["out_dir", "checkpoint_dir"])
+def test_a_place_where_nothing_can_be_written_is_named_before_a_model_is_loaded(
+    config, capsys, tmp_path, flag
+):
+    (tmp_path / "file").write_text("")
+    places = {"out_dir": str(tmp_path / "out"), flag: str(tmp_path / "file")}
+    given = [part for name, place in places.items() for part in (f"--{name}", place)]
+    for stage in ("run", "train"):
+        line = failure(capsys, [stage, "--config", str(config), *given])
+        assert f"{tmp_path}/file is a file, no folder" in line
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_missing_command_and_an_unknown_one_are_named(capsys):
     assert "command" in failure(capsys, [])
     assert "frobnicate" in failure(capsys, ["frobnicate"])

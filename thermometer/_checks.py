@@ -79,6 +79,13 @@ def strings(name: str, values: Iterable[str]) -> tuple[str, ...]:
     return items
 
 
+def instance(name: str, value: Any, kind: type, how: str) -> None:
+    """Raise `TypeError` unless `value` is of a kind; `how` says what makes one."""
+    if not isinstance(value, kind):
+        got = f"{type(value).__name__}: {value!r:.60}"
+        raise TypeError(f"Expected `{name}` to be a {kind.__name__} ({how}), but got {got}")
+
+
 def one_of(name: str, value: str, choices: Collection[str]) -> str:
     """`value` if it is one of `choices`, else an error that lists them."""
     if value not in choices:

@@ -34,6 +34,9 @@ class CalibratedLM:
     """
 
     def __init__(self, lm: LanguageModel, calibrator: Calibrator) -> None:
+        how = "`CalibratedLM.from_pretrained` takes names"
+        _checks.instance("lm", lm, LanguageModel, how)
+        _checks.instance("calibrator", calibrator, Calibrator, how)
         self.lm = lm
         self.calibrator = calibrator
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from rich.console import Console
 
-from thermometer import _checks
+from thermometer import _checks, _files
 from thermometer._lightning import shows_progress, unknown_keywords
 from thermometer.calibrator import Calibrator
+from thermometer.checkpoint import CONFIG
 from thermometer.evaluation import cross_validate
 from thermometer.extraction import extract
 from thermometer.llm import loading
@@ -145,6 +146,7 @@ class Experiment:
     def extract(self) -> OutputTable:
         """Write the tables of features and scores, or resume writing them; returns their join."""
         tasks, out, one = load_tasks(self.tasks), Path(self.out_dir), self.features == self.scores
+        _files.require_place(out / SCORES / MANIFEST)
         for folder, spec in ((FEATURES, self.features), (SCORES, self.scores)):
             if not (one or spec is None or (out / folder / MANIFEST).is_file()):
                 loading.check(spec.model, spec.revision, spec.dtype, spec.gguf_file)
@@ -206,6 +208,7 @@ class Experiment:
     def train(self) -> Calibrator:
         """Train on all tasks of the tables and write the checkpoint."""
         self._check_tasks()
+        _files.require_place(self.checkpoint / CONFIG)
         calibrator = self._train(self.extract())
         calibrator.save_pretrained(self.checkpoint)
         return calibrator
@@ -218,6 +221,7 @@ class Experiment:
     def run(self) -> Report:
         """Extract, measure on unseen tasks, train on all of them, and write everything."""
         self._check_tasks(self.protocol)
+        _files.require_place(self.checkpoint / CONFIG)
         table = self.extract()
         report = self._evaluate(table)
         calibrator = self._train(table)

@@ -42,7 +42,7 @@ class Known(nn.Module):
     def inputs(self, features, scores=None, groups=None, model=0):
         return {"features": features}
 
-    def predict(self, inputs, model=0):
+    def predict(self, inputs, groups=None, model=0):
         return -self.sign * inputs["features"][None, :, 0]
 
 

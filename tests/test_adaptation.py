@@ -14,6 +14,7 @@ from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.scaling import fit_temperature
 from thermometer.tables import OutputTable
 from thermometer.training import TrainingConfig, train
+from thermometer.types import Question, Task
 
 QUIET = {"enable_progress_bar": False}
 SCORES = ThermometerConfig(("scores+context",), n_members=2, hidden_size=16)
@@ -142,6 +143,13 @@ def test_without_labels_scores_or_tasks_a_new_model_is_refused(family):
         adapt(family, table.of_tasks(["task 00"]))
     with pytest.raises(ValueError, match="with scores"):
         adapt(family, replace(table, scores=None))
+
+
+def test_tasks_are_no_tables():
+    with pytest.raises(
+        TypeError, match=r"`tables` .* but got Task, from which `extract` makes one"
+    ):
+        train([Task("t", (Question("q", "Is it?", ("Yes", "No"), 0),))], SCORES, trainer=QUIET)
 
 
 def test_a_features_only_thermometer_serves_several_models_too():

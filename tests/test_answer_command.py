@@ -1,6 +1,7 @@
 """`ask`, `run` and `answer` one after the other: from free-form rows to calibrated answers."""
 
 import json
+from pathlib import Path
 
 import free_forms
 import pytest
@@ -87,6 +88,14 @@ def test_a_file_made_otherwise_is_not_gone_on_with(arguments, tmp_path):
     (tmp_path / "new.jsonl").write_text('{"question": "Who?"}\n')
     with pytest.raises(SystemExit, match="made with other questions"):
         cli.main(arguments)
+
+
+def test_a_checkpoint_for_options_is_refused_before_a_model_is_loaded(arguments, tmp_path):
+    demo = Path(__file__).parents[1] / "checkpoints" / "demo"
+    wrong = ["--checkpoint", str(demo), "--model.model", "./nowhere"]
+    with pytest.raises(SystemExit, match="`calibrator` to be trained on answers in words"):
+        cli.main([*arguments, *wrong])
+    assert not (tmp_path / "answers.jsonl").exists()
 
 
 def test_a_config_of_free_form_answers_is_measured(folder):

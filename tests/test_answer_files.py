@@ -63,6 +63,16 @@ def test_other_makers_are_refused(tmp_path, made_by, keys):
     assert path.read_bytes() == before
 
 
+def test_where_nothing_was_written_another_maker_may_begin(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    assert written(path, [], {"model": "wrong"}) == b""
+    whole = written(path)
+    path.unlink()
+    assert written(path, made_by={"model": "new"}) == whole
+    with pytest.raises(ValueError, match="made with other limit, model"):
+        GrowingLines(path, IDS, MADE_BY)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -6,6 +6,7 @@ import pytest
 import tiny
 
 from thermometer.calibrated_lm import CalibratedLM
+from thermometer.extraction import extract
 from thermometer.free_form.answering import EMPTY
 from thermometer.free_form.answers import FreeFormAnswer, answers_frame
 from thermometer.free_form.question_inputs import with_options
@@ -100,6 +101,25 @@ def test_answers_at_hand_are_verified(answering, answers):
     other = answering.verify(TEXTS[:2], ["Rome", "London"])
     assert [a.answer for a in other] == ["Rome", "London"]
     assert other[0].confidence != pytest.approx(answers[0].confidence, rel=1e-3)
+
+
+def test_things_of_another_kind_are_named_with_what_makes_them(lm, tmp_path):
+    calibrator = free_forms.calibrator_of(lm)
+    with pytest.raises(
+        TypeError, match=r"`lm` to be a LanguageModel .*from_pretrained.* got str: 'm"
+    ):
+        CalibratedLM("my_model", calibrator)
+    with pytest.raises(TypeError, match=r"`calibrator` to be a Calibrator .* got LanguageModel"):
+        CalibratedLM(lm, lm)
+    with pytest.raises(TypeError, match=r"`prompts` to be a Prompt .*render.* got str: 'What"):
+        lm.outputs(["What?"], Template("cloze"))
+    with pytest.raises(TypeError, match=r"`template` to be a Template .* got str: 'cloze'"):
+        extract(lm, [], tmp_path / "table", template="cloze")
+    with pytest.raises(TypeError, match=r"`tasks` to be a Task .*`load_tasks`.* got str"):
+        extract(lm, "mine.jsonl", tmp_path / "table")
+    with pytest.raises(TypeError, match=r"`lm` to be a LanguageModel .* got str"):
+        extract("my_model", [], tmp_path / "table")
+    assert not (tmp_path / "table").exists()
 
 
 def test_an_empty_answer_has_no_confidence_and_says_so(answering, lm):

@@ -281,6 +281,11 @@ def test_a_certain_answer_leaves_the_rest_equally_to_the_options_there_are():
     assert new.tolist() == [[0.6, 0.2, 0.2], [0.4, 0.6, 0.0]]
 
 
+def test_a_rest_that_is_next_to_nothing_is_shared_all_the_same():
+    new = baselines.with_confidence([[1.0, 5e-324, 0.0], [1.0, 2e-310, 2e-310]], [0.6, 0.6])
+    np.testing.assert_allclose(new, [[0.6, 0.4, 0.0], [0.6, 0.2, 0.2]])
+
+
 def test_malformed_probabilities_are_named():
     with pytest.raises(ValueError, match="rows that sum to one"):
         baselines.invert_softmax([[0.5, 0.2]], 0.01)

@@ -192,7 +192,11 @@ def scores_and_features():
     """A calibrator of random weights with two weighed views."""
     torch.manual_seed(3)
     config = ThermometerConfig(
-        ("scores+context", "features"), pooling="none", n_components=4, n_members=2
+        ("scores+context", "features"),
+        pooling="none",
+        weigh_views=True,
+        n_components=4,
+        n_members=2,
     )
     thermometer = Thermometer(config, 6)
     scores = torch.randn(30, 4) * 3
@@ -231,15 +235,28 @@ def test_a_network_that_cannot_be_is_refused_with_the_file(folder, change):
 def test_damaged_weights_are_refused(folder, keep):
     file = folder / checkpoint.WEIGHTS
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=r"model\.safetensors: damaged weights"):
+    with pytest.raises(ValueError, match=r"model\.safetensors: no weights .* was cut off: copy"):
         Calibrator.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "\udcff"])
 def test_a_configuration_that_is_no_json_object_is_refused(folder, text):
     (folder / "config.json").write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(ValueError, match=r"config\.json"):
+    with pytest.raises(ValueError, match=r"config\.json: .* was cut off: copy"):
         Calibrator.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.json"])
+def test_a_file_that_was_cut_off_is_named_with_what_to_do(folder, name):
+    file = folder / name
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(ValueError, match=rf"{name}: not JSON .*cut off: copy or download"):
+        Calibrator.from_pretrained(folder)
+
+
+def test_the_folder_of_a_language_model_is_no_checkpoint(llama_folder):
+    with pytest.raises(ValueError, match=r"config\.json: missing .* checkpoint of a thermometer\?"):
+        Calibrator.from_pretrained(llama_folder)
 
 
 def rewrite(folder, change):
@@ -271,8 +288,21 @@ def test_weights_that_are_no_numbers_are_refused(folder, value):
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
-    with pytest.raises(FileNotFoundError, match=name):
+    with pytest.raises(FileNotFoundError, match=f"{name} is missing: .*{folder}"):
         Calibrator.from_pretrained(folder)
+
+
+def test_a_file_of_a_checkpoint_is_no_folder(folder):
+    with pytest.raises(NotADirectoryError, match=r"config\.json is a file in one"):
+        Calibrator.from_pretrained(folder / "config.json")
+
+
+def test_a_folder_that_is_missing_is_named_where_no_hub_has_it_either(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(OSError, match=f"no folder outputs/mine in {tmp_path}, and nothing") as said:
+        Calibrator.from_pretrained("outputs/mine")
+    assert "\n" not in str(said.value)
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "nowhere", "/nowhere/at/all", "a/b/c"])

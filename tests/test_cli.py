@@ -4,11 +4,13 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from thermometer import Calibrator, Experiment, __version__, cli
 from thermometer.methods import METHODS
@@ -267,7 +269,7 @@ def test_calibrate_without_and_with_an_answering_model(
     finished, config, llama_folder, tmp_path, capsys, level
 ):
     write_questions(tmp_path / "new.jsonl", labelled=False)
-    out = tmp_path / "calibrated.jsonl"
+    out = tmp_path / "new" / "calibrated.jsonl"
     arguments = ["calibrate", "--out", str(out), "--tasks.source", str(tmp_path / "new.jsonl")]
     answered = level is not None
     if answered:
@@ -281,7 +283,9 @@ def test_calibrate_without_and_with_an_answering_model(
             cli.main([*arguments, "--checkpoint", str(finished / "checkpoint")])
         arguments += ["--checkpoint", str(tmp_path / "features")]
     cli.main(arguments)
-    assert f"72 questions calibrated: {out}" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"72 questions calibrated: {out}\nin domain   " in printed
+    assert "scores are of" not in printed
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert {row["id"] for row in rows} == {f"{t}-{i}" for t in range(6) for i in range(12)}
     for row in rows:
@@ -291,6 +295,83 @@ def test_calibrate_without_and_with_an_answering_model(
         if answered:
             assert sum(row["probs"]) == pytest.approx(1)
             assert row["probs"][row["answer"]] == row["confidence"] == max(row["probs"])
+
+
+def test_calibrate_says_if_the_model_or_a_task_is_another(
+    finished, config, llama_folder, tmp_path, capsys
+):
+    checkpoint = tmp_path / "checkpoint"
+    shutil.copytree(finished / "checkpoint", checkpoint)
+    file = checkpoint / "config.json"
+    saved = json.loads(file.read_text())
+    saved["targets"][0] |= {"model": "larger", "fingerprint": "another"}
+    file.write_text(json.dumps(saved))
+    weights = load_file(checkpoint / "model.safetensors")
+    moved = {k: v + 100 * k.startswith("domain.") for k, v in weights.items()}
+    save_file(moved, checkpoint / "model.safetensors")
+    arguments = ["calibrate", "--checkpoint", str(checkpoint), "--out", str(tmp_path / "a.jsonl")]
+    arguments += ["--tasks", json.dumps({"source": str(config.parent / "questions.jsonl")})]
+    cli.main([*arguments, "--scores.model", llama_folder, "--scores.dtype", "float32"])
+    printed = capsys.readouterr().out
+    assert printed.count("but the thermometer was trained for 'larger': its") == 1
+    assert "in domain   0 of 6 tasks\nwarning     task 0 is unlike the training: its " in printed
+
+
+@pytest.mark.parametrize("command", ["calibrate", "ask", "answer"])
+def test_where_nothing_can_be_written_no_model_is_loaded(command, tmp_path, capsys, monkeypatch):
+    (tmp_path / "questions.jsonl").write_text('{"question": "2 + 2?", "answers": ["4"]}\n')
+    (tmp_path / "file").write_text("")
+    arguments = {
+        "calibrate": ["--tasks.source", "generated:capitals", "--checkpoint", "nowhere"],
+        "ask": ["--tasks.source", str(tmp_path / "questions.jsonl"), "--model.model", "./nowhere"],
+        "answer": ["questions.jsonl", "--checkpoint", "nowhere", "--model.model", "./nowhere"],
+    }[command]
+    monkeypatch.chdir(tmp_path)
+    line = failure(capsys, [command, *arguments, "--out", str(tmp_path)])
+    assert f"{tmp_path} is a folder" in line
+    line = failure(capsys, [command, *arguments, "--out", "file/of/answers.jsonl"])
+    assert "file/of/answers.jsonl cannot be written: file is a file, no folder" in line
+    assert "nowhere" in failure(capsys, [command, *arguments, "--out", "new/answers.jsonl"])
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["calibrate", "--tasks", "mine.jsonl"],
+            'key "tasks": .*as in --tasks.source VALUE, or in a config tasks:',
+        ),
+        (["calibrate", "--scores", "bundled:smollm2"], "as in --scores.model VALUE"),
+        (["answer", "mine.jsonl", "--model", "my_model"], "as in --model.model VALUE"),
+        (
+            ["run", "--template", "chat"],
+            r"--template.style VALUE, .* \(see thermometer run --help\)",
+        ),
+        (["calibrate", "--checkpoint", "a"], "required: --tasks.source, --out"),
+        (["report"], "required: source "),
+    ],
+)
+def test_how_an_argument_is_given_is_said(capsys, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.jsonl").write_text('{"question": "2 + 2?", "choices": ["4", "5"]}\n' * 2)
+    assert re.search(said, failure(capsys, arguments))
+
+
+@pytest.mark.parametrize("command", ["calibrate", "ask", "answer"])
+def test_an_answering_model_that_is_cut_short_is_refused(command, tmp_path, capsys):
+    name = "scores" if command == "calibrate" else "model"
+    arguments = [f"--{name}.model", "./nowhere", f"--{name}.num_layers", "3"]
+    arguments += ["questions.jsonl"] if command == "answer" else ["--tasks.source", "q.jsonl"]
+    arguments += [] if command == "ask" else ["--checkpoint", "nowhere"]
+    line = failure(capsys, [command, *arguments, "--out", str(tmp_path / "out.jsonl")])
+    assert f"`{name}.num_layers` to be None: an answering model is whole, but got 3" in line
+
+
+def test_scores_made_elsewhere_are_refused_before_a_model_is_loaded(finished, tmp_path, capsys):
+    arguments = ["calibrate", "--checkpoint", str(ROOT / "checkpoints" / "llama2-chat")]
+    arguments += ["--tasks.source", "generated:capitals", "--out", str(tmp_path / "a.jsonl")]
+    assert "names no template" in failure(capsys, [*arguments, "--scores.model", "./nowhere"])
 
 
 @pytest.mark.parametrize(
@@ -347,6 +428,19 @@ def test_a_mistake_in_a_file_is_named_in_one_line(config, tmp_path, capsys, yaml
     for entry in (lambda a: cli.main(["run", *a]), cli.train_main):
         arguments = ["--config", str(config), "--config", str(wrong), "--out_dir", str(tmp_path)]
         assert key in failure(capsys, arguments, entry)
+
+
+@pytest.mark.parametrize("flag", ["out_dir", "checkpoint_dir"])
+def test_a_place_where_nothing_can_be_written_is_named_before_a_model_is_loaded(
+    config, capsys, tmp_path, flag
+):
+    (tmp_path / "file").write_text("")
+    places = {"out_dir": str(tmp_path / "out"), flag: str(tmp_path / "file")}
+    given = [part for name, place in places.items() for part in (f"--{name}", place)]
+    for stage in ("run", "train"):
+        line = failure(capsys, [stage, "--config", str(config), *given])
+        assert f"{tmp_path}/file is a file, no folder" in line
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_missing_command_and_an_unknown_one_are_named(capsys):

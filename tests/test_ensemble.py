@@ -310,6 +310,7 @@ def test_damaged_files_are_refused_by_name(change, message, tmp_path):
         ({"a": [0.1, NAN, 0.2]}, [0, 1], None, ValueError, "`correct` .* length 3"),
         ({"a": [0.1, 0.2], "b": [0.1]}, [0, 1], None, ValueError, "one length.*'b': 1"),
         ({"a": [[0.1, 0.2]]}, [0, 1], None, ValueError, r"`a` to be a vector"),
+        ({"a": ["high", "low"]}, [0, 1], None, TypeError, "`a` to hold numbers"),
         ({"a": []}, [], None, ValueError, r"`a` to be a vector"),
         ({"a": [0.1, np.inf]}, [0, 1], None, ValueError, "`a` to be finite.* inf at row 1"),
         ({"a": [0.1, 0.2], "b": [NAN] * 2}, [0, 1], None, ValueError, "NaN in all of 'b'"),

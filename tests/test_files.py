@@ -41,6 +41,30 @@ def test_a_text_is_there_whole_or_not_at_all(tmp_path):
     assert names(tmp_path) == ["a.txt"]
 
 
+def test_a_file_that_cannot_be_written_is_named_and_not_its_temporary_name(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "nowhere" / "a.txt", tmp_path / "file" / "a.txt"):
+        with pytest.raises(OSError, match=rf"cannot be written \(.*\): '{place}'$"):
+            _files.write_text(place, "one")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError, match="folder"):
+        _files.write_text(tmp_path / "folder", "one")
+    assert names(tmp_path) == ["file", "folder"]
+
+
+def test_a_place_is_tried_without_a_trace(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    assert _files.require_place(tmp_path / "a.txt").read_text() == "old"
+    _files.require_place(str(tmp_path / "new" / "er" / "b.txt"))
+    assert names(tmp_path) == ["a.txt"]
+    with pytest.raises(IsADirectoryError, match=f"{tmp_path} is a folder"):
+        _files.require_place(tmp_path)
+    with pytest.raises(NotADirectoryError, match=r"a\.txt is a file, no folder"):
+        _files.require_place(tmp_path / "a.txt" / "b.txt")
+    with pytest.raises(OSError, match=r"cannot be written \(.*\): '.*/n{250}'"):
+        _files.require_place(tmp_path / ("n" * 250))
+
+
 def test_unfinished_files_of_the_dead_are_taken_away_and_no_others(tmp_path, dead):
     leave(tmp_path, "a", dead)
     mine = leave(tmp_path, "a", os.getpid())

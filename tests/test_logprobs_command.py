@@ -72,6 +72,11 @@ def test_replies_may_be_the_texts_of_options(run):
     )
 
 
+def test_a_file_of_windows_is_read(run, tmp_path):
+    run(["\ufeff" + json.dumps(GOOD[0]) + "\r", json.dumps(GOOD[1]) + "\r"])
+    assert (tmp_path / "responses.jsonl").read_bytes().startswith(b"\xef\xbb\xbf")
+
+
 @pytest.mark.parametrize(
     ("rows", "match"),
     [
@@ -79,8 +84,8 @@ def test_replies_may_be_the_texts_of_options(run):
         ([*GOOD, line("q3", {"A": 0.5, "B": 0.4})], "without a partner: 'q3'"),
         ([*GOOD, GOOD[0]], "line 3: 'q2' stands twice"),
         ([], "at least one response"),
-        (["{"], "line 1: expected custom_id"),
-        ([{"id": "q1"}], "line 1: expected custom_id"),
+        (["{"], "responses.jsonl, line 1: not JSON"),
+        ([{"id": "q1"}], r"line 1: no custom_id that is a text \(there are id\)"),
         (
             [GOOD[0], line("q1", {"A": 1.0}, response=None, error={"message": "too long"})],
             "Response 1: .*too long",

@@ -50,6 +50,22 @@ def test_every_method_speaks_of_every_row(found, parts):
             assert (method > 0).all()
 
 
+def test_where_all_answers_were_right_the_rest_goes_to_options_that_there_are():
+    """One temperature ends at its bound then, and leaves nothing to the others."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(60, 3)) * 9
+    scores[::2, 2] = -np.inf
+    tasks, labels = [f"task {i % 6}" for i in range(60)], scores.argmax(axis=1)
+    table = OutputTable.from_arrays([f"q{i}" for i in range(60)], tasks, labels, scores)
+    label_free = [name for name, method in METHODS.items() if not method.needs_thermometer]
+    fitted = FittedMethods(label_free, table.of_tasks([f"task {i}" for i in range(4)]))
+    unseen = table.of_tasks(["task 4", "task 5"])
+    for name in ("platt", "isotonic", "histogram"):
+        probs = fitted.predict(unseen)[name].probs
+        assert probs.sum(axis=1) == pytest.approx(1)
+        assert (probs[np.isneginf(unseen.scores)] == 0).all()
+
+
 def test_one_temperature_is_the_best_of_the_seen_tasks(found, parts):
     seen, _ = parts
 

@@ -163,9 +163,14 @@ def test_the_command_prints_and_writes(file, state, tmp_path, capsys):
 def test_the_command_names_mistakes_in_one_line(tmp_path):
     other = tmp_path / "other.db"
     other.write_text("no database, but long enough to look like the header of one" * 20)
-    for path, message in ((tmp_path / "nowhere.db", "no such file"), (other, "no database")):
+    for arguments, message in (
+        ([tmp_path / "nowhere.db"], "no such file"),
+        ([other], "no database"),
+        ([tmp_path], f"{tmp_path} is a folder; name the file of a monitor"),
+        ([other, "--out", tmp_path], f"{tmp_path} is a folder; name a file in it"),
+    ):
         with pytest.raises(SystemExit) as ended:
-            cli.main(["monitor", str(path)])
+            cli.main(["monitor", *map(str, arguments)])
         assert message in ended.value.code
         assert "\n" not in ended.value.code
     assert not (tmp_path / "nowhere.db").exists()

@@ -196,6 +196,39 @@ def test_other_files_are_refused(tmp_path, capsys):
     assert "--by and --out do not apply" in failure(capsys, tmp_path, "--by", "x", "--out", "y")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"p;ok\n0.9;1\n", "one column only; it is separated by semicolons, where commas are"),
+        (b"p;ok\n0,9;1\n", "Expected 1 columns.* separated by semicolons"),
+        (b"p\tok\n0.9\t1\n", "one column only; it is separated by tabs"),
+        ("p,ok\n0.9,1\n".encode("utf-16"), "another format .*; it is no UTF-8"),
+        (b"p,ok\n94%,1\n", "`p` to be a column of numbers .* type string, such as '94%'"),
+        (b"p,ok\n0.9,yes\n", "`ok` to be a column of numbers .* such as 'yes'"),
+        (b"p,ok\n", "at least one row, but got none$"),
+    ],
+)
+def test_other_programs_ways_with_csv_are_named(tmp_path, capsys, text, said):
+    path = tmp_path / "answers.csv"
+    path.write_bytes(text)
+    line = failure(capsys, path, "--confidence", "p", "--correct", "ok")
+    assert re.search(said, line)
+    assert line.isprintable()
+
+
+def test_probabilities_are_no_scores(file, capsys):
+    rows = {"s": [[0.25, 0.75], [0.5, 0.5]] * 30, "gold": COLUMNS["gold"]}
+    line = failure(capsys, file(".jsonl", rows), "--scores", "s", "--label", "gold")
+    assert "`scores` to be unnormalised" in line
+    assert "Take their logarithms" in line
+
+
+def test_a_place_where_nothing_can_be_written_is_named_before_anything_is_measured(file, capsys):
+    path = file(".csv", COLUMNS)
+    line = failure(capsys, path, "--confidence", "p", "--correct", "ok", "--out", path)
+    assert f"cannot be written: {path} is a file, no folder" in line
+
+
 def test_a_file_is_measured_printed_and_written(file, capsys, tmp_path):
     flags = ["--confidence", "p,q", "--correct", "ok", "--by", "topic", "--terminal"]
     text = run(capsys, file(".csv"), *flags, "--out", tmp_path / "out", "--title", "Mine")
@@ -230,6 +263,12 @@ def test_an_output_table_is_measured_by_its_questions(folder, capsys):
     line = failure(capsys, folder, "--by", "language")
     assert "'language' among task, benchmark, options, words, topic" in line
     assert "--confidence do not apply" in failure(capsys, folder, "--confidence", "p")
+
+
+def test_the_folder_of_an_experiment_says_where_its_report_is(tmp_path, capsys):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.json").write_text("{}")
+    assert f"its report is in {tmp_path}/report" in failure(capsys, tmp_path)
 
 
 def test_columns_of_questions(folder):

@@ -106,6 +106,17 @@ def test_bad_temperatures_are_refused(temperature, message):
         scale_scores([[1.0, 0.0], [0.0, 1.0]], temperature)
 
 
+def test_probabilities_are_refused_and_their_logarithms_are_not():
+    probs = np.array([[0.2, 0.8, 0.0], [0.5, 0.25, 0.25]])
+    with pytest.raises(ValueError, match=r"`scores` to be unnormalised.* Take their logarithms"):
+        scale_scores(probs, 2.0)
+    with pytest.raises(ValueError, match="unnormalised"):  # padded, and rounded by a float32
+        scale_scores([[0.2, 0.8, -np.inf], [0.5, 0.25, 0.25001]], 2.0)
+    np.testing.assert_allclose(scale_scores(np.log(probs[1:]), 1.0), probs[1:])
+    for scores in (np.eye(3), [[0.2, 0.8], [0.5, 0.6]], [[0.2, 0.8]], [[-0.5, 1.5], [0.25, 0.75]]):
+        scale_scores(scores, 2.0)
+
+
 def test_bad_scores_are_refused():
     with pytest.raises(ValueError, match="nan at row 1, option 0"):
         scale_scores([[1.0, 0.0], [math.nan, 1.0]], 1.0)

@@ -172,6 +172,17 @@ def test_wrong_requests_are_refused(folder, options, message):
         study(folder, **options)
 
 
+def test_a_table_without_scores_and_a_place_that_is_a_file_are_named(folder, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": "q1", "task": "t", "label": 0, "logits": [1, 2]}\n')
+    asked = Study(scores=(str(tmp_path / "a.jsonl"),), out_dir=str(tmp_path / "out"))
+    with pytest.raises(ValueError, match=r"a\.jsonl: no column scores"):
+        asked.run()
+    assert not (tmp_path / "out").exists()
+    nowhere = Study(scores=("nowhere.parquet",), out_dir=str(tmp_path / "a.jsonl"))
+    with pytest.raises(NotADirectoryError, match=r"a\.jsonl is a file, no folder"):
+        nowhere.run()
+
+
 def test_one_model_twice_is_refused(folder):
     asked = Study(scores=(str(folder / "small-model.parquet"),) * 2, out_dir="out")
     with pytest.raises(ValueError, match="small-model twice"):

@@ -79,6 +79,13 @@ def strings(name: str, values: Iterable[str]) -> tuple[str, ...]:
     return items
 
 
+def instance(name: str, value: Any, kind: type, how: str) -> None:
+    """Raise `TypeError` unless `value` is of a kind; `how` says what makes one."""
+    if not isinstance(value, kind):
+        got = f"{type(value).__name__}: {value!r:.60}"
+        raise TypeError(f"Expected `{name}` to be a {kind.__name__} ({how}), but got {got}")
+
+
 def one_of(name: str, value: str, choices: Collection[str]) -> str:
     """`value` if it is one of `choices`, else an error that lists them."""
     if value not in choices:
@@ -126,7 +133,8 @@ def score_matrix(name: str, values: ArrayLike) -> NDArray[np.float64]:
     """Option scores of shape (N, K) as float64.
 
     Rows with fewer than K options are padded with ``-inf`` on the right; every row needs at least
-    two finite scores, and NaN and ``+inf`` are refused with the row that holds them.
+    two finite scores, and NaN and ``+inf`` are refused with the row that holds them. So are two
+    rows or more that are probabilities.
     """
     found = array(name, values, np.float64)
     if found.ndim != 2:
@@ -143,7 +151,17 @@ def score_matrix(name: str, values: ArrayLike) -> NDArray[np.float64]:
     if len(found) and (few := finite.sum(axis=1) < 2).any():
         row = int(np.flatnonzero(few)[0])
         raise fail(name, "scores of at least two options", f"{finite[row].sum()} at row {row}")
+    if len(found) > 1 and _are_probabilities(np.where(finite, found, 0.0)):
+        expected = "unnormalised, like logits or log-probabilities"
+        raise fail(name, expected, "probabilities: every row sums to one. Take their logarithms")
     return found
+
+
+def _are_probabilities(matrix: NDArray[np.float64]) -> bool:
+    """Whether rows lie in [0, 1] and sum to one, and are no indicators of one option each."""
+    if matrix.min() < 0 or matrix.max() > 1 or not ((matrix > 0) & (matrix < 1)).any():
+        return False
+    return bool((np.abs(matrix.sum(axis=1) - 1) <= 1e-4).all())
 
 
 def label_vector(name: str, values: ArrayLike, n_options: NDArray[np.int64]) -> NDArray[np.int64]:

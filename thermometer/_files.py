@@ -13,7 +13,7 @@ import socket
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +48,43 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Where to write a file, which comes to `path` when the block ends without an error.
 
     Raises:
-        OSError: What the block raised; it names the file if it did not.
+        OSError: What the block raised, naming the file and not its temporary name.
     """
     unfinished = temporary(path)
     try:
         yield unfinished
         os.replace(unfinished, path)
     except OSError as error:
-        if error.filename is None:
-            raise OSError(error.errno, f"{error.strerror or error}", str(path)) from error
+        if error.filename in (None, str(unfinished), unfinished):
+            why = f"cannot be written ({error.strerror or error})"
+            raise OSError(error.errno, why, str(path)) from error
         raise
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that is none says so in the block
+            unfinished.unlink()
+
+
+def require_place(path: str | Path) -> Path:
+    """Find out before long work whether a file can be written in the end; returns its path.
+
+    Nothing is changed: a file that is there stays as it is, a folder that is not is not made.
+
+    Raises:
+        OSError: If there is a folder of that name, or nothing can be written where it would be.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise IsADirectoryError(f"{file} is a folder; name a file in it")
+    nearest = next(folder for folder in file.parents if folder.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(f"{file} cannot be written: {nearest} is a file, no folder")
+    trial = temporary(nearest / file.name)
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise OSError(error.errno, f"cannot be written ({error.strerror})", str(file)) from error
+    return file
 
 
 def write_text(path: Path, text: str) -> None:

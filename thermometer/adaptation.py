@@ -26,6 +26,8 @@ _TRUST_SPREAD = 0.5
 def for_model(calibrator: Calibrator, model: str | int) -> Calibrator:
     """The same thermometer set to another answering model of its training.
 
+    It is meant then: scores of whatever model are calibrated without a warning.
+
     Args:
         calibrator: Trained on tables of several answering models.
         model: Its name, or its place in `Calibrator.targets`.
@@ -35,7 +37,7 @@ def for_model(calibrator: Calibrator, model: str | int) -> Calibrator:
     """
     place = number_of(calibrator.targets, model)
     chosen = copy(calibrator)
-    chosen.model, chosen.target = place, calibrator.targets[place]
+    chosen.model, chosen.target, chosen.is_chosen = place, calibrator.targets[place], True
     chosen.pooled_temperature = float(calibrator.thermometer.references[place])
     return chosen
 
@@ -93,7 +95,7 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     adapted = copy(calibrator)
     adapted.thermometer = network.eval().requires_grad_(False)
     adapted.targets = (dict(table.provenance.get("scores") or {}),)
-    adapted.model, adapted.target = 0, adapted.targets[0]
+    adapted.model, adapted.target, adapted.is_chosen = 0, adapted.targets[0], False
     adapted.pooled_temperature = pooled
     adapted.metrics, adapted.pictures = {}, {}  # measured with another model
     return adapted

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from thermometer import _checks
+from thermometer.answered_by import scores_template, verify_template, wrong_calibrator
 from thermometer.calibrator import Calibrator, Level
 from thermometer.free_form.answering import answered, verified
 from thermometer.free_form.answers import Answer, FreeFormAnswer
@@ -33,6 +34,9 @@ class CalibratedLM:
     """
 
     def __init__(self, lm: LanguageModel, calibrator: Calibrator) -> None:
+        how = "`CalibratedLM.from_pretrained` takes names"
+        _checks.instance("lm", lm, LanguageModel, how)
+        _checks.instance("calibrator", calibrator, Calibrator, how)
         self.lm = lm
         self.calibrator = calibrator
 
@@ -47,12 +51,9 @@ class CalibratedLM:
             calibrator: A calibrator, or where to load one from.
             **options: Of `LanguageModel.from_pretrained`.
         """
-        loaded = (
-            calibrator
-            if isinstance(calibrator, Calibrator)
-            else Calibrator.from_pretrained(calibrator)
-        )
-        return cls(LanguageModel.from_pretrained(model, **options), loaded)
+        if not isinstance(calibrator, Calibrator):
+            calibrator = Calibrator.from_pretrained(calibrator)
+        return cls(LanguageModel.from_pretrained(model, **options), calibrator)
 
     def __repr__(self) -> str:
         return f"CalibratedLM({self.lm}, {self.calibrator})"
@@ -60,13 +61,7 @@ class CalibratedLM:
     @property
     def template(self) -> Template:
         """The template of the scores that the calibrator was trained for."""
-        fields = self.calibrator.target.get("template")
-        if fields is None:
-            raise ValueError(
-                "Expected a calibrator of scores made by this package, but its checkpoint names no "
-                "template; call `calibrator.calibrate` with the scores"
-            )
-        return Template(**fields)
+        return scores_template(self.calibrator)
 
     @property
     def reads_itself(self) -> bool:
@@ -93,6 +88,7 @@ class CalibratedLM:
             token_budget: Largest number of tokens, padding included, in one forward pass.
         """
         template, one_forward = self.template, self.reads_itself
+        made = self.lm.provenance(template)
         outputs = self.lm.outputs(
             template.render_task(task), template, features=one_forward, token_budget=token_budget
         )
@@ -100,13 +96,14 @@ class CalibratedLM:
         shift = shift_of(self.calibrator.target)
         scores = shifted(outputs.scores, shift) if shift else outputs.scores
         if not one_forward:
-            return self.calibrator.calibrate(task, scores, level=level, token_budget=token_budget)
+            budget = {"token_budget": token_budget}
+            return self.calibrator.calibrate(task, scores, level=level, answered_by=made, **budget)
         table = OutputTable.from_arrays(
             [question.id for question in task.questions],
             [task.name] * len(task),
             scores=scores,
             features=outputs.features,
-            provenance={"features": self.lm.provenance(template)},
+            provenance={"features": made, "scores": made},
         )
         return self.calibrator.calibrate(table, level=level)
 
@@ -139,7 +136,7 @@ class CalibratedLM:
         """
         questions = Task(task, with_options(prompts, options))
         if self.template.style == "verify":
-            raise _wrong_calibrator("questions with options", self.template)
+            raise wrong_calibrator("questions with options", self.template)
         result = self.calibrate(questions, level=level, token_budget=token_budget)
         assert result.probs is not None
         return [
@@ -249,7 +246,7 @@ class CalibratedLM:
             TypeError: If `questions` or `answers` is one string.
             ValueError: As `answer`, and if there are not as many answers as questions.
         """
-        self._require_verify()
+        verify_template(self.calibrator)
         asked = without_options(questions, context)
         texts = answers_to(asked, answers)
         return self._verify(asked, [Line(text) for text in texts], level, token_budget)
@@ -264,7 +261,7 @@ class CalibratedLM:
         lines = answered(
             self.lm,
             asked,
-            self._require_verify(),
+            verify_template(self.calibrator),
             max_new_tokens=max_new_tokens,
             token_budget=token_budget,
         )
@@ -282,15 +279,6 @@ class CalibratedLM:
             return result, _divisors(result, level)
 
         return verified(asked, lines, calibrate)
-
-    def _require_verify(self) -> Template:
-        if self.template.style != "verify":
-            raise _wrong_calibrator("answers in words (template style 'verify')", self.template)
-        return self.template
-
-
-def _wrong_calibrator(expected: str, template: Template) -> ValueError:
-    return _checks.fail("calibrator", f"trained on {expected}", f"one for {template}")
 
 
 def _divisors(result: Calibration, level: Level) -> list[float]:

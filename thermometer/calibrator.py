@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from thermometer import _checks, checkpoint
+from thermometer.answered_by import doubts
 from thermometer.combining import Level as Level
 from thermometer.combining import combined
 from thermometer.domain import Domain
@@ -65,7 +66,7 @@ class Calibrator:
         self.features = dict(features)
         targets = (target,) if isinstance(target, Mapping) else target
         self.targets = tuple(dict(of_model) for of_model in targets)
-        self.model, self.target = 0, self.targets[0]  # see `adaptation.for_model`
+        self.model, self.target, self.is_chosen = 0, self.targets[0], False  # see `for_model`
         self.train_tasks = _checks.strings("train_tasks", train_tasks)
         self.pooled_temperature = pooled_temperature
         self.spread = _checks.number("spread", spread)
@@ -152,6 +153,7 @@ class Calibrator:
         *,
         level: Level = "sample",
         token_budget: int = 4096,
+        answered_by: Mapping[str, Any] | None = None,
     ) -> Calibration:
         """Calibrated probabilities of the answering model's options.
 
@@ -161,6 +163,7 @@ class Calibrator:
             level: Divide each row by its own temperature (`sample`), or all rows by the task's
                 (`task`), which is the mean over the prompts given.
             token_budget: As for `temperature`.
+            answered_by: Provenance of `scores`, to warn of another model; a table has its own.
 
         Returns:
             Temperatures, and probabilities if there are scores.
@@ -169,13 +172,13 @@ class Calibrator:
             ValueError: As `temperature`.
         """
         _checks.one_of("level", level, ("sample", "task"))
-        given = PromptInputs(prompts, scores)
+        given = PromptInputs(prompts, scores, answered_by)
         inputs = network_inputs(self, given, token_budget)
         with torch.inference_mode():
             b = self.thermometer.predict(inputs, torch.from_numpy(given.groups), self.model)
         means = {name: values.double().mean(dim=0).numpy() for name, values in inputs.items()}
-        distances = self.domain.distances(means)
-        return combined(b.double().numpy(), given.ids, given.scores, level, self.spread, distances)
+        known = self.spread, self.domain.distances(means), doubts(self, given.answered_by)
+        return combined(b.double().numpy(), given.ids, given.scores, level, *known)
 
     def from_logprobs(
         self,
@@ -236,7 +239,7 @@ class Calibrator:
         known = PromptInputs(prompts, scores).scores
         if known is None or not self.spread:
             raise _checks.fail("scores" if known is None else "spread", "known", None)
-        prior = self.calibrate(prompts, known, level=level, token_budget=token_budget)
+        prior = self.calibrate(prompts, scores, level=level, token_budget=token_budget)
         return updated(prior, known, labels, self.spread, level=level)
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -275,9 +278,8 @@ class Calibrator:
         """
         path = checkpoint.locate(folder, revision)
         content = checkpoint.read(path)
-        thermometer = checkpoint.rebuild(content, path)
         loaded = cls(
-            thermometer,
+            checkpoint.rebuild(content, path),
             features=content.features,
             target=content.targets,
             train_tasks=content.train_tasks,

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from thermometer import __version__, _checks, _files
+from thermometer.checkpoint_upgrades import upgraded
 from thermometer.networks.thermometer import Thermometer
 
 FORMAT_VERSION = 3
@@ -39,6 +40,7 @@ _KEYS = {
     "pooled_temperature": float,
     "spread": float,
 }
+_DAMAGED = "the file is damaged or was cut off: copy or download the checkpoint again"
 _DOMAIN = "domain."  # before the names of the points of the training tasks
 
 
@@ -101,7 +103,10 @@ def write(checkpoint: Checkpoint, folder: str | Path) -> None:
         weights = {k: v.detach().float().cpu().contiguous() for k, v in checkpoint.weights.items()}
         for name, points in checkpoint.domain.items():
             weights[f"{_DOMAIN}{name}"] = torch.tensor(points, dtype=torch.float32)
-        save_file(weights, new / WEIGHTS)
+        try:
+            save_file(weights, new / WEIGHTS)
+        except SafetensorError as error:  # such as a full disk
+            raise OSError(f"{path / WEIGHTS}: could not be written ({error})") from error
         _write_json(new / METRICS, checkpoint.metrics)
         (new / TRAINING).write_text(checkpoint.training, encoding="utf-8")
         (new / CARD).write_text(checkpoint.card, encoding="utf-8")
@@ -125,22 +130,19 @@ def read(folder: str | Path) -> Checkpoint:
     config, version = _read_config(path / CONFIG)
     weights_file = path / WEIGHTS
     if not weights_file.is_file():
-        raise FileNotFoundError(f"{weights_file}: missing from the checkpoint")
+        raise FileNotFoundError(f"{weights_file} is missing: copy the whole folder {path}")
     try:
         weights = load_file(weights_file)
     except (SafetensorError, ValueError) as error:
-        raise ValueError(f"{weights_file}: damaged weights ({error})") from error
+        raise ValueError(f"{weights_file}: no weights can be read ({error}); {_DAMAGED}") from error
     for name, tensor in weights.items():
         if tensor.dtype != torch.float32:
             raise ValueError(f"{weights_file}: expected {name} to be float32, got {tensor.dtype}")
         if not tensor.isfinite().all():
             raise ValueError(f"{weights_file}: {name} holds NaN or infinity")
     if "architecture" not in config["network"]:
-        if version < 2:
-            temperature = config["pooled_temperature"]
-            config["network"], weights = _from_format_1(config["network"], weights, temperature)
-        if version < 3:
-            config["network"], weights = _from_format_2(config["network"], weights)
+        temperature = config["pooled_temperature"]
+        config["network"], weights = upgraded(version, config["network"], weights, temperature)
     metrics = path / METRICS
     return Checkpoint(
         network=config["network"],
@@ -155,7 +157,7 @@ def read(folder: str | Path) -> Checkpoint:
             for k, v in weights.items()
             if k.startswith(_DOMAIN)
         },
-        metrics=_files.read_json(metrics, constants=True) if metrics.is_file() else {},
+        metrics=_read_json(metrics) if metrics.is_file() else {},
         training=_read_text(path / TRAINING),
         card=_read_text(path / CARD),
         pictures={file.name: file.read_bytes() for file in sorted(path.glob("*.png"))},
@@ -192,13 +194,24 @@ def locate(folder: str | Path, revision: str | None = None) -> Path:
 
     Raises:
         FileNotFoundError: If it is no folder and cannot be the name of a repository.
+        NotADirectoryError: If it is a file.
+        OSError: If there is no such repository, or no hub can be reached.
     """
     path = Path(folder)
     if path.is_dir():
         return path
+    if path.is_file():
+        raise NotADirectoryError(f"Expected a checkpoint folder, but {folder} is a file in one")
     if path.is_absolute() or str(folder).startswith(".") or str(folder).count("/") != 1:
         raise FileNotFoundError(f"Expected a checkpoint folder, but there is no {folder}")
-    return download(str(folder), revision)
+    try:
+        return download(str(folder), revision)
+    except (OSError, ValueError) as error:
+        why = str(error).partition("\n")[0]
+        raise OSError(
+            f"Expected a checkpoint folder or hub id, but there is no folder {folder} in "
+            f"{Path.cwd()}, and nothing could be fetched from a hub ({why})"
+        ) from error
 
 
 def upload(folder: Path, repository: str, *, private: bool) -> str:
@@ -218,38 +231,11 @@ def download(repository: str, revision: str | None = None) -> Path:
     return Path(snapshot_download(repository, revision=revision, allow_patterns=[*_FILES, "*.png"]))
 
 
-def _from_format_1(
-    network: Mapping[str, Any], weights: Mapping[str, torch.Tensor], temperature: float
-) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Network and weights of format 1, which knew one answering model, as those of format 2."""
-    kept = {k: v for k, v in weights.items() if k not in ("start", "score_inputs.reference")}
-    for name in ("sample_shift", "sample_gain", "context_shift", "context_gain"):
-        if (key := f"score_inputs.{name}") in kept:
-            kept[key] = kept[key][None]
-    kept |= {"references": torch.tensor([temperature]), "anchor": torch.tensor(temperature)}
-    kept["trust"] = torch.ones(1)
-    return {**network, "n_models": 1}, kept
-
-
-def _from_format_2(
-    network: Mapping[str, Any], weights: Mapping[str, torch.Tensor]
-) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Network and weights of format 2, which pooled nothing and scaled scores and context alike."""
-    read = "+".join(str(view) for view in network.get("views", ())).split("+")
-    kept = {}
-    for key, value in weights.items():
-        new = key.replace("score_inputs.sample_", "score_inputs.scores_")
-        source = new.removeprefix("score_inputs.").rsplit("_", 1)[0]
-        if not new.startswith("score_inputs.") or source in read:
-            kept[new] = value
-    return {**network, "pooling": "none", "pool_size": 32}, kept
-
-
 def _read_config(file: Path) -> tuple[dict[str, Any], int]:
     """The keys of the newest format, and the format that they were read from."""
     if not file.is_file():
-        raise FileNotFoundError(f"{file}: missing; {file.parent} is no checkpoint")
-    config = _files.read_json(file)
+        raise FileNotFoundError(f"{file} is missing: {file.parent} is no checkpoint folder")
+    config = _read_json(file)
     version: Any = config.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise ValueError(
@@ -259,7 +245,8 @@ def _read_config(file: Path) -> tuple[dict[str, Any], int]:
     if version == 1 and "target" in config and "targets" not in config:
         config["targets"] = [config.pop("target")]
     if missing := sorted(set(_KEYS) - set(config)):
-        raise ValueError(f"{file}: missing {', '.join(missing)}")
+        whose = "" if version else "; is it the checkpoint of a thermometer?"
+        raise ValueError(f"{file}: missing {', '.join(missing)}{whose}")
     if unknown := sorted(set(config) - set(_KEYS)):
         raise ValueError(f"{file}: unknown {', '.join(unknown)}")
     for key, kind in _KEYS.items():
@@ -283,6 +270,13 @@ def _is_checkpoint(folder: Path) -> bool:
         return "thermometer_version" in _files.read_json(folder / CONFIG)
     except (OSError, ValueError):
         return False
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        return _files.read_json(file, constants=file.name == METRICS)
+    except ValueError as error:
+        raise ValueError(f"{error}; {_DAMAGED}") from error
 
 
 def _write_json(file: Path, content: Mapping[str, Any]) -> None:

@@ -116,12 +116,24 @@ COMMANDS = {
 }
 
 
+_FIRST = {
+    "tasks": "source",
+    "scores": "model",
+    "features": "model",
+    "model": "model",
+    "template": "style",
+    "protocol": "folds",
+}
+"""A field of each argument that has fields, to tell how they are given."""
+
+
 class _Parser(ArgumentParser):  # type: ignore[misc]
     """Says what is wrong in one line, not after a page of all options."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Exit with status 2, as is usual for a mistake on the command line."""
-        print(_line(f"{_plain(message)} (see {self.prog} --help)"), file=sys.stderr)  # noqa: T201
+        see = f"see {self.prog.replace('[options] ', '')} --help"
+        print(_line(f"{_plain(message)} ({see})"), file=sys.stderr)  # noqa: T201
         sys.exit(2)
 
 
@@ -226,17 +238,37 @@ def _plain(message: str) -> str:
         ...     "'NoneType'> Given value type: <class 'str'> Given value: two"
         ... )
         'Parser key "folds": Expected a int. Given value: two'
+        >>> _plain('Parser key "tasks": Unable to load config "a.jsonl"')
+        'Parser key "tasks": Expected its fields one by one, as in --tasks.source VALUE, or in a \
+config tasks: {source: VALUE}'
+        >>> _plain("the following arguments are required: report.source, merge.out")
+        'the following arguments are required: source, --out'
     """
     flat = re.sub(r"<class '([\w.]+)'>", r"\1", " ".join(message.split()))
+    if flat.startswith("the following arguments are required: "):
+        return re.sub(r"\b([\w-]+)\.([\w.]+)", _flag, flat)
     found = re.fullmatch(
         r"(.*?) Does not validate against any of the Union subtypes Subtypes: .*? Errors: - (.*) "
         r"Given value type: .*?( Given value: .*)",
         flat,
     )
-    if found is None:
-        return flat
-    tried = [why for why in found[2].split(" - ") if why != "Expected a NoneType"]
-    return f"{found[1]} {' or '.join(tried)}.{found[3]}"
+    if found is not None:
+        tried = [why for why in found[2].split(" - ") if why != "Expected a NoneType"]
+        flat = f"{found[1]} {' or '.join(tried)}.{found[3]}"
+    whole = re.match(
+        r'Parser key "(\w+)": (Unable to load config|Expected a dot import path)', flat
+    )
+    if whole and (first := _FIRST.get(whole[1])):
+        name = whole[1]
+        ways = f"--{name}.{first} VALUE, or in a config {name}: {{{first}: VALUE}}"
+        return f'Parser key "{name}": Expected its fields one by one, as in {ways}'
+    return flat
+
+
+def _flag(required: re.Match[str]) -> str:
+    """How an argument of a command is given, from what the parser calls it."""
+    command = COMMANDS.get(required[1])
+    return required[2] if command and required[2] in command.own else f"--{required[2]}"
 
 
 def _line(message: str) -> str:

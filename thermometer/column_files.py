@@ -4,6 +4,7 @@ Which column means what is for others to say. JSON lines are parsed by Python: A
 them can be crashed by a damaged file.
 """
 
+import gzip
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,8 +44,23 @@ def read_columns(path: Path) -> pa.Table:
     try:
         table = _READERS[kind](path)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: damaged, or of another format ({error})") from error
+        why = f"{str(error).partition(chr(0))[0]}{_separator(path)}"
+        raise ValueError(f"{path}: damaged, or of another format ({why})") from error
+    if kind == ".csv" and len(table.column_names) == 1 and (other := _separator(path)):
+        raise ValueError(f"{path}: one column only{other}")
     return table_files.intact(path, table)
+
+
+def _separator(path: Path) -> str:
+    """What to know of a CSV file whose first line has other separators than commas, or is none."""
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        line = file.readline(1 << 16)
+    if b"\0" in line:
+        return "; it is no UTF-8, as it seems"
+    for name, mark in (("semicolons", b";"), ("tabs", b"\t")):
+        if mark in line and b"," not in line:
+            return f"; it is separated by {name}, where commas are expected"
+    return ""
 
 
 def _lines(path: Path) -> pa.Table:

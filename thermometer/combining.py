@@ -21,6 +21,7 @@ def combined(
     level: Level,
     spread: float,
     distances: Mapping[str, float],
+    doubts: tuple[str, ...] = (),
 ) -> Calibration:
     """The calibration of N prompts of one task.
 
@@ -34,6 +35,7 @@ def combined(
         level: Divide each row by its own temperature, or all by the task's.
         spread: How far predictions missed on held-out tasks; 0 if unknown.
         distances: As `Domain.distances` gives.
+        doubts: Further warnings.
 
     Example:
         >>> b = -np.log([[1.0, 3.0], [1.0, 3.0]])
@@ -45,6 +47,8 @@ def combined(
     task_temperature = harmonic_mean(temperature)
     of_members = np.log(np.exp(b).mean(axis=1))
     near, reason = verdict(distances)
+    if not near:
+        doubts = (*doubts, f"The task is unlike those of the training: {reason}.")
     used = temperature if level == "sample" else task_temperature
     return Calibration(
         ids,
@@ -54,5 +58,5 @@ def combined(
         float(np.hypot(spread, of_members.std())) if spread else float("nan"),
         near if distances else None,
         distances,
-        () if near else (f"The task is unlike those of the training: {reason}.",),
+        doubts,
     )

@@ -96,7 +96,8 @@ def read_answers(
                 empty |= _empty(table[name])
             table = table.filter(pa.array(~empty))
         if not len(table):
-            raise _checks.fail("file", "a table of at least one row", f"none of {whole}")
+            got = f"{whole} with empty cells" if whole else "none"
+            raise _checks.fail("file", "a table of at least one row", got)
         if by_confidence:
             right = _checks.binary(str(correct), _numbers(table, str(correct)), len(table))
             claimed = {n: _checks.unit_interval(n, _numbers(table, n)) for n in confidence}
@@ -129,7 +130,9 @@ def _numbers(table: pa.Table, name: str) -> Vector:
     column = table[name]
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        raise _checks.fail(name, "a column of numbers or truth values", f"one of type {kind}")
+        example = next((str(value)[:40] for value in column.to_pylist() if value is not None), None)
+        got = f"one of type {kind}, such as {example!r}"
+        raise _checks.fail(name, "a column of numbers or truth values", got)
     if (empty := _empty(column)).any():
         row = int(np.flatnonzero(empty)[0])
         raise _checks.fail(

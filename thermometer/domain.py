@@ -89,7 +89,8 @@ def verdict(distances: Mapping[str, float]) -> tuple[bool, str]:
     """
     far = {name: ratio for name, ratio in distances.items() if ratio > 1}
     reasons = [
-        f"its {name} are {ratio:.1f} times as far from the nearest training task as these ever are"
+        f"its {name} {'is' if name == 'context' else 'are'} {ratio:.1f} times as far from the "
+        "nearest training task as these ever are"
         for name, ratio in sorted(far.items(), key=lambda item: -item[1])
     ]
     return not far, "; ".join(reasons)

@@ -13,9 +13,10 @@ from typing import Any
 
 from rich.console import Console
 
-from thermometer import _checks
+from thermometer import _checks, _files
 from thermometer._lightning import shows_progress, unknown_keywords
 from thermometer.calibrator import Calibrator
+from thermometer.checkpoint import CONFIG
 from thermometer.evaluation import cross_validate
 from thermometer.extraction import extract
 from thermometer.llm import loading
@@ -74,6 +75,12 @@ class ModelSpec:
             gguf_file=self.gguf_file,
         )
 
+    def require_whole(self, name: str) -> None:
+        """Raise `ValueError`, naming the argument, if the model is cut: it could not answer."""
+        if self.num_layers is not None:
+            expected = "None: an answering model is whole"
+            raise _checks.fail(f"{name}.num_layers", expected, self.num_layers)
+
     def budget(self, lm: LanguageModel) -> int:
         """The token budget, or what suits the device of the loaded model."""
         return lm.token_budget() if self.token_budget is None else self.token_budget
@@ -123,9 +130,7 @@ class Experiment:
                 f"a model, since the preset {self.preset!r} reads features (`scores` does not)"
             )
             raise _checks.fail("features", expected, None)
-        if self.scores.num_layers is not None:
-            got = self.scores.num_layers
-            raise _checks.fail("scores.num_layers", "None: an answering model is whole", got)
+        self.scores.require_whole("scores")
         if unknown := unknown_keywords(self.trainer):
             raise _checks.fail("trainer", "keywords of lightning.Trainer", repr(unknown))
 
@@ -141,6 +146,7 @@ class Experiment:
     def extract(self) -> OutputTable:
         """Write the tables of features and scores, or resume writing them; returns their join."""
         tasks, out, one = load_tasks(self.tasks), Path(self.out_dir), self.features == self.scores
+        _files.require_place(out / SCORES / MANIFEST)
         for folder, spec in ((FEATURES, self.features), (SCORES, self.scores)):
             if not (one or spec is None or (out / folder / MANIFEST).is_file()):
                 loading.check(spec.model, spec.revision, spec.dtype, spec.gguf_file)
@@ -202,6 +208,7 @@ class Experiment:
     def train(self) -> Calibrator:
         """Train on all tasks of the tables and write the checkpoint."""
         self._check_tasks()
+        _files.require_place(self.checkpoint / CONFIG)
         calibrator = self._train(self.extract())
         calibrator.save_pretrained(self.checkpoint)
         return calibrator
@@ -214,6 +221,7 @@ class Experiment:
     def run(self) -> Report:
         """Extract, measure on unseen tasks, train on all of them, and write everything."""
         self._check_tasks(self.protocol)
+        _files.require_place(self.checkpoint / CONFIG)
         table = self.extract()
         report = self._evaluate(table)
         calibrator = self._train(table)

@@ -75,6 +75,7 @@ def extract(
     """
     if not (features or scores):
         raise _checks.fail("features", "True where `scores` is False", "False for both")
+    _checks.instance("lm", lm, LanguageModel, "`LanguageModel.from_pretrained` loads one")
     if scores:
         lm.require_scores()
     _checks.one_of("feature_dtype", feature_dtype, ("float16", "float32"))
@@ -83,7 +84,10 @@ def extract(
     if token_budget is not None:
         _checks.integer("token_budget", token_budget)
     chosen, folder = template or Template(), Path(out_dir)
+    _checks.instance("template", chosen, Template, 'as `Template("cloze")`')
     tasks = [tasks] if isinstance(tasks, Task) else list(tasks)
+    for task in tasks:
+        _checks.instance("tasks", task, Task, "`load_tasks` reads them")
     questions = [question for task in tasks for question in task.questions]
     if not questions:
         raise _checks.fail("tasks", "at least one task", "none")

@@ -152,9 +152,9 @@ class FittedMethods:
         }
         if self._recalibrators:
             own, answer = scale_scores(scores, 1.0).max(axis=1), scores.argmax(axis=1)
-            others = scale_scores(scores, self._pooled)
+            others, options = scale_scores(scores, self._pooled), np.isfinite(scores).sum(axis=1)
             for name, recalibrator in self._recalibrators.items():
-                probs = with_confidence(others, recalibrator.recalibrate(own))
+                probs = with_confidence(others, recalibrator.recalibrate(own), options)
                 found[name] = Predicted(probs, answer)
         if "batch" in self.names:
             fair = _without_bias(hidden)

@@ -1,9 +1,9 @@
 """What was handed to a calibrator, prompts or scores or both, and what its network reads of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ class PromptInputs:
     Args:
         prompts: A task, a table, complete prompts; or `None` where scores say all.
         given_scores: (N, K) of the answering model; by default those of a table, if it has any.
+        made: Provenance of the given scores, if known.
 
     Raises:
         TypeError: If the prompts are one string.
@@ -42,6 +43,7 @@ class PromptInputs:
 
     prompts: Prompts | None
     given_scores: ArrayLike | None = None
+    made: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.prompts is None and self.given_scores is None:
@@ -68,6 +70,18 @@ class PromptInputs:
         if self.prompts is not None and len(matrix) != len(self):
             raise _checks.fail("scores", f"of length {len(self)} (as `prompts`)", len(matrix))
         return matrix
+
+    @property
+    def answered_by(self) -> Mapping[str, Any] | None:
+        """Provenance of the scores: as given, or that of the table where they are its own."""
+        if (
+            self.made is None
+            and self.given_scores is None
+            and isinstance(self.prompts, OutputTable)
+        ):
+            found: Mapping[str, Any] | None = self.prompts.provenance.get("scores")
+            return found
+        return self.made
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from thermometer import _checks
+from thermometer import _checks, _files
 from thermometer.calibrator import Calibrator
 from thermometer.comparison import Comparison, compare
 from thermometer.curves import few_labels, unlabelled
@@ -99,6 +99,7 @@ class Study:
 
     def run(self) -> StudyReport:
         """Measure everything that is asked for, write the report and print it."""
+        _files.require_place(Path(self.out_dir) / "report.html")  # before hours are spent
         report = self.measure(self.load())
         write_study(report, self.out_dir)
         console = Console()
@@ -112,6 +113,8 @@ class Study:
         tables: dict[str, OutputTable] = {}
         for source in self.scores:
             table = load_table(source)
+            if table.scores is None:
+                raise ValueError(f"{source}: no column scores")
             made = table.provenance.get("scores") or {}
             name = str(made.get("model") or Path(source).name)
             if name in tables:

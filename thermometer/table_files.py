@@ -249,7 +249,8 @@ def intact(file: Path, part: pa.Table) -> pa.Table:
 def typed(file: Path, part: pa.Table) -> pa.Table:
     """Intact rows with their columns in the types of the format; errors name the file."""
     if missing := [name for name in ("id", "task", "label") if name not in part.column_names]:
-        raise ValueError(f"{file}: the columns {missing} are missing")
+        found = ", ".join(part.column_names)
+        raise ValueError(f"{file}: no column {' or '.join(map(repr, missing))} (there are {found})")
     for name in ("id", "task", "scores", "features", "option_mass"):
         if name in part.column_names and part[name].null_count:
             raise ValueError(f"{file}: the column {name!r} has empty cells")

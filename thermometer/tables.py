@@ -274,7 +274,7 @@ class OutputTable:
 def _integers(name: str, values: ArrayLike) -> NDArray[np.int64]:
     array = _checks.array(name, values)
     if not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"Expected `{name}` to hold integers, but got {array.dtype}")
+        raise TypeError(f"Expected `{name}` to hold integers (-1: no label), but got {array.dtype}")
     return array.astype(np.int64)
 
 

@@ -158,7 +158,8 @@ class Calibration:
         in_domain: Whether the prompts are as near to the training tasks as these are to one
             another; `None` if unknown.
         distances: By source, how far they are: above 1 is farther than any training task.
-        warnings: What the user should know before trusting the result.
+        warnings: What the user should know before trusting the result: that the task or the
+            answering model is unlike those of the training, for instance.
 
     `n_prompts` is the number of unlabelled prompts behind `task_temperature`.
     """

@@ -93,6 +93,7 @@ def with_confidence(
     alone = others.sum(axis=1) == 0
     others[alone] = option[alone]
     others[each, answer] = 0
+    others /= others.max(axis=1, keepdims=True)  # a share of a number near 0 would overflow
     others *= ((1 - confidence) / others.sum(axis=1))[:, None]
     others[each, answer] = confidence
     return others

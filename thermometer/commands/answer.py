@@ -5,6 +5,8 @@ Both write JSON lines as they go and, run again after a kill, go on where they w
 
 from rich.progress import Progress
 
+from thermometer import _files
+from thermometer.answered_by import verify_template
 from thermometer.calibrator import Calibrator, Level
 from thermometer.commands.placing import placed
 from thermometer.experiment import ModelSpec
@@ -39,10 +41,13 @@ def answer(
         window: Questions of a task that are answered, calibrated and written together.
         level: Divide each question's scores by its own temperature or by its window's.
     """
+    model.require_whole("model")
+    _files.require_place(out)  # before a model is loaded, as the questions are read
+    tasks = load_free_form(questions)
     calibrator = Calibrator.from_pretrained(checkpoint)
+    verify_template(calibrator)
     large = placed(model, calibrator)
     budget = model.budget(large.lm)
-    tasks = load_free_form(questions)
     rows = [free_form_row(question, task.name) for task in tasks for question in task.questions]
     made_by = {
         "questions": questions_digest(rows),
@@ -93,10 +98,13 @@ def ask(
             accepted answer stands in the answer) or `rouge_l` (a word in common).
         max_new_tokens: Where an answer is cut that does not end.
     """
+    model.require_whole("model")
+    _files.require_place(out)
+    asked = load_free_form(tasks)
     lm = model.load().to_accelerator()
     made = verify_tasks(
         lm,
-        load_free_form(tasks),
+        asked,
         out,
         template=model.template or Template("verify"),
         judge=judge,
@@ -104,6 +112,8 @@ def ask(
         token_budget=model.budget(lm),
     )
     right = [question.answer == 0 for task in made for question in task.questions]
+    silent = sum(map(len, asked)) - len(right)
     print(  # noqa: T201
-        f"{len(right)} answers, {sum(right) / len(right):.0%} of them right: {out}"
+        f"{len(right)} answers, {sum(right) / len(right):.0%} of them right"
+        f"{f', {silent} questions without an answer' if silent else ''}: {out}"
     )

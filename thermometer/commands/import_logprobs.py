@@ -1,11 +1,10 @@
 """The `import-logprobs` command: what an API's batch answered becomes an output table."""
 
-import json
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, Literal
 
-from thermometer import _checks
+from thermometer import _checks, _files
 from thermometer.logprobs import option_probabilities
 from thermometer.logprobs.formats import field, opened
 from thermometer.table_writer import write_table
@@ -71,14 +70,13 @@ def _options(question: Question, replies: str) -> tuple[str, ...]:
 def _by_id(path: Path) -> dict[str, Any]:
     """Responses by the id of their question, in the order of the file."""
     found: dict[str, Any] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            key = row["custom_id"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}, line {number}: expected custom_id, response") from error
+    for number, row in _files.read_lines(path):
+        key = row.get("custom_id")
+        if not isinstance(key, str):
+            there = ", ".join(row)
+            raise ValueError(
+                f"{path}, line {number}: no custom_id that is a text (there are {there})"
+            )
         if key in found:
             raise ValueError(f"{path}, line {number}: {key!r} stands twice")
         found[key] = row

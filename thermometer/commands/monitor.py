@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from thermometer import _files
 from thermometer.monitoring.monitor import Monitor
 
 
@@ -27,8 +28,12 @@ def monitor(
         level: Of the intervals.
     """
     file, console = Path(source), Console()
+    if file.is_dir():
+        raise IsADirectoryError(f"{file} is a folder; name the file of a monitor")
     if not file.is_file():
         raise FileNotFoundError(f"no monitor in {file}: no such file")
+    if out is not None:
+        _files.require_place(out)  # before it is measured
     with Monitor(file) as opened:
         state = opened.state(n_resamples=n_resamples, seed=seed, level=level)
     state.print(console)

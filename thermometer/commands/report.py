@@ -61,6 +61,8 @@ def report(
         level: Of intervals and tests.
     """
     path, console = Path(source), Console()
+    if out is not None:
+        _files.require_place(Path(out) / "report.html")  # before it is measured
     columns = {"confidence": confidence, "correct": correct, "scores": scores, "label": label}
     if path.name == _REPORT or (path / _REPORT).is_file():
         unused = [name for name, value in {**columns, "by": by, "out": out}.items() if value]
@@ -80,6 +82,10 @@ def report(
         given = [name for name, value in columns.items() if value]
         if given and (path / MANIFEST).is_file():
             raise ValueError(f"{path} is an output table: --{' and --'.join(given)} do not apply")
+        if (path / "report" / _REPORT).is_file():
+            raise ValueError(
+                f"{path} is the folder of an experiment: its report is in {path}/report"
+            )
         found = _measure_table(path, _names(by), settings)
     else:
         answers = read_answers(

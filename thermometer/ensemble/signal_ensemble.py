@@ -283,7 +283,7 @@ def _table(signals: Signals, names: tuple[str, ...]) -> Matrix:
     """Checked signals as (N, S), NaN in columns of names that are not among them."""
     columns = {}
     for name, values in signals.items():
-        column = np.asarray(values, dtype=np.float64)
+        column = _checks.array(name, values, np.float64)
         if column.ndim != 1 or not len(column):
             raise _checks.fail(name, "a vector of shape (N,), N > 0", f"shape {column.shape}")
         if np.isinf(column).any():

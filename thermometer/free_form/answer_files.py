@@ -25,8 +25,8 @@ class GrowingLines:
         made_by: JSON values that decide what is written.
 
     Raises:
-        ValueError: If the file was made by something else, or holds lines that are no JSON objects
-            or whose ids do not come in the order of `ids`. The message names what differs.
+        ValueError: If the file has lines that something else made, that are no JSON objects, or
+            whose ids do not come in the order of `ids`. The message names what differs.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -67,7 +67,8 @@ class GrowingLines:
     def _check(self, made_by: Mapping[str, Any]) -> None:
         """Raise unless the file is new or was made by the same; note down what makes it."""
         wanted = json.loads(json.dumps(made_by))
-        if self._made_by.is_file():
+        begun = self.path.exists() and self.path.stat().st_size > 0
+        if begun and self._made_by.is_file():
             found = _files.read_json(self._made_by)
             keys = sorted({*wanted, *found})
             if differing := [key for key in keys if wanted.get(key) != found.get(key)]:
@@ -75,7 +76,7 @@ class GrowingLines:
                     f"{self.path} was made with other {', '.join(differing)}. Choose another file, "
                     f"or delete it and {self._made_by.name}"
                 )
-        elif self.path.exists():
+        elif begun:
             raise ValueError(f"{self.path} exists already, made by another program")
         else:
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -99,4 +99,8 @@ def verify_tasks(
                 if line.text
             )
             bar.advance(shown, len(piece))
+    if not Path(out).stat().st_size:
+        chat = "" if chosen.chat else " (a model tuned to chat wants a template with `chat: true`)"
+        expected = f"answered by the model{chat}"
+        raise _checks.fail("tasks", expected, f"{len(pairs)} empty answers")
     return load_tasks(out)

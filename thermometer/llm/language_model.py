@@ -172,6 +172,9 @@ class LanguageModel:
 
     def encode(self, prompts: Sequence[Prompt], template: Template) -> list[TokenTree]:
         """Token trees of prompts; see `tokenization.encode_prompts` for the errors."""
+        _checks.instance("template", template, Template, 'as `Template("cloze")`')
+        for prompt in prompts:
+            _checks.instance("prompts", prompt, Prompt, "`Template.render` makes one")
         if self.is_encoder_decoder:
             return encode_for_decoder(self.tokenizer, prompts, template.norm, self.max_length)
         return encode_prompts(self.tokenizer, prompts, template.norm, self.max_length)

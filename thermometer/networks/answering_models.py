@@ -131,6 +131,9 @@ def _by_model(tables: Sequence[OutputTable]) -> list[OutputTable]:
         raise _checks.fail("tables", "at least one table", "none")
     parts: list[list[OutputTable]] = []
     for table in tables:
+        if not isinstance(table, OutputTable):
+            got = f"{type(table).__name__}, from which `extract` makes one"
+            raise TypeError(f"Expected `tables` to be an OutputTable or several, but got {got}")
         if table.provenance.get("features") != tables[0].provenance.get("features"):
             raise _checks.fail("tables", "of one provenance of features", f"{tables[0]}, {table}")
         same = [p for p in parts if p[0].provenance.get("scores") == table.provenance.get("scores")]

@@ -21,10 +21,6 @@ class ThermometerConfig:
             statistics without the liking for places that all prompts of the task at hand show,
             and `context` the latter with the means over all these prompts. A thermometer needs
             every source of its views.
-        pooling: What a member makes of all prompts of a task together: `mean` or `attention` over
-            numbers that it learns to read off each prompt's scores; `none` takes each prompt by
-            itself, but for `fair` and `context`.
-        pool_size: How many such numbers.
         n_components: Project standardised features on so many principal components; 0 hands the
             raw features to the network, as the paper does.
         whitening: How far the variances of the components are equalised: v becomes v^(1-whitening),
@@ -39,14 +35,16 @@ class ThermometerConfig:
         input_dropout: Of what a member reads, in training only.
         output: What a member's last number is: `log`, b itself, or `softplus`, the inverse
             temperature before a softplus, as in the paper.
+        pooling: What a member makes of all prompts of a task together: `mean` or `attention` over
+            numbers that it learns to read off each prompt's scores; `none` takes each prompt by
+            itself, but for `fair` and `context`.
+        pool_size: How many such numbers.
 
     Raises:
         ValueError: For numbers out of range or unknown names.
     """
 
     views: tuple[str, ...] = ("scores+places+fair", "scores+fair+features")
-    pooling: Literal["none", "mean", "attention"] = "mean"
-    pool_size: int = 32
     n_components: int = 64
     whitening: float = 0.5
     n_members: int = 5
@@ -57,6 +55,8 @@ class ThermometerConfig:
     dropout: float = 0.5
     input_dropout: float = 0.0
     output: Literal["log", "softplus"] = "log"
+    pooling: Literal["none", "mean", "attention"] = "mean"
+    pool_size: int = 32
 
     def __post_init__(self) -> None:
         plain = {  # numpy's numbers would not go into a checkpoint

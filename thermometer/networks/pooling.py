@@ -11,13 +11,14 @@ _MANY = 32  # rows of a group; more of them make its means hardly surer
 class Pool(nn.Module):
     """Pools the rows of each group into some numbers, which do not depend on their order.
 
-    With them comes 1 / sqrt(n), how unsure means of n rows are. Every number is a mean over the group of what one layer reads off each row (Zaheer et al. 2017,
+    Every number is a mean over the group of what one layer reads off each row (Zaheer et al. 2017,
     arXiv 1703.06114). With attention each has weights of its own, a softmax over the group of
-    another number read off the row (Ilse et al. 2018, arXiv 1802.04712).
+    another number read off the row (Ilse et al. 2018, arXiv 1802.04712). With them comes
+    1 / sqrt(n), how unsure means of n rows are.
 
     Args:
         width: Numbers R of each row.
-        size: Numbers P of each group.
+        size: Numbers P of each group, but for that of its rows.
         kind: Plain mean, or attention.
 
     Example:

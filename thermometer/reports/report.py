@@ -131,7 +131,9 @@ class Report:
         if not isinstance(fields, dict):
             raise _checks.fail("report", "a JSON object", type(fields).__name__)
         if "kind" in fields:
-            raise _checks.fail("report", "one of `evaluate`", f"one of {fields['kind']}")
+            raise _checks.fail(
+                "report", "one of `evaluate`", f"one of {fields['kind']}, which report.html shows"
+            )
         version = fields.pop("format_version", None)
         if version != FORMAT_VERSION:
             raise ValueError(

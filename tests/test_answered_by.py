@@ -1,0 +1,86 @@
+"""Scores of a model that a thermometer was not trained for: a warning there and nowhere else."""
+
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from test_adaptation import QUIET, SCORES, answers, family  # noqa: F401 a fixture
+
+from thermometer.adaptation import adapt, for_model
+from thermometer.answered_by import doubts
+from thermometer.training import TrainingConfig, train
+
+BF16 = {"model": "org/Big-7B", "fingerprint": "f", "dtype": "bfloat16"}
+
+
+def one_for(target):
+    return SimpleNamespace(targets=(target,), target=target, is_chosen=False)
+
+
+def about_model(result):
+    return [w for w in result.warnings if "scores are of" in w]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        None,
+        {},
+        {"source": "somewhere"},
+        BF16,
+        {"model": "/models/big-7b/"},
+        {**BF16, "model": "elsewhere/renamed"},  # the same weights
+        {**BF16, "fingerprint": "g", "dtype": "float16"},  # rounded otherwise
+        {"model": "my_new_questions", "file": "my_new_questions.jsonl"},
+    ],
+)
+def test_nothing_is_said_of_the_same_model_or_an_unnamed_one(made):
+    assert doubts(one_for(BF16), made) == ()
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({"model": "org/Big-70B"}, "of 'org/Big-70B', but .* trained for 'org/Big-7B': .*`adapt`"),
+        ({**BF16, "fingerprint": "g"}, "trained for 'org/Big-7B' with other weights"),
+    ],
+)
+def test_another_model_is_named(made, said):
+    (warning,) = doubts(one_for(BF16), made)
+    assert re.search(said, warning)
+
+
+def test_a_table_of_another_model_is_a_warning_unless_it_is_adapted_to_or_chosen(family):  # noqa: F811
+    hot, cool, warm = (answers(m, 2.0, n_tasks=4, seed=3)[0] for m in ("hot", "cool", "warm"))
+    assert about_model(family.calibrate(hot)) == []
+    (other,) = about_model(family.calibrate(cool))
+    assert "for_model(calibrator, 'cool')" in other
+    (unknown,) = about_model(family.calibrate(warm))
+    assert "trained for 'hot', 'cool'" in unknown
+    assert about_model(family.calibrate(None, cool.scores)) == []  # nobody knows whose they are
+    assert about_model(family.calibrate(cool, cool.scores)) == []
+    assert about_model(family.calibrate(None, cool.scores, answered_by={"model": "warm"}))
+    for model in ("hot", "cool"):
+        assert about_model(for_model(family, model).calibrate(warm)) == []
+    adapted = adapt(for_model(family, "hot"), warm)
+    assert about_model(adapted.calibrate(warm)) == []
+    assert about_model(adapted.calibrate(cool))
+
+
+def test_labels_do_not_silence_it(family):  # noqa: F811
+    warm = answers("warm", 2.0, n_tasks=1, seed=3)[0]
+    labels = np.where(np.arange(len(warm)) < 5, warm.labels, -1)
+    assert family.spread > 0
+    assert about_model(family.update(warm, labels)[0])
+
+
+def test_temperatures_do_not_depend_on_what_is_said():
+    table = answers("one", 2.0, n_tasks=6)[0]
+    calibrator = train(table, SCORES, TrainingConfig(max_steps=5), trainer=QUIET)
+    renamed = replace(table, provenance={**table.provenance, "scores": {"model": "two"}})
+    ours, theirs = calibrator.calibrate(table), calibrator.calibrate(renamed)
+    assert about_model(ours) == []
+    assert about_model(theirs)
+    assert np.array_equal(ours.temperature, theirs.temperature)

@@ -1,10 +1,10 @@
-"""The choice of preset by nested validation: made inside the training tasks, measured on others.
+"""The choice of network and training by nested validation: made inside the training tasks.
 
     .venv/bin/python benchmarks/nested.py outputs/recorded
 
-As `quality.py`, five folds over MMLU subjects for each recorded model; but in every fold the preset
-is chosen by `train_best` among the training subjects alone. The result shows what a user gets who
-does not know which preset suits, and what a fixed choice would have got.
+As `quality.py`, five folds over MMLU subjects for each recorded model; but in every fold one of
+`CANDIDATES` is chosen by `train_best` among the training subjects alone, and measured on the
+others. The result shows what a user gets who does not know which one suits.
 """
 
 import argparse
@@ -23,13 +23,24 @@ from thermometer.recorded import load_table
 from thermometer.reports.report import plain
 from thermometer.selection import train_best
 
-PRESETS = ("default", "scores", "features")
+CANDIDATES = {
+    "default": ("default", {}, {}),
+    "views weighed": ("default", {"weigh_views": True}, {}),
+    "samples alone": ("default", {}, {"sample_weight": 1.0}),
+    "attention": ("default", {"pooling": "attention"}, {}),
+    "scores": ("scores", {"n_members": 5}, {}),
+    "features": ("features", {}, {}),
+}
+"""By name: preset, and the fields of network and training that differ."""
 RESULTS = Path(__file__).parent / "results" / "nested.json"
 
 
 def measure(table, seed):
     """Gap closed and ECE of all rows on unseen subjects, and what was chosen in each fold."""
-    candidates = {preset: resolve(preset, {}, {"seed": seed}) for preset in PRESETS}
+    candidates = {
+        name: resolve(preset, network, {**training, "seed": seed})
+        for name, (preset, network, training) in CANDIDATES.items()
+    }
     sample, pooled, chosen = np.empty(len(table)), np.empty(len(table)), []
     for split in Protocol(folds=5, together=TOGETHER, seed=seed).splits(table.task_names):
         found = train_best(
@@ -62,7 +73,12 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     features = load_table(given.folder / "features")
-    found = {"versions": versions(), "presets": PRESETS, "seed": given.seed, "models": {}}
+    found = {
+        "versions": versions(),
+        "candidates": list(CANDIDATES),
+        "seed": given.seed,
+        "models": {},
+    }
     for model in (*CHAT, *BASE):
         table = features.join(load_table(given.folder / f"{model}.parquet"))
         numbers = measure(table, given.seed)

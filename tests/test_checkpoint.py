@@ -134,6 +134,12 @@ def test_a_newer_format_asks_for_an_upgrade(folder):
         Calibrator.from_pretrained(folder)
 
 
+def test_whoever_may_read_the_folder_may_read_its_weights(folder):
+    """`safetensors.save_file` makes files that only their owner can read."""
+    modes = {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+    assert modes["model.safetensors"] == modes["config.json"]
+
+
 def as_format_2(folder):
     """Rewrite a checkpoint as that format had it: nothing pooled, scores called `sample`."""
     config = json.loads((folder / "config.json").read_text())

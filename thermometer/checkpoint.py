@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from thermometer import __version__, _checks, _files
 from thermometer.checkpoint_upgrades import upgraded
@@ -103,10 +103,7 @@ def write(checkpoint: Checkpoint, folder: str | Path) -> None:
         weights = {k: v.detach().float().cpu().contiguous() for k, v in checkpoint.weights.items()}
         for name, points in checkpoint.domain.items():
             weights[f"{_DOMAIN}{name}"] = torch.tensor(points, dtype=torch.float32)
-        try:
-            save_file(weights, new / WEIGHTS)
-        except SafetensorError as error:  # such as a full disk
-            raise OSError(f"{path / WEIGHTS}: could not be written ({error})") from error
+        (new / WEIGHTS).write_bytes(save(weights))  # `save_file` would make it the owner's alone
         _write_json(new / METRICS, checkpoint.metrics)
         (new / TRAINING).write_text(checkpoint.training, encoding="utf-8")
         (new / CARD).write_text(checkpoint.card, encoding="utf-8")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from thermometer import __version__, _checks, _files
 
@@ -76,7 +76,8 @@ def write(folder: str | Path, content: Content, kinds: Kinds) -> None:
     with _files.replaced_folder(path) as new:
         text = json.dumps(config, indent=2, sort_keys=True, allow_nan=False)
         (new / CONFIG).write_text(text + "\n", encoding="utf-8")
-        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, new / ARRAYS)
+        content = save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
+        (new / ARRAYS).write_bytes(content)
 
 
 def read_name(folder: str | Path) -> str:

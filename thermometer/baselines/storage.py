@@ -76,8 +76,8 @@ def write(folder: str | Path, content: Content, kinds: Kinds) -> None:
     with _files.replaced_folder(path) as new:
         text = json.dumps(config, indent=2, sort_keys=True, allow_nan=False)
         (new / CONFIG).write_text(text + "\n", encoding="utf-8")
-        content = save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
-        (new / ARRAYS).write_bytes(content)
+        weights = save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
+        (new / ARRAYS).write_bytes(weights)
 
 
 def read_name(folder: str | Path) -> str:

@@ -62,10 +62,9 @@ def sample_statistics(scores: Tensor, reference: float) -> Tensor:
         (best - others).log1p(),
         (best - last).log1p(),
     ]
-    for t in _RELATIVE:
-        probs, entropy = _distribution(z / t, real)
-        columns += [entropy, probs.max(dim=1).values]
-    return torch.stack(columns, dim=1)
+    probs, entropy = _distribution(_at(z, _RELATIVE), real)
+    of_temperatures = torch.stack([entropy, probs.amax(dim=2)], dim=2)  # (T, N, 2)
+    return torch.cat([torch.stack(columns, dim=1), _by_row(of_temperatures)], dim=1)
 
 
 def place_statistics(scores: Tensor, reference: float) -> Tensor:
@@ -119,26 +118,20 @@ def fair_statistics(scores: Tensor, groups: Tensor, reference: float) -> tuple[T
     n_groups = int(groups.max()) + 1
     real = ~scores.isneginf()
     z = (scores.float() / reference).masked_fill(~real, 0.0)
-    answer = z.masked_fill(~real, -torch.inf).argmax(dim=1, keepdim=True)
+    answer = z.masked_fill(~real, -torch.inf).argmax(dim=1)
     n_options = real.sum(dim=1, keepdim=True)
     having = _sums(real.float(), groups, n_groups)
-    own, biases = [], []
-    for t in _FAIR:
-        probs = _distribution(z / t, real)[0].clamp(min=_SMALLEST) * real
-        liking = _sums(probs * n_options, groups, n_groups) / having.clamp(min=1)
-        log_liking = liking.clamp(min=_SMALLEST).log()
-        log_fair = probs.clamp(min=_SMALLEST).log() - log_liking[groups]
-        fair, entropy = _distribution(log_fair, real)
-        largest, place = fair.max(dim=1)
-        own += [
-            fair.gather(1, answer).squeeze(1),
-            largest,
-            entropy,
-            (place == answer.squeeze(1)).float(),
-        ]
-        places = (having > 0).float()
-        biases.append((log_liking.abs() * places).sum(dim=1) / places.sum(dim=1).clamp(min=1))
-    return torch.stack(own, dim=1), torch.stack(biases, dim=1)
+    probs = _distribution(_at(z, _FAIR), real)[0].clamp(min=_SMALLEST) * real  # (T, N, K)
+    total = torch.stack([_sums(p, groups, n_groups) for p in probs * n_options])
+    log_liking = (total / having.clamp(min=1)).clamp(min=_SMALLEST).log()  # (T, G, K)
+    log_fair = probs.clamp(min=_SMALLEST).log() - log_liking[:, groups]
+    fair, entropy = _distribution(log_fair, real)
+    largest, place = fair.max(dim=2)
+    of_answer = fair.gather(2, answer[None, :, None].expand(len(_FAIR), -1, 1)).squeeze(2)
+    numbers = torch.stack([of_answer, largest, entropy, (place == answer).float()], dim=2)
+    places = (having > 0).float()
+    bias = (log_liking.abs() * places).sum(dim=2) / places.sum(dim=1).clamp(min=1)
+    return _by_row(numbers), bias.T
 
 
 def context_statistics(scores: Tensor, groups: Tensor, sample: Tensor, reference: float) -> Tensor:
@@ -169,11 +162,21 @@ def context_statistics(scores: Tensor, groups: Tensor, sample: Tensor, reference
     return torch.cat([fair, shared[groups]], dim=1)
 
 
+def _at(z: Tensor, temperatures: tuple[float, ...]) -> Tensor:
+    """(T, N, K): z at each temperature."""
+    return z / torch.tensor(temperatures, device=z.device)[:, None, None]
+
+
+def _by_row(numbers: Tensor) -> Tensor:
+    """(T, N, C) as (N, T C), one temperature after another."""
+    return numbers.transpose(0, 1).flatten(1)
+
+
 def _distribution(z: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax over the real options, and its entropy as a share of the largest possible."""
-    logs = z.masked_fill(~real, -torch.inf).log_softmax(dim=1)
+    """Softmax of (..., N, K) over the real options, and its entropy as a share of the largest."""
+    logs = z.masked_fill(~real, -torch.inf).log_softmax(dim=-1)
     probs = logs.exp()
-    entropy = -(probs * logs.masked_fill(~real, 0.0)).sum(dim=1)
+    entropy = -(probs * logs.masked_fill(~real, 0.0)).sum(dim=-1)
     return probs, entropy / real.sum(dim=1).float().log().clamp(min=math.log(2))
 
 

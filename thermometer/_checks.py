@@ -158,8 +158,10 @@ def score_matrix(name: str, values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _are_probabilities(matrix: NDArray[np.float64]) -> bool:
-    """Whether rows lie in [0, 1] and sum to one, and are no indicators of one option each."""
+    """Whether rows lie in [0, 1] and sum to one; indicators of one option and ties may be both."""
     if matrix.min() < 0 or matrix.max() > 1 or not ((matrix > 0) & (matrix < 1)).any():
+        return False
+    if (matrix.max(axis=1) == matrix.min(axis=1)).all():
         return False
     return bool((np.abs(matrix.sum(axis=1) - 1) <= 1e-4).all())
 

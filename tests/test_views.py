@@ -239,6 +239,18 @@ def test_what_all_prompts_of_a_task_say_is_found_by_pooling_alone(pooling):
     assert errors[pooling] < 0.75 * errors["none"]
 
 
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+@pytest.mark.parametrize("pooling", ["mean", "attention"])
+def test_training_in_half_precision_says_much_the_same(precision, pooling):
+    table, truth = shapes(n_tasks=16)
+    config = ThermometerConfig(("scores+fair",), pooling=pooling, n_members=2, hidden_size=16)
+    calibrator = train(
+        table, config, TrainingConfig(max_steps=100), trainer={**QUIET, "precision": precision}
+    )
+    error = np.log(calibrator.temperature(table)) - np.log(truth)
+    assert np.sqrt(np.mean(error**2)) < 0.35
+
+
 def test_rows_are_pooled_with_their_own_task_only():
     torch.manual_seed(0)
     network = Thermometer(ThermometerConfig.scores_only()).eval()

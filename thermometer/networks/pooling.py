@@ -37,11 +37,12 @@ class Pool(nn.Module):
     def forward(self, rows: Tensor, groups: Tensor) -> Tensor:
         """(N, R) rows of (N,) int64 groups from 0 to the (N, P + 1) numbers of each's group."""
         values = nn.functional.silu(self.read(rows))
+        values = values.to(torch.promote_types(values.dtype, torch.float32))  # sums of many rows
         size = int(groups.max()) + 1, values.shape[1]
         if self.attend is None:
             weights = torch.ones_like(values[:, :1])
         else:
-            logits = self.attend(rows)
+            logits = self.attend(rows).to(values)
             index = groups[:, None].expand_as(logits)
             empty = logits.new_zeros(size)
             largest = empty.scatter_reduce(0, index, logits.detach(), "amax", include_self=False)
@@ -49,4 +50,4 @@ class Pool(nn.Module):
         total = weights.new_zeros(size[0], weights.shape[1]).index_add(0, groups, weights)
         pooled = values.new_zeros(size).index_add(0, groups, weights * values) / total
         counts = torch.bincount(groups, minlength=size[0]).to(values).clamp(1, _MANY)
-        return torch.cat([pooled, counts.rsqrt()[:, None]], dim=1)[groups]
+        return torch.cat([pooled, counts.rsqrt()[:, None]], dim=1)[groups].to(rows)

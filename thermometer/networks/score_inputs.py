@@ -95,12 +95,14 @@ class ScoreInputs(nn.Module):
 
 
 def _statistics(sources: Iterable[str], z: Tensor, groups: Tensor) -> dict[str, Tensor]:
-    chosen = frozenset(sources)
-    sample = sample_statistics(z, 1.0) if chosen & {"scores", "context"} else z
-    make = {
-        "scores": lambda: sample,
-        "places": lambda: place_statistics(z, 1.0),
-        "fair": lambda: fair_statistics(z, groups, 1.0)[0],
-        "context": lambda: context_statistics(z, groups, sample, 1.0),
-    }
-    return {name: make[name]() for name in make if name in chosen}
+    """The numbers of some sources as the formulas have them, not yet on a scale."""
+    chosen, found = frozenset(sources), {}
+    if chosen & {"scores", "context"}:
+        found["scores"] = sample_statistics(z, 1.0)
+    if "places" in chosen:
+        found["places"] = place_statistics(z, 1.0)
+    if "fair" in chosen:
+        found["fair"], _ = fair_statistics(z, groups, 1.0)
+    if "context" in chosen:
+        found["context"] = context_statistics(z, groups, found["scores"], 1.0)
+    return {name: values for name, values in found.items() if name in chosen}

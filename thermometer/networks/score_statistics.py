@@ -164,7 +164,7 @@ def context_statistics(scores: Tensor, groups: Tensor, sample: Tensor, reference
 
 def _at(z: Tensor, temperatures: tuple[float, ...]) -> Tensor:
     """(T, N, K): z at each temperature."""
-    return z / torch.tensor(temperatures, device=z.device)[:, None, None]
+    return z / z.new_tensor(temperatures)[:, None, None]
 
 
 def _by_row(numbers: Tensor) -> Tensor:
@@ -182,4 +182,4 @@ def _distribution(z: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
 
 def _sums(rows: Tensor, groups: Tensor, n_groups: int) -> Tensor:
     """(G, C) sums of the rows of each group."""
-    return torch.zeros(n_groups, rows.shape[1], device=rows.device).index_add_(0, groups, rows)
+    return rows.new_zeros(n_groups, rows.shape[1]).index_add_(0, groups, rows)

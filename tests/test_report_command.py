@@ -305,3 +305,17 @@ def test_a_report_of_evaluate_is_shown_again(tmp_path, capsys):
     assert text.count("its 95 % interval") == 3
     short = run(capsys, tmp_path / "report.json")
     assert "its 95 % interval" not in short
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("header.csv", b"\xff\n1\n"),  # one column, whose name is no text
+        ("none.csv.gz", b"no gzip"),
+        ("cut.csv.gz", gzip.compress(b"p;right\n1;0\n" * 300)[:40]),
+    ],
+)
+def test_damaged_tables_are_named_whatever_their_separators(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name}: damaged"):
+        read_answers(tmp_path / name, confidence=["p"], correct="right")

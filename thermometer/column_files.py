@@ -5,6 +5,7 @@ them can be crashed by a damaged file.
 """
 
 import gzip
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,15 +47,18 @@ def read_columns(path: Path) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         why = f"{str(error).partition(chr(0))[0]}{_separator(path)}"
         raise ValueError(f"{path}: damaged, or of another format ({why})") from error
-    if kind == ".csv" and len(table.column_names) == 1 and (other := _separator(path)):
+    if kind == ".csv" and table.num_columns == 1 and (other := _separator(path)):
         raise ValueError(f"{path}: one column only{other}")
     return table_files.intact(path, table)
 
 
 def _separator(path: Path) -> str:
     """What to know of a CSV file whose first line has other separators than commas, or is none."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        line = file.readline(1 << 16)
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            line = file.readline(1 << 16)
+    except (OSError, EOFError, zlib.error):  # damaged, as is said anyway
+        return ""
     if b"\0" in line:
         return "; it is no UTF-8, as it seems"
     for name, mark in (("semicolons", b";"), ("tabs", b"\t")):

@@ -148,7 +148,8 @@ def _places(folder: Path, found: list[str], wanted: list[str]) -> list[int]:
     place = {identifier: row for row, identifier in enumerate(found)}
     if len(place) < len(found):
         repeated = next(i for row, i in enumerate(found) if place[i] != row)
-        raise ValueError(f"{folder}: the parts hold question {repeated!r} twice")
+        got = f"the parts hold question {repeated!r} twice"
+        raise ValueError(f"{folder}: expected each question once, but {got}")
     if differing := sorted(set(wanted) ^ set(place)):
         raise ValueError(
             f"{folder}: {len(differing)} questions are only in the parts or only in {QUESTIONS}: "

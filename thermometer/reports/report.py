@@ -149,6 +149,10 @@ class Report:
         needed = {"vanilla", "pooled", "thermometer", "thermometer_task", "topline"}
         if absent := sorted(needed - set(self.methods)):
             raise _checks.fail("methods", f"with {', '.join(absent)}", sorted(self.methods))
+        held = {(d.method, d.baseline) for d in self.differences}
+        needed_pairs = {("thermometer", "vanilla"), ("thermometer", "pooled")}
+        if missing := sorted(needed_pairs - held):
+            raise _checks.fail("differences", f"with {missing}", sorted(held))
         shown: dict[str, Mapping[str, Any]] = {}  # in tables of methods
         for name, method in self.methods.items():
             shown |= {f"methods.{name}": method.mean_over_tasks}

@@ -7,7 +7,6 @@ from thermometer import _checks
 
 SOURCES = ("features", "scores", "places", "fair", "context")
 """What a member can read: hidden states, and what the row's and the whole task's scores say."""
-OF_SCORES = frozenset(SOURCES) - {"features"}
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class ThermometerConfig:
     @property
     def needs(self) -> frozenset[str]:
         """Of `features` and `scores`, what the sources are made of."""
-        return frozenset("scores" if name in OF_SCORES else name for name in self.sources)
+        return frozenset("features" if name == "features" else "scores" for name in self.sources)
 
     @property
     def weighs(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from thermometer.networks.config import OF_SCORES, ThermometerConfig
+from thermometer.networks.config import ThermometerConfig
 from thermometer.networks.pooling import Pool
 from thermometer.networks.score_inputs import WIDTHS
 
@@ -29,7 +29,7 @@ class Member(nn.Module):
         self.sources = tuple(view.split("+"))
         widths = {"features": n_inputs, **WIDTHS}
         # Hidden states are no part of what is pooled: tasks are too few to learn from their means.
-        self.pooled = tuple(name for name in self.sources if name in OF_SCORES)
+        self.pooled = tuple(name for name in self.sources if name in WIDTHS)
         self.pool: Pool | None = None
         width = sum(widths[name] for name in self.sources)
         if config.pooling != "none" and self.pooled:

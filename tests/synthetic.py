@@ -39,7 +39,7 @@ class Known(nn.Module):
         super().__init__()
         self.sign = sign
 
-    def inputs(self, features, scores=None, groups=None, model=0):
+    def inputs(self, features, scores=None, groups=None, models=0, reference_scores=None):
         return {"features": features}
 
     def predict(self, inputs, groups=None, model=0):

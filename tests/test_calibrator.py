@@ -235,9 +235,9 @@ def test_the_language_model_is_loaded_when_first_needed(llama_folder, lm, table,
     made = LanguageModel.from_pretrained(llama_folder)
     calibrator_of(made).save_pretrained(tmp_path / "checkpoint")
     loaded = Calibrator.from_pretrained(tmp_path / "checkpoint")
-    assert loaded._language_model is None
+    assert loaded.origins["features"].loaded is None
     of_table = loaded.temperature(table)  # the same weights: the fingerprint says so
-    assert loaded._language_model is None
+    assert loaded.origins["features"].loaded is None
     np.testing.assert_allclose(loaded.temperature(TASK), of_table, rtol=1e-5)
     assert loaded.language_model is loaded.language_model
     assert loaded.language_model.name == llama_folder

@@ -129,8 +129,8 @@ def test_a_value_of_the_wrong_kind_is_refused(folder, key, value):
 
 
 def test_a_newer_format_asks_for_an_upgrade(folder):
-    edit(folder, format_version=4, thermometer_version="9.0", something="new")
-    with pytest.raises(ValueError, match=r"written by thermometer 9\.0 in format 4.*upgrade"):
+    edit(folder, format_version=5, thermometer_version="9.0", something="new")
+    with pytest.raises(ValueError, match=r"written by thermometer 9\.0 in format 5.*upgrade"):
         Calibrator.from_pretrained(folder)
 
 

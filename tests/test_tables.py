@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thermometer import table_files
-from thermometer.tables import OutputTable, check_same_features
+from thermometer.origins import check_same_origin
+from thermometer.tables import OutputTable
 
 ROWS = [
     {"id": "a", "task": "s", "question": "A?", "choices": ["x", "y"], "answer": 1},
@@ -405,9 +406,9 @@ SMALL = {
 
 
 def test_features_of_the_same_weights_are_the_same_by_any_name():
-    check_same_features(SMALL, {**SMALL, "model": "/a/folder"})
-    check_same_features({"model": "api"}, {"model": "api", "layer": 3})
-    check_same_features(SMALL, None)
+    check_same_origin("features", SMALL, {**SMALL, "model": "/a/folder"})
+    check_same_origin("features", {"model": "api"}, {"model": "api", "layer": 3})
+    check_same_origin("features", SMALL, None)
 
 
 @pytest.mark.parametrize(
@@ -423,4 +424,4 @@ def test_features_of_the_same_weights_are_the_same_by_any_name():
 )
 def test_features_of_another_kind_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        check_same_features(SMALL, {**SMALL, **changes})
+        check_same_origin("features", SMALL, {**SMALL, **changes})

@@ -132,7 +132,9 @@ def test_every_view_asks_for_what_it_reads_and_trains(view, needed):
 
 def test_unknown_views_are_refused():
     with pytest.raises(
-        ValueError, match=r"`views` to be one of 'context', 'fair', 'features', 'places', 'scores'"
+        ValueError,
+        match=r"`views` to be one of 'context', 'fair', 'features', 'places', "
+        "'reference', 'scores'",
     ):
         ThermometerConfig(("scores+magic",))
     with pytest.raises(ValueError, match="at least one view"):

@@ -20,8 +20,9 @@ from thermometer import merging
 from thermometer.extraction import extract
 from thermometer.integrations import vllm_tables as tables
 from thermometer.llm.tokenization import TokenTree, encode_prompts
+from thermometer.origins import check_same_origin
 from thermometer.table_writer import write_table
-from thermometer.tables import OutputTable, check_same_features
+from thermometer.tables import OutputTable
 from thermometer.templates import Template
 
 ROOT = Path(__file__).parents[1]
@@ -81,7 +82,7 @@ def test_both_tables_merged_are_the_table_of_extract(lm, tmp_path):
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
     np.testing.assert_allclose(found.option_mass, expected.option_mass, atol=1e-5)
     np.testing.assert_allclose(found.features, expected.features, rtol=1e-2, atol=1e-2)  # bfloat16
-    check_same_features(expected.provenance["features"], found.provenance["features"])
+    check_same_origin("features", expected.provenance["features"], found.provenance["features"])
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")

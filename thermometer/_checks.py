@@ -157,6 +157,19 @@ def score_matrix(name: str, values: ArrayLike) -> NDArray[np.float64]:
     return found
 
 
+def same_options(scores: NDArray[np.float64], reference: NDArray[np.float64]) -> None:
+    """Raise `ValueError` unless two score matrices are of the same options, row by row."""
+    if scores.shape != reference.shape:
+        shapes = f"of shape {scores.shape} (as `scores`)", f"shape {reference.shape}"
+        raise fail("reference_scores", *shapes)
+    differing = (np.isneginf(scores) != np.isneginf(reference)).any(axis=1)
+    if differing.any():
+        row = int(differing.argmax())
+        counts = [int(np.isfinite(values[row]).sum()) for values in (scores, reference)]
+        expected = f"of the options of `scores`, {counts[0]} in row {row}"
+        raise fail("reference_scores", expected, counts[1])
+
+
 def _are_probabilities(matrix: NDArray[np.float64]) -> bool:
     """Whether rows lie in [0, 1] and sum to one; indicators of one option and ties may be both."""
     if matrix.min() < 0 or matrix.max() > 1 or not ((matrix > 0) & (matrix < 1)).any():

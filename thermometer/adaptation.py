@@ -15,6 +15,7 @@ from thermometer import _checks
 from thermometer.calibrator import Calibrator
 from thermometer.networks.answering_models import number_of
 from thermometer.networks.thermometer import Thermometer
+from thermometer.origins import check_same_origin
 from thermometer.scaling import fit_temperature
 from thermometer.stacking import view_weights
 from thermometer.tables import OutputTable
@@ -86,11 +87,19 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     network = Thermometer(old.config, old.n_features)
     kept = {k: v for k, v in old.state_dict().items() if not k.startswith("score_inputs.")}
     of_model = {"references": torch.tensor([pooled]), "trust": torch.ones(1)}
+    reference = None
+    if "reference_scores" in calibrator.reads:
+        made = table.provenance.get("reference_scores")
+        check_same_origin("reference_scores", calibrator.reference, made)
+        given = table.require("reference_scores")
+        of_reference = fit_temperature(given[known], table.labels[known]).temperature
+        of_model["reference_temperatures"] = torch.tensor([of_reference])
+        reference = torch.tensor(given / of_reference)
     network.load_state_dict({**network.state_dict(), **kept, **of_model})
     if "scores" in calibrator.reads:
         z = torch.tensor(scores / pooled)
         groups = torch.from_numpy(np.unique(table.tasks, return_inverse=True)[1])
-        network.score_inputs.fit(z, groups, torch.zeros_like(groups))
+        network.score_inputs.fit(z, groups, torch.zeros_like(groups), reference)
     network.trust.fill_(_trust(network, table))
     adapted = copy(calibrator)
     adapted.thermometer = network.eval().requires_grad_(False)
@@ -105,11 +114,9 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
 def _trust(network: Thermometer, table: OutputTable) -> float:
     """How much of what the networks say the labelled rows bear out; tasks weigh equally."""
     groups = np.unique(table.tasks, return_inverse=True)[1]
-    features = None
-    if "features" in network.config.needs:
-        features = torch.tensor(table.require("features"))
-    scores = torch.tensor(table.require("scores"))
-    b = network.eval()(features, scores, torch.from_numpy(groups)).log().neg().double().numpy()
+    given = {name: torch.tensor(table.require(name)) for name in network.config.needs}
+    found = network.eval()(**given, groups=torch.from_numpy(groups))
+    b = found.log().neg().double().numpy()
     start = float(-network.references[0].log())
     known = table.labels >= 0
     sizes = np.bincount(groups[known], minlength=groups.max() + 1)[groups[known]]

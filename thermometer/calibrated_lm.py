@@ -19,7 +19,8 @@ from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
 from thermometer.free_form.verdict_shift import shift_of, shifted
 from thermometer.llm.generation import MAX_NEW_TOKENS, Line
 from thermometer.llm.language_model import LanguageModel
-from thermometer.tables import OutputTable, check_same_features
+from thermometer.origins import check_same_origin
+from thermometer.tables import OutputTable
 from thermometer.templates import Template
 from thermometer.types import Calibration, Task
 
@@ -72,7 +73,8 @@ class CalibratedLM:
         if "features" not in self.calibrator.reads or not self.calibrator.features:
             return False
         try:
-            check_same_features(self.calibrator.features, self.lm.provenance(self.template))
+            made = self.lm.provenance(self.template)
+            check_same_origin("features", self.calibrator.features, made)
         except ValueError:
             return False
         return True
@@ -105,7 +107,11 @@ class CalibratedLM:
             features=outputs.features,
             provenance={"features": made, "scores": made},
         )
-        return self.calibrator.calibrate(table, level=level)
+        reference, origin = None, self.calibrator.origins["reference_scores"]
+        if "reference_scores" in self.calibrator.reads:
+            prompts = origin.template.render_task(task)
+            reference = origin.outputs(prompts, token_budget, features=False).scores
+        return self.calibrator.calibrate(table, level=level, reference_scores=reference)
 
     def classify(
         self,

@@ -1,7 +1,7 @@
 """A trained thermometer with everything needed to use it: load, predict, calibrate, save.
 
-It knows whose features it reads and loads that language model when first needed. The answering
-model is not its business: scores come in as numbers.
+It knows whose features and reference scores it reads and loads those language models when first
+needed. The answering model is not its business: scores come in as numbers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ from thermometer.domain import Domain
 from thermometer.llm.language_model import LanguageModel
 from thermometer.logprobs import option_probabilities
 from thermometer.networks.thermometer import Thermometer
+from thermometer.origins import Origin
 from thermometer.posterior import FactorPosterior, updated
 from thermometer.prompt_inputs import PromptInputs, Prompts, network_inputs
-from thermometer.tables import check_same_features
 from thermometer.templates import Template
 from thermometer.types import Calibration
 
@@ -46,6 +46,7 @@ class Calibrator:
         metrics: Measured quality, kept with the checkpoint.
         training: The configuration that made it, as YAML.
         language_model: The model that gives features; by default it is loaded as `features` say.
+        reference: Provenance of the reference scores that it reads.
     """
 
     def __init__(
@@ -61,9 +62,13 @@ class Calibrator:
         metrics: Mapping[str, Any] | None = None,
         training: str = "",
         language_model: LanguageModel | None = None,
+        reference: Mapping[str, Any] | None = None,
     ) -> None:
         self.thermometer = thermometer.eval().requires_grad_(False)
-        self.features = dict(features)
+        small, second = Origin("features", features), Origin("reference_scores", reference or {})
+        one = small.made == second.made  # then it is loaded once, and one forward gives both
+        self.origins = {"features": small, "reference_scores": small if one else second}
+        self.features, self.reference = small.made, second.made
         targets = (target,) if isinstance(target, Mapping) else target
         self.targets = tuple(dict(of_model) for of_model in targets)
         self.model, self.target, self.is_chosen = 0, self.targets[0], False  # see `for_model`
@@ -74,49 +79,31 @@ class Calibrator:
         self.metrics = dict(metrics or {})
         self.training = training
         self.pictures: dict[str, bytes] = {}
-        self._language_model: LanguageModel | None = None
         if language_model is not None:
             self.language_model = language_model
 
     def __repr__(self) -> str:
-        return (
-            f"Calibrator(features={self.features.get('model')!r}, "
-            f"target={self.target.get('model')!r}, train_tasks={len(self.train_tasks)}, "
-            f"thermometer={self.thermometer.config})"
-        )
+        small, large = self.features.get("model"), self.target.get("model")
+        tasks = f"train_tasks={len(self.train_tasks)}, thermometer={self.thermometer.config}"
+        return f"Calibrator(features={small!r}, target={large!r}, {tasks})"
 
     @property
     def template(self) -> Template:
-        """The template that rendered the prompts in training."""
-        if (fields := self.features.get("template")) is None:
-            raise ValueError(
-                "Expected features made by this package, but the checkpoint names no template; "
-                "pass an OutputTable with features"
-            )
-        return Template(**fields)
+        """The template that rendered the prompts of the features in training."""
+        return self.origins["features"].template
 
     @property
     def language_model(self) -> LanguageModel:
         """The small language model; loaded when first asked for."""
-        if self._language_model is None:
-            self.language_model = LanguageModel.from_pretrained(
-                self.features["model"],
-                revision=self.features.get("revision"),
-                dtype=self.features["dtype"],
-                num_layers=self.features["num_layers"],
-                layer=self.features["layer"],
-            )
-        assert self._language_model is not None
-        return self._language_model
+        return self.origins["features"].lm
 
     @language_model.setter
     def language_model(self, lm: LanguageModel) -> None:
-        check_same_features(self.features, lm.provenance(self.template))
-        self._language_model = lm
+        self.origins["features"].lm = lm
 
     @property
     def reads(self) -> frozenset[str]:
-        """What a prediction needs: `features` of the small model, `scores` of the large one."""
+        """What a prediction needs, of `features`, `scores` and `reference_scores`."""
         return self.thermometer.config.needs
 
     def temperature(
@@ -124,6 +111,7 @@ class Calibrator:
         prompts: Prompts | None = None,
         scores: ArrayLike | None = None,
         *,
+        reference_scores: ArrayLike | None = None,
         token_budget: int = 4096,
     ) -> NDArray[np.float64]:
         """Temperature of each prompt; all are taken as one task, those of a table by its tasks.
@@ -134,6 +122,8 @@ class Calibrator:
                 `reads` names nothing else.
             scores: (N, K) unnormalised scores of the answering model, ``-inf`` to the right of
                 short rows; needed if in `reads`. By default those of the table, if it has any.
+            reference_scores: (N, K) of the same options by the reference model, if in `reads`; by
+                default those of the table, or for a task those that the reference model gives.
             token_budget: Largest number of tokens, padding included, in one forward pass.
 
         Returns:
@@ -144,13 +134,15 @@ class Calibrator:
             ValueError: If the features are not of the model, layer and template of the training,
                 or something that is read is missing, or scores do not fit the prompts.
         """
-        return self.calibrate(prompts, scores, token_budget=token_budget).temperature
+        given: dict[str, Any] = {"reference_scores": reference_scores, "token_budget": token_budget}
+        return self.calibrate(prompts, scores, **given).temperature
 
     def calibrate(
         self,
         prompts: Prompts | None = None,
         scores: ArrayLike | None = None,
         *,
+        reference_scores: ArrayLike | None = None,
         level: Level = "sample",
         token_budget: int = 4096,
         answered_by: Mapping[str, Any] | None = None,
@@ -160,6 +152,7 @@ class Calibrator:
         Args:
             prompts: As for `temperature`.
             scores: As for `temperature`, in the order of `prompts`.
+            reference_scores: As for `temperature`.
             level: Divide each row by its own temperature (`sample`), or all rows by the task's
                 (`task`), which is the mean over the prompts given.
             token_budget: As for `temperature`.
@@ -172,7 +165,7 @@ class Calibrator:
             ValueError: As `temperature`.
         """
         _checks.one_of("level", level, ("sample", "task"))
-        given = PromptInputs(prompts, scores, answered_by)
+        given = PromptInputs(prompts, scores, answered_by, reference_scores)
         inputs = network_inputs(self, given, token_budget)
         with torch.inference_mode():
             b = self.thermometer.predict(inputs, torch.from_numpy(given.groups), self.model)
@@ -195,7 +188,7 @@ class Calibrator:
         Args:
             responses: N of them, with log-probabilities: objects of a client, dicts or JSON text.
             options: Texts that the model chose among; for each row its own, or the same for all.
-            prompts: As for `temperature`, if the thermometer reads features.
+            prompts: As for `temperature`, if the thermometer reads features or reference scores.
             level: As for `calibrate`.
             token_budget: As for `temperature`.
             **reading: How to read the responses, see `logprobs.option_probabilities`, which also
@@ -217,6 +210,7 @@ class Calibrator:
         labels: ArrayLike,
         scores: ArrayLike | None = None,
         *,
+        reference_scores: ArrayLike | None = None,
         level: Level = "sample",
         token_budget: int = 4096,
     ) -> tuple[Calibration, FactorPosterior]:
@@ -226,6 +220,7 @@ class Calibrator:
             prompts: As for `calibrate`, of one task.
             labels: (N,) integers, -1 where there is no label.
             scores: As for `calibrate`; needed.
+            reference_scores: As for `calibrate`.
             level: As for `calibrate`.
             token_budget: As for `temperature`.
 
@@ -239,7 +234,8 @@ class Calibrator:
         known = PromptInputs(prompts, scores).scores
         if known is None or not self.spread:
             raise _checks.fail("scores" if known is None else "spread", "known", None)
-        prior = self.calibrate(prompts, scores, level=level, token_budget=token_budget)
+        given: dict[str, Any] = {"reference_scores": reference_scores, "token_budget": token_budget}
+        prior = self.calibrate(prompts, scores, level=level, **given)
         return updated(prior, known, labels, self.spread, level=level)
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -250,6 +246,7 @@ class Calibrator:
             network=self.thermometer.architecture(),
             weights=self.thermometer.state_dict(),
             features=self.features,
+            reference=self.reference,
             targets=self.targets,
             train_tasks=self.train_tasks,
             pooled_temperature=self.pooled_temperature,
@@ -289,6 +286,7 @@ class Calibrator:
             metrics=content.metrics,
             training=content.training,
             language_model=language_model,
+            reference=content.reference,
         )
         loaded.pictures = dict(content.pictures)
         return loaded

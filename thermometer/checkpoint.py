@@ -22,7 +22,7 @@ from thermometer import __version__, _checks, _files
 from thermometer.checkpoint_upgrades import upgraded
 from thermometer.networks.thermometer import Thermometer
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.json"
@@ -35,6 +35,7 @@ _KEYS = {
     "thermometer_version": str,
     "network": dict,
     "features": dict,
+    "reference": dict,
     "targets": list,
     "train_tasks": list,
     "pooled_temperature": float,
@@ -53,6 +54,7 @@ class Checkpoint:
         weights: Its state dict, float32.
         features: Provenance of the features that the network reads.
         targets: Provenance of the scores that it was trained for, of each answering model.
+        reference: Provenance of the reference scores that the network reads; empty if none.
         train_tasks: Names of the tasks that it was trained on.
         pooled_temperature: The one temperature that suited all training tasks together.
         spread: See `Calibrator`.
@@ -70,6 +72,7 @@ class Checkpoint:
     train_tasks: tuple[str, ...]
     pooled_temperature: float
     spread: float = 0.0
+    reference: Mapping[str, Any] = field(default_factory=dict)
     domain: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     training: str = ""
@@ -93,6 +96,7 @@ def write(checkpoint: Checkpoint, folder: str | Path) -> None:
         "thermometer_version": __version__,
         "network": dict(checkpoint.network),
         "features": dict(checkpoint.features),
+        "reference": dict(checkpoint.reference),
         "targets": [dict(target) for target in checkpoint.targets],
         "train_tasks": list(checkpoint.train_tasks),
         "pooled_temperature": float(checkpoint.pooled_temperature),
@@ -145,6 +149,7 @@ def read(folder: str | Path) -> Checkpoint:
         network=config["network"],
         weights={k: v for k, v in weights.items() if not k.startswith(_DOMAIN)},
         features=config["features"],
+        reference=config["reference"],
         targets=tuple(config["targets"]),
         train_tasks=tuple(config["train_tasks"]),
         pooled_temperature=config["pooled_temperature"],
@@ -241,6 +246,8 @@ def _read_config(file: Path) -> tuple[dict[str, Any], int]:
         )
     if version == 1 and "target" in config and "targets" not in config:
         config["targets"] = [config.pop("target")]
+    if isinstance(version, int) and version < 4:
+        config.setdefault("reference", {})
     if missing := sorted(set(_KEYS) - set(config)):
         whose = "" if version else "; is it the checkpoint of a thermometer?"
         raise ValueError(f"{file}: missing {', '.join(missing)}{whose}")

@@ -12,6 +12,14 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 _MODELS = "models"
+_WORDS = {
+    "features": "the hidden states of its prompts",
+    "scores": "the shape of its scores",
+    "places": "the places that get high scores",
+    "fair": "its scores without the liking for places",
+    "context": "the scores of the task as a whole",
+    "reference": "what the reference model says",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +91,15 @@ def verdict(distances: Mapping[str, float]) -> tuple[bool, str]:
 
     Example:
         >>> verdict({"scores": 2.0, "features": 0.5})
-        (False, 'its scores are 2.0 times as far from the nearest training task as these ever are')
+        (False, 'in the shape of its scores it is 2.0 times as far from the nearest training \
+task as these ever are')
         >>> verdict({"scores": 0.9})
         (True, '')
     """
     far = {name: ratio for name, ratio in distances.items() if ratio > 1}
     reasons = [
-        f"its {name} {'is' if name == 'context' else 'are'} {ratio:.1f} times as far from the "
-        "nearest training task as these ever are"
+        f"in {_WORDS.get(name, name)} it is {ratio:.1f} times as far from the nearest training "
+        "task as these ever are"
         for name, ratio in sorted(far.items(), key=lambda item: -item[1])
     ]
     return not far, "; ".join(reasons)

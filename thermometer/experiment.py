@@ -32,7 +32,7 @@ from thermometer.tables import OutputTable
 from thermometer.tasks import TaskSource, load_tasks, question_row
 from thermometer.templates import Template
 from thermometer.training import TrainingConfig, train
-from thermometer.two_models import FEATURES, ONE, SCORES, joined
+from thermometer.two_models import FEATURES, ONE, REFERENCE, SCORES, joined
 from thermometer.types import Task
 
 
@@ -95,9 +95,11 @@ class Experiment:
         scores: The large model, whose confidence is calibrated.
         out_dir: Folder for tables, report and logs.
         features: The small model, whose hidden states are read; not needed by the preset `scores`.
+        reference: The reference model, for the preset `reference`: that from which the answering
+            model was tuned, or the small one, which then does both in one pass.
         checkpoint_dir: Folder of the checkpoint; ``checkpoint`` in `out_dir` by default.
         template: How questions become prompts.
-        preset: `default`, `features`, `scores` or `paper`, see `presets.resolve`.
+        preset: `default`, `features`, `scores`, `reference` or `paper`, see `presets.resolve`.
         network: Fields of `ThermometerConfig` that differ from the preset.
         training: Fields of `TrainingConfig` that differ from the preset.
         protocol: How tasks are left out to measure.
@@ -106,14 +108,15 @@ class Experiment:
         n_resamples: Bootstrap resamples behind the intervals.
 
     Raises:
-        ValueError: For an unknown preset or field, a network that reads features where no model
-            gives them, or an answering model that is cut short.
+        ValueError: For an unknown preset or field, a network that reads features or reference
+            scores where no model gives them, or an answering or reference model that is cut short.
     """
 
     tasks: TaskSource
     scores: ModelSpec
     out_dir: str
     features: ModelSpec | None = None
+    reference: ModelSpec | None = None
     checkpoint_dir: str | None = None
     template: Template = field(default_factory=Template)
     preset: Preset = "default"
@@ -131,6 +134,11 @@ class Experiment:
             )
             raise _checks.fail("features", expected, None)
         self.scores.require_whole("scores")
+        if (self.reference is None) == ("reference_scores" in network.needs):
+            expected = "a model if and only if the network reads `reference`, as the preset does"
+            raise _checks.fail("reference", expected, self.reference)
+        if self.reference is not None:
+            self.reference.require_whole("reference")
         if unknown := unknown_keywords(self.trainer):
             raise _checks.fail("trainer", "keywords of lightning.Trainer", repr(unknown))
 
@@ -144,17 +152,27 @@ class Experiment:
         return Path(self.checkpoint_dir or Path(self.out_dir) / "checkpoint")
 
     def extract(self) -> OutputTable:
-        """Write the tables of features and scores, or resume writing them; returns their join."""
+        """Write the tables that the models give, or resume writing them; returns their join."""
         tasks, out, one = load_tasks(self.tasks), Path(self.out_dir), self.features == self.scores
         _files.require_place(out / SCORES / MANIFEST)
-        for folder, spec in ((FEATURES, self.features), (SCORES, self.scores)):
-            if not (one or spec is None or (out / folder / MANIFEST).is_file()):
+        both = self.reference is not None and self.reference == self.features  # small, in one pass
+        specs = {FEATURES: None if one else self.features, SCORES: None if one else self.scores}
+        specs[REFERENCE] = None if both else self.reference
+        for folder, spec in specs.items():
+            if not (spec is None or (out / folder / MANIFEST).is_file()):
                 loading.check(spec.model, spec.revision, spec.dtype, spec.gguf_file)
         scores = partial(self._extract, self.scores, tasks)
         if self.features is None:
-            return scores(out / SCORES, features=False)
-        features = partial(self._extract, self.features, tasks)
-        return joined(features, scores, out, self.trainer, one=one)
+            table = scores(out / SCORES, features=False)
+        else:
+            features = partial(self._extract, self.features, tasks, scores=both)
+            table = joined(features, scores, out, self.trainer, one=one)
+        if self.reference is None:
+            return table
+        if both:
+            return table.with_reference(OutputTable.open(out / FEATURES))
+        reference = self._extract(self.reference, tasks, out / REFERENCE, features=False)
+        return table.with_reference(reference)
 
     def _extract(
         self, spec: ModelSpec, tasks: Sequence[Task], path: Path, **wanted: Any
@@ -163,6 +181,8 @@ class Experiment:
         if (path / MANIFEST).is_file():  # no need to load the model
             table = OutputTable.open(path)
             self._check_same(path, table, spec, template, tasks)
+            if wanted.get("scores", True) and table.scores is None:
+                raise ValueError(f"{path} holds a table without scores: delete the folder")
             return table
         return extract(
             spec.load(),

@@ -55,50 +55,61 @@ class TemperatureStream:
         self.calibrator = calibrator
         self.window = _checks.integer("window", window)
         self.half_life = _checks.number("half_life", half_life, strict=True)
-        self._scores: NDArray[np.float64] | None = None
-        self._features: NDArray[np.float32] | None = None
+        self._latest: dict[str, NDArray[Any]] = {}
         self._sum, self._weight = 0.0, 0.0
 
-    def push(self, scores: ArrayLike | None = None, features: ArrayLike | None = None) -> Streamed:
+    def push(
+        self,
+        scores: ArrayLike | None = None,
+        features: ArrayLike | None = None,
+        reference_scores: ArrayLike | None = None,
+    ) -> Streamed:
         """Temperatures of the next N prompts, in order; each sees only those before it.
 
         Args:
             scores: (N, K) of the answering model, if the thermometer reads them; K may differ from
                 call to call, ``-inf`` pads short rows.
             features: (N, D) of the small model, if the thermometer reads them.
+            reference_scores: (N, K) of the reference model, if the thermometer reads them.
 
         Raises:
             ValueError: If something that is read is missing or malformed, or lengths differ.
         """
-        new_scores = None if scores is None else _checks.score_matrix("scores", scores)
-        new_features = None if features is None else _checks.array("features", features, np.float32)
-        given = {"scores": new_scores, "features": new_features}
+        given = {
+            "scores": None if scores is None else _checks.score_matrix("scores", scores),
+            "features": None
+            if features is None
+            else _checks.array("features", features, np.float32),
+            "reference_scores": None
+            if reference_scores is None
+            else _checks.score_matrix("reference_scores", reference_scores),
+        }
         for name in sorted(self.calibrator.reads):
             if given[name] is None:
                 raise _checks.fail(name, f"given, since this thermometer reads {name}", "None")
-        sizes = {name: len(rows) for name, rows in given.items() if rows is not None}
+        rows = {name: values for name, values in given.items() if values is not None}
+        sizes = {name: len(values) for name, values in rows.items()}
         if len(set(sizes.values())) != 1:
-            raise _checks.fail("scores and features", "of one length", sizes)
+            raise _checks.fail(" and ".join(given), "of one length", sizes)
+        if "scores" in rows and "reference_scores" in rows:
+            _checks.same_options(rows["scores"], rows["reference_scores"])
         temperature, running = [], []
         forgetting = 0.5 ** (1 / self.half_life)
         for row in range(next(iter(sizes.values()))):
-            if new_scores is not None:
-                self._scores = _joined(self._scores, new_scores[row : row + 1], self.window)
-            if new_features is not None:
-                self._features = _joined(self._features, new_features[row : row + 1], self.window)
-            temperature.append(self._latest())
+            for name, values in rows.items():
+                old = self._latest.get(name)
+                self._latest[name] = _joined(old, values[row : row + 1], self.window)
+            temperature.append(self._last())
             self._sum = forgetting * self._sum + 1 / temperature[-1]
             self._weight = forgetting * self._weight + 1
             running.append(self._weight / self._sum)
         return Streamed(np.array(temperature), np.array(running))
 
-    def _latest(self) -> float:
+    def _last(self) -> float:
         """Temperature of the last prompt, in the context of the window."""
         with torch.inference_mode():
-            found = self.calibrator.thermometer(
-                None if self._features is None else torch.tensor(self._features),
-                None if self._scores is None else torch.tensor(self._scores),
-            )
+            given = {name: torch.tensor(values) for name, values in self._latest.items()}
+            found = self.calibrator.thermometer(**given)
         return float(found[-1])
 
 

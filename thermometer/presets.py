@@ -8,7 +8,7 @@ from thermometer import _checks
 from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.training import TrainingConfig
 
-Preset = Literal["default", "features", "scores", "paper"]
+Preset = Literal["default", "features", "scores", "reference", "paper"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 Config = TypeVar("Config", ThermometerConfig, TrainingConfig)
 
@@ -20,7 +20,8 @@ def resolve(
 
     Args:
         preset: `default` reads hidden states and scores; `features` hidden states only, `scores`
-            scores only; `paper` is the network and training of Shen et al. (ICML 2024).
+            scores only; `reference` hidden states, scores and those of a reference model; `paper`
+            is the network and training of Shen et al. (ICML 2024).
         network: Fields of `ThermometerConfig` that differ from the preset.
         training: Fields of `TrainingConfig` that differ from the preset.
 
@@ -36,6 +37,7 @@ def resolve(
         "default": (ThermometerConfig(), TrainingConfig()),
         "features": (ThermometerConfig.features_only(), TrainingConfig.features_only()),
         "scores": (ThermometerConfig.scores_only(), TrainingConfig()),
+        "reference": (ThermometerConfig.with_reference(), TrainingConfig()),
         "paper": (ThermometerConfig.paper(), TrainingConfig.paper()),
     }
     shape, schedule = presets[_checks.one_of("preset", preset, PRESETS)]

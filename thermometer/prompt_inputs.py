@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from thermometer import _checks
-from thermometer.tables import OutputTable, check_same_features
+from thermometer.origins import check_same_origin
+from thermometer.tables import OutputTable
 from thermometer.templates import Prompt, Template
 from thermometer.types import Task
 
@@ -29,6 +30,7 @@ class PromptInputs:
         prompts: A task, a table, complete prompts; or `None` where scores say all.
         given_scores: (N, K) of the answering model; by default those of a table, if it has any.
         made: Provenance of the given scores, if known.
+        given_reference: (N, K) of the reference model; by default those of a table, if it has any.
 
     Raises:
         TypeError: If the prompts are one string.
@@ -44,11 +46,12 @@ class PromptInputs:
     prompts: Prompts | None
     given_scores: ArrayLike | None = None
     made: Mapping[str, Any] | None = None
+    given_reference: ArrayLike | None = None
 
     def __post_init__(self) -> None:
         if self.prompts is None and self.given_scores is None:
             raise _checks.fail("prompts", "given, since there are no `scores`", "None")
-        _ = self.scores
+        _ = self.scores, self.reference_scores
 
     def __len__(self) -> int:
         if self.prompts is None:
@@ -61,14 +64,21 @@ class PromptInputs:
     @cached_property
     def scores(self) -> NDArray[np.float64] | None:
         """(N, K) those given, or those of the table, or `None`."""
-        scores = self.given_scores
-        if scores is None and isinstance(self.prompts, OutputTable):
-            scores = self.prompts.scores
-        if scores is None:
+        return self._matrix("scores", self.given_scores)
+
+    @cached_property
+    def reference_scores(self) -> NDArray[np.float64] | None:
+        """(N, K) likewise of the reference model."""
+        return self._matrix("reference_scores", self.given_reference)
+
+    def _matrix(self, name: str, given: ArrayLike | None) -> NDArray[np.float64] | None:
+        if given is None and isinstance(self.prompts, OutputTable):
+            given = getattr(self.prompts, name)
+        if given is None:
             return None
-        matrix = _checks.score_matrix("scores", scores)
+        matrix = _checks.score_matrix(name, given)
         if self.prompts is not None and len(matrix) != len(self):
-            raise _checks.fail("scores", f"of length {len(self)} (as `prompts`)", len(matrix))
+            raise _checks.fail(name, f"of length {len(self)} (as `prompts`)", len(matrix))
         return matrix
 
     @property
@@ -127,19 +137,42 @@ def network_inputs(
     if not len(given):
         name = "scores" if given.prompts is None else "prompts"
         raise _checks.fail(name, f"at least one {name.removesuffix('s')}", "none")
-    features = None
-    if "features" in calibrator.reads:
-        if isinstance(given.prompts, OutputTable):
-            check_same_features(calibrator.features, given.prompts.provenance.get("features"))
-            features = given.prompts.require("features")
-        else:
-            template = calibrator.template
-            features = calibrator.language_model.outputs(
-                given.rendered(template), template, scores=False, token_budget=token_budget
-            ).features
+    found = {"scores": given.scores, **_of_other_models(calibrator, given, token_budget)}
     return calibrator.thermometer.inputs(
-        None if features is None else torch.tensor(features),
-        None if given.scores is None else torch.tensor(given.scores),
-        torch.from_numpy(given.groups),
-        calibrator.model,
+        **{name: None if v is None else torch.tensor(v) for name, v in found.items()},
+        groups=torch.from_numpy(given.groups),
+        models=calibrator.model,
     )
+
+
+def _of_other_models(
+    calibrator: "Calibrator", given: PromptInputs, token_budget: int
+) -> dict[str, NDArray[Any] | None]:
+    """Features and reference scores, as far as they are read; a model runs for what is missing."""
+    table = given.prompts if isinstance(given.prompts, OutputTable) else None
+    found: dict[str, NDArray[Any] | None] = {"features": None, "reference_scores": None}
+    made = {} if table is None else table.provenance
+    for name in calibrator.reads & set(found):
+        check_same_origin(name, calibrator.origins[name].made, made.get(name))
+    if "reference_scores" in calibrator.reads:
+        found["reference_scores"] = given.reference_scores
+    if "features" in calibrator.reads and table is not None:
+        found["features"] = table.require("features")
+    missing = {name for name in found if name in calibrator.reads and found[name] is None}
+    if "reference_scores" in missing and not isinstance(given.prompts, Task):
+        expected = "given, since this thermometer reads them and there is no task to ask about"
+        raise _checks.fail("reference_scores", expected, "None")
+    if "features" in missing:
+        origin = calibrator.origins["features"]
+        both = "reference_scores" in missing and origin is calibrator.origins["reference_scores"]
+        outputs = origin.outputs(given.rendered(origin.template), token_budget, scores=both)
+        found["features"] = outputs.features
+        missing -= {"features", "reference_scores"} if both else {"features"}
+        found["reference_scores"] = outputs.scores if both else found["reference_scores"]
+    if "reference_scores" in missing:
+        origin = calibrator.origins["reference_scores"]
+        prompts = given.rendered(origin.template)
+        found["reference_scores"] = origin.outputs(prompts, token_budget, features=False).scores
+    if given.scores is not None and found["reference_scores"] is not None:
+        _checks.same_options(given.scores, found["reference_scores"])
+    return found

@@ -83,9 +83,8 @@ def held_out_nll(calibrator: Calibrator, tables: Tables, training: TrainingConfi
     """
     network = calibrator.thermometer
     rows = rows_of(tables, network.config.needs)
-    features = None if rows.features is None else torch.tensor(rows.features)
-    scores, groups = torch.tensor(rows.scores), torch.from_numpy(rows.tasks)
-    inputs = network.inputs(features, scores, groups, torch.from_numpy(rows.models))
+    groups, models = torch.from_numpy(rows.tasks), torch.from_numpy(rows.models)
+    inputs = network.inputs(**rows.given, groups=groups, models=models)
     b = network.weigh(network.predict_views(inputs, groups))
     data = TaskData.from_rows(rows, inputs)
     by, fraction = training.validation, training.validation_fraction

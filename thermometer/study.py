@@ -40,6 +40,7 @@ class Study:
         out_dir: Folder of the report.
         features: Table with the small model's features of the same questions, for a thermometer
             that reads them; that of the preset `scores` does not.
+        reference: Table of the reference model's scores, for the preset `reference`.
         methods: Names of `methods.METHODS`; all that the tables allow, if not given.
         protocol: How tasks are left out.
         n_seeds: Repeat with so many seeds of folds and training, from those given on. The report
@@ -47,7 +48,7 @@ class Study:
         labels: Numbers of labels of the curve `few_labels`, `null` for all; none by default.
         prompts: Numbers of prompts of the curve `unlabelled`, `null` for all; none by default.
         transfer: Also apply what was fitted on each model to every other one.
-        preset: `default`, `features`, `scores` or `paper`, see `presets.resolve`.
+        preset: `default`, `features`, `scores`, `reference` or `paper`, see `presets.resolve`.
         network: Fields of `ThermometerConfig` that differ from the preset.
         training: Fields of `TrainingConfig` that differ from the preset.
         n_resamples: Bootstrap resamples of tasks behind the intervals.
@@ -64,6 +65,7 @@ class Study:
     scores: tuple[str, ...]
     out_dir: str
     features: str | None = None
+    reference: str | None = None
     methods: tuple[str, ...] | None = None
     protocol: Protocol = field(default_factory=Protocol)
     n_seeds: int = 1
@@ -81,11 +83,13 @@ class Study:
         if not self.scores:
             raise _checks.fail("scores", "at least one table", "none")
         network, _ = resolve(self.preset, self.network, self.training)
-        lacking = self.features is None and "features" in network.needs
+        sources = {"features": self.features, "reference_scores": self.reference}
+        lacking = [k for k, v in sources.items() if v is None and k in network.needs]
         wanted = self.methods or (_LABEL_FREE if lacking else tuple(METHODS))
         object.__setattr__(self, "methods", check_methods(wanted))
         if lacking and (self.prompts or self._trains):
-            raise _checks.fail("features", "a table, since a thermometer is asked for", "none")
+            name = lacking[0].removesuffix("_scores")
+            raise _checks.fail(name, "a table, since a thermometer is asked for", "none")
         if self.prompts and not self._trains:
             raise _checks.fail("methods", "with a thermometer, as `prompts` are given", wanted)
         for name in ("n_seeds", "n_resamples", "n_repeats"):
@@ -110,6 +114,7 @@ class Study:
     def load(self) -> dict[str, OutputTable]:
         """The tables by model, with features if there are any."""
         features = None if self.features is None else load_table(self.features)
+        reference = None if self.reference is None else load_table(self.reference)
         tables: dict[str, OutputTable] = {}
         for source in self.scores:
             table = load_table(source)
@@ -119,7 +124,8 @@ class Study:
             name = str(made.get("model") or Path(source).name)
             if name in tables:
                 raise _checks.fail("scores", "tables of different models", f"{name} twice")
-            tables[name] = table if features is None else features.join(table)
+            joined = table if features is None else features.join(table)
+            tables[name] = joined if reference is None else joined.with_reference(reference)
         return tables
 
     def measure(self, tables: Mapping[str, OutputTable]) -> StudyReport:

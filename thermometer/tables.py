@@ -15,7 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from thermometer import _checks, table_files
 
-_IDENTITY = ("layer", "num_layers", "position", "template_digest")
+_SCORES = ("scores", "reference_scores")
+_SOURCES = ("features", *_SCORES)
+_COLUMNS = ("tasks", "labels", *_SOURCES, "option_mass")
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,11 @@ class OutputTable:
             than K options; or `None`.
         features: (N, D) float32, or `None`.
         option_mass: (N,) float32 probability of all options together, or `None`.
-        provenance: What made `features` and `scores`: a dict with these keys, each with the dict
-            that `LanguageModel.provenance` returns, or anything that identifies the source.
+        reference_scores: (N, K) float64 scores of the same options by another language model, the
+            reference model, or `None`.
+        provenance: What made `features`, `scores` and `reference_scores`: a dict with these keys,
+            each with the dict that `LanguageModel.provenance` returns, or anything that identifies
+            the source.
         digest: Of the questions' texts and labels; tables of different questions do not join.
             Empty if unknown.
 
@@ -52,6 +57,7 @@ class OutputTable:
     scores: NDArray[np.float64] | None = None
     features: NDArray[np.float32] | None = None
     option_mass: NDArray[np.float32] | None = None
+    reference_scores: NDArray[np.float64] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
 
@@ -62,7 +68,7 @@ class OutputTable:
         if len(set(self.ids)) < size:
             repeated, times = Counter(self.ids).most_common(1)[0]
             raise _checks.fail("ids", "unique", f"{repeated!r} {times} times")
-        for name in ("tasks", "labels", "scores", "features", "option_mass"):
+        for name in _COLUMNS:
             values = getattr(self, name)
             if values is not None and len(values) != size:
                 raise _checks.fail(name, f"of length {size} (as `ids`)", f"length {len(values)}")
@@ -73,13 +79,17 @@ class OutputTable:
             bad = ~np.isfinite(self.features).all(axis=1)
             self._refuse("features", bad, "finite", self.features)
         self._refuse("labels", self.labels < -1, "-1 or an index of an option", self.labels)
+        for name in _SCORES:
+            if (values := getattr(self, name)) is not None:
+                scores = np.asarray(values, dtype=np.float64)
+                bad = np.isnan(scores) | np.isposinf(scores)
+                self._refuse(name, bad.any(axis=-1), "finite", np.where(bad, scores, 0))
+                object.__setattr__(self, name, _checks.score_matrix(name, scores))
         if self.scores is not None:
-            scores = np.asarray(self.scores, dtype=np.float64)
-            bad = np.isnan(scores) | np.isposinf(scores)
-            self._refuse("scores", bad.any(axis=-1), "finite", np.where(bad, scores, 0))
-            object.__setattr__(self, "scores", _checks.score_matrix("scores", scores))
             n_options = self.n_options
             self._refuse("labels", self.labels >= n_options, "an index of an option", self.labels)
+            if self.reference_scores is not None:
+                _checks.same_options(self.scores, self.reference_scores)
 
     def _refuse(self, name: str, bad: ArrayLike, expected: str, values: NDArray[Any]) -> None:
         """Raise `ValueError` naming the question of the first bad row, if there is one."""
@@ -134,8 +144,8 @@ class OutputTable:
             columns.get("scores"),
             columns.get("features"),
             columns.get("option_mass"),
-            provenance,
-            digest,
+            provenance=provenance,
+            digest=digest,
         )
 
     def __len__(self) -> int:
@@ -184,51 +194,35 @@ class OutputTable:
         first = tables[0]
         if len(tables) == 1:
             return first
+        of_first = [getattr(first, name) is None for name in _SOURCES]
         for other in tables[1:]:
             if other.provenance != first.provenance:
                 raise _checks.fail("tables", "of one provenance", f"{first} and {other}")
-            if (other.features is None, other.scores is None) != (
-                first.features is None,
-                first.scores is None,
-            ):
+            if [getattr(other, c) is None for c in _SOURCES] != of_first:
                 raise _checks.fail("tables", "with the same columns", f"{first} and {other}")
-        width = max(0 if t.scores is None else t.scores.shape[1] for t in tables)
 
         def stacked(name: str) -> Any:
             values = [getattr(table, name) for table in tables]
             if any(value is None for value in values):
                 return None
-            if name == "scores":
+            if name in _SCORES:
+                width = max(v.shape[1] for v in values)
                 values = [
                     np.pad(v, ((0, 0), (0, width - v.shape[1])), constant_values=-np.inf)
                     for v in values
                 ]
             return np.concatenate(values)
 
-        return replace(
-            first,
-            ids=tuple(identifier for table in tables for identifier in table.ids),
-            tasks=stacked("tasks"),
-            labels=stacked("labels"),
-            scores=stacked("scores"),
-            features=stacked("features"),
-            option_mass=stacked("option_mass"),
-            digest="",
-        )
+        ids = tuple(identifier for table in tables for identifier in table.ids)
+        return replace(first, ids=ids, digest="", **{name: stacked(name) for name in _COLUMNS})
 
     def select(self, rows: ArrayLike) -> "OutputTable":
         """The table of some rows, given as a mask or as indices."""
         chosen = np.asarray(rows)
         index = np.arange(len(self))[chosen if chosen.size else chosen.astype(np.int64)]
-        return replace(
-            self,
-            ids=tuple(self.ids[i] for i in index),
-            tasks=self.tasks[index],
-            labels=self.labels[index],
-            scores=None if self.scores is None else self.scores[index],
-            features=None if self.features is None else self.features[index],
-            option_mass=None if self.option_mass is None else self.option_mass[index],
-        )
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        of_rows = {k: None if v is None else v[index] for k, v in columns.items()}
+        return replace(self, ids=tuple(self.ids[i] for i in index), **of_rows)  # type: ignore[arg-type]
 
     def of_tasks(self, names: Iterable[str]) -> "OutputTable":
         """The rows of some tasks; an unknown name raises."""
@@ -244,31 +238,58 @@ class OutputTable:
             ValueError: If one has questions that the other has not, or the questions' texts or
                 labels differ. The message names some.
         """
-        if differing := sorted(set(self.ids) ^ set(scores.ids)):
-            raise ValueError(
-                f"Expected tables of the same questions, but {len(differing)} are in one only: "
-                f"{', '.join(differing[:3])}"
-            )
-        place = {identifier: row for row, identifier in enumerate(scores.ids)}
-        other = scores.select([place[identifier] for identifier in self.ids])
-        changed = np.flatnonzero((other.labels != self.labels) | (other.tasks != self.tasks))
-        if len(changed):
-            raise ValueError(f"Expected equal tasks and labels, but {self.ids[changed[0]]} differs")
-        if self.digest and scores.digest and self.digest != scores.digest:
-            raise ValueError(
-                "Expected tables of the same questions, but the texts differ: "
-                f"digest {self.digest} and {scores.digest}"
-            )
+        other = self._same_questions(scores)
+        made = {
+            "features": self.provenance.get("features"),
+            "scores": scores.provenance.get("scores"),
+        }
         return replace(
             self,
             features=self.require("features"),
             scores=other.require("scores"),
             option_mass=other.option_mass,
-            provenance={
-                "features": self.provenance.get("features"),
-                "scores": other.provenance.get("scores"),
-            },
+            provenance=made,
         )
+
+    def with_reference(self, table: "OutputTable") -> "OutputTable":
+        """This table with another's scores as `reference_scores`, matched as by `join`.
+
+        Args:
+            table: Scores of the reference model: the small one, or the one that the answering model
+                was tuned from.
+
+        Raises:
+            ValueError: As `join`, and if the two score different numbers of options.
+
+        Example:
+            >>> ids, tasks = ["a", "b"], ["t", "t"]
+            >>> chat = OutputTable.from_arrays(ids, tasks, [0, 1], [[8.0, 0.0], [0.0, 9.0]])
+            >>> base = OutputTable.from_arrays(ids, tasks, [0, 1], [[1.0, 0.0], [2.0, 1.0]])
+            >>> chat.with_reference(base).reference_scores[1]
+            array([2., 1.])
+        """
+        other = self._same_questions(table)
+        made = {**self.provenance, "reference_scores": table.provenance.get("scores")}
+        return replace(self, reference_scores=other.require("scores"), provenance=made)
+
+    def _same_questions(self, table: "OutputTable") -> "OutputTable":
+        """Another table, rows in the order of this one."""
+        if differing := sorted(set(self.ids) ^ set(table.ids)):
+            raise ValueError(
+                f"Expected tables of the same questions, but {len(differing)} are in one only: "
+                f"{', '.join(differing[:3])}"
+            )
+        place = {identifier: row for row, identifier in enumerate(table.ids)}
+        other = table.select([place[identifier] for identifier in self.ids])
+        changed = np.flatnonzero((other.labels != self.labels) | (other.tasks != self.tasks))
+        if len(changed):
+            raise ValueError(f"Expected equal tasks and labels, but {self.ids[changed[0]]} differs")
+        if self.digest and table.digest and self.digest != table.digest:
+            raise ValueError(
+                "Expected tables of the same questions, but the texts differ: "
+                f"digest {self.digest} and {table.digest}"
+            )
+        return other
 
 
 def _integers(name: str, values: ArrayLike) -> NDArray[np.int64]:
@@ -276,23 +297,3 @@ def _integers(name: str, values: ArrayLike) -> NDArray[np.int64]:
     if not np.issubdtype(array.dtype, np.integer):
         raise TypeError(f"Expected `{name}` to hold integers (-1: no label), but got {array.dtype}")
     return array.astype(np.int64)
-
-
-def check_same_features(expected: Mapping[str, Any], got: Mapping[str, Any] | None) -> None:
-    """Raise `ValueError` if features of one provenance cannot stand in for those of another.
-
-    The model is compared by the fingerprint of its weights where both have one, else by name.
-    """
-    if not expected or not got:
-        return  # made outside this package, by somebody who knows what they are
-    by = "fingerprint" if expected.get("fingerprint") and got.get("fingerprint") else "model"
-    if expected.get(by) != got.get(by):
-        raise ValueError(
-            f"Expected features of {expected.get('model')} ({by} {expected.get(by)}), "
-            f"but got features of {got.get('model')} ({by} {got.get(by)})"
-        )
-    for name in _IDENTITY:
-        if name in expected and name in got and expected[name] != got[name]:
-            raise ValueError(
-                f"Expected features with {name}={expected[name]!r}, but got {name}={got[name]!r}"
-            )

@@ -133,14 +133,14 @@ def train(
     trainer: Mapping[str, Any] | None = None,
     log_dir: str | Path | None = None,
 ) -> Calibrator:
-    """Train a thermometer on labelled tables with scores and, if a view reads them, features.
+    """Train a thermometer on labelled tables with scores and whatever else its views read.
 
     Tables whose scores come from several answering models train one thermometer for all of them:
     each model keeps its own temperature and scale of statistics, and a task is held out for all
     models at once.
 
     Args:
-        tables: One table or several, with features of one provenance.
+        tables: One table or several, with features, and reference scores, of one provenance.
         network: Shape of the network; the `default` preset if not given.
         training: How to train; the `default` preset if not given.
         trainer: Keywords of `lightning.Trainer`: accelerator, precision, enable_progress_bar, …
@@ -152,21 +152,25 @@ def train(
         `adaptation.for_model` sets it to another.
 
     Raises:
-        ValueError: If a table lacks labels, scores or features that are read, or tables with
-            different features are given.
+        ValueError: If a table lacks labels, scores or what is read, or tables with different
+            features or reference models are given.
     """
     network = network or ThermometerConfig()
     training = training or TrainingConfig()
     rows = rows_of(tables, network.needs)
-    features = None if rows.features is None else torch.tensor(rows.features)
-    scores = torch.tensor(rows.scores) if "scores" in network.needs else None
     groups, models = torch.from_numpy(rows.tasks), torch.from_numpy(rows.models)
     with torch.random.fork_rng():
         torch.manual_seed(training.seed)
-        width = 0 if features is None else features.shape[1]
+        width = 0 if rows.features is None else rows.features.shape[1]
         thermometer = Thermometer(network, width, len(rows.targets))
-        thermometer.fit_inputs(features, scores, groups, rows.temperatures, models)
-        inputs = thermometer.inputs(features, scores, groups, models)
+        thermometer.fit_inputs(
+            **rows.given,
+            groups=groups,
+            models=models,
+            temperatures=rows.temperatures,
+            reference_temperatures=rows.reference_temperatures,
+        )
+        inputs = thermometer.inputs(**rows.given, groups=groups, models=models)
         data = TaskData.from_rows(rows, inputs)
         anchor = float(thermometer.anchor)
         score_inputs = getattr(thermometer, "score_inputs", None)
@@ -202,6 +206,7 @@ def train(
         thermometer.float().cpu(),
         features=rows.source,
         target=rows.targets,
+        reference=rows.reference,
         train_tasks=sorted(set(rows.task_names)),
         pooled_temperature=rows.temperatures[0],
         spread=spread,

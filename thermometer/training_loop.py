@@ -105,7 +105,7 @@ class MemberTraining(LightningModule):
             z = data.scores[rows] / self._anchor
             [score_inputs] = self._score_inputs
             assert score_inputs is not None
-            of_parts = score_inputs(z, parts, data.models[rows], of_groups)
+            of_parts = score_inputs(z, parts, data.models[rows], only=of_groups)
             for name, values in of_parts.items():
                 whole = inputs[name]
                 inputs[name] = torch.where(chosen[:, None], values.to(whole), whole)

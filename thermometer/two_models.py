@@ -22,6 +22,8 @@ from thermometer.types import Task
 
 FEATURES, SCORES, ONE = "features", "scores", "outputs"
 """Folders of the tables: two of them, or one where one model gives both."""
+REFERENCE = "reference"
+"""Folder of the reference model's scores, where there is one."""
 
 _Extract = Callable[..., OutputTable]
 
@@ -68,7 +70,7 @@ def extract_both(
     common: dict[str, Any] = {"token_budget": token_budget, "trainer": trainer}
     kept: dict[str, Any] = {"feature_dtype": feature_dtype}
     return joined(
-        partial(extract, small, tasks, template=for_small, **common, **kept),
+        partial(extract, small, tasks, template=for_small, scores=False, **common, **kept),
         partial(extract, large, tasks, template=chosen, **common, **(kept if one else {})),
         out_dir,
         trainer,
@@ -87,9 +89,8 @@ def joined(
     """The tables that `extract_both` describes, from two functions that write or open one.
 
     Args:
-        small: Given a folder and `features`, `scores` and `encoded` of `extract`, returns the table
-            of the features.
-        large: Likewise that of the scores.
+        small: Given a folder and `encoded` of `extract`, returns the table of the features.
+        large: Given them and `features` of `extract`, that of the scores.
         out_dir: Folder of both tables.
         trainer: As in `extract_both`: without a progress bar nothing is printed about costs.
         one: Whether both are the same: `large` then makes one table of features and scores.
@@ -98,7 +99,7 @@ def joined(
     if one:
         return large(folder / ONE)
     encoded: Encoded = {}  # tokenised once, if both models have one tokenizer and template
-    features = small(folder / FEATURES, scores=False, encoded=encoded)
+    features = small(folder / FEATURES, encoded=encoded)
     scores = large(folder / SCORES, features=False, encoded=encoded)
     report_costs(folder, show=shows_progress(trainer))
     return features.join(scores)

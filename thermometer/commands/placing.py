@@ -7,7 +7,7 @@ from thermometer.experiment import ModelSpec
 
 
 def placed(model: ModelSpec, calibrator: Calibrator) -> CalibratedLM:
-    """Load the answering model, and the one that gives features where that is another.
+    """Load the answering model, and those that give features and reference scores.
 
     If the answering model is not the one that the thermometer was trained for, that is printed.
 
@@ -22,6 +22,7 @@ def placed(model: ModelSpec, calibrator: Calibrator) -> CalibratedLM:
     large = CalibratedLM(model.load().to_accelerator(), calibrator)
     for doubt in doubts(calibrator, large.lm.provenance(template)):
         print(f"warning     {doubt}")  # noqa: T201
-    if "features" in calibrator.reads and not large.reads_itself:
-        calibrator.language_model.to_accelerator()
+    for name, origin in calibrator.origins.items():
+        if name in calibrator.reads and not (name == "features" and large.reads_itself):
+            origin.lm.to_accelerator()
     return large

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from thermometer import _checks
 from thermometer.scaling import fit_temperature
@@ -32,6 +34,9 @@ class Rows:
         temperatures: The one temperature of each model.
         targets: Provenance of the scores of each model.
         source: Provenance of the features.
+        reference_scores: (N, K) of the reference model as it gave them, or `None`.
+        reference_temperatures: Its one temperature, for each answering model; 1 if there are none.
+        reference: Provenance of the reference scores.
     """
 
     features: NDArray[np.float32] | None
@@ -44,6 +49,16 @@ class Rows:
     temperatures: tuple[float, ...]
     targets: tuple[dict[str, Any], ...]
     source: dict[str, Any]
+    reference_scores: NDArray[np.float64] | None
+    reference_temperatures: tuple[float, ...]
+    reference: dict[str, Any]
+
+    @property
+    def given(self) -> dict[str, Tensor | None]:
+        """What a network makes its inputs of, as tensors; `None` is not read."""
+        names = ("features", "scores", "reference_scores")
+        columns = {name: getattr(self, name) for name in names}
+        return {k: None if v is None else torch.from_numpy(v) for k, v in columns.items()}
 
 
 def rows_of(tables: OutputTable | Sequence[OutputTable], needs: frozenset[str]) -> Rows:
@@ -51,11 +66,11 @@ def rows_of(tables: OutputTable | Sequence[OutputTable], needs: frozenset[str]) 
 
     Args:
         tables: Labelled, with scores; features of one provenance, if they are read.
-        needs: Of `features` and `scores`, what is read.
+        needs: Of `features`, `scores` and `reference_scores`, what is read.
 
     Raises:
-        ValueError: If there is no table, one lacks labels, scores or features that are read, or
-            tables of different features are given.
+        ValueError: If there is no table, one lacks labels, scores or what is read, or tables of
+            different features or reference models are given.
 
     Example:
         >>> def table(model, scores):
@@ -84,6 +99,14 @@ def rows_of(tables: OutputTable | Sequence[OutputTable], needs: frozenset[str]) 
     features = None
     if "features" in needs:
         features = np.concatenate([table.require("features") for table in of_models])
+    other, of_other = None, (1.0,) * len(of_models)
+    if "reference_scores" in needs:
+        found = [table.require("reference_scores") for table in of_models]
+        other = np.concatenate([_padded(values, width) for values in found])
+        of_other = tuple(
+            fit_temperature(values, table.labels).temperature
+            for values, table in zip(found, of_models, strict=True)
+        )
     return Rows(
         features,
         np.concatenate(scores),
@@ -100,6 +123,9 @@ def rows_of(tables: OutputTable | Sequence[OutputTable], needs: frozenset[str]) 
         temperatures,
         tuple(dict(table.provenance.get("scores") or {}) for table in of_models),
         dict(of_models[0].provenance.get("features") or {}),
+        other,
+        of_other,
+        dict(of_models[0].provenance.get("reference_scores") or {}),
     )
 
 
@@ -134,8 +160,10 @@ def _by_model(tables: Sequence[OutputTable]) -> list[OutputTable]:
         if not isinstance(table, OutputTable):
             got = f"{type(table).__name__}, from which `extract` makes one"
             raise TypeError(f"Expected `tables` to be an OutputTable or several, but got {got}")
-        if table.provenance.get("features") != tables[0].provenance.get("features"):
-            raise _checks.fail("tables", "of one provenance of features", f"{tables[0]}, {table}")
+        for name in ("features", "reference_scores"):
+            if table.provenance.get(name) != tables[0].provenance.get(name):
+                expected = f"of one provenance of {name}"
+                raise _checks.fail("tables", expected, f"{tables[0]}, {table}")
         same = [p for p in parts if p[0].provenance.get("scores") == table.provenance.get("scores")]
         if same:
             same[0].append(table)

@@ -5,8 +5,10 @@ from typing import Literal
 
 from thermometer import _checks
 
-SOURCES = ("features", "scores", "places", "fair", "context")
+SOURCES = ("features", "scores", "places", "fair", "context", "reference")
 """What a member can read: hidden states, and what the row's and the whole task's scores say."""
+
+_MADE_OF = {"features": ("features",), "reference": ("scores", "reference_scores")}
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,9 @@ class ThermometerConfig:
             group of members. `features` is the small model's hidden state; of the answering model's
             option scores, `scores` are statistics, `places` what is said of each place, `fair`
             statistics without the liking for places that all prompts of the task at hand show,
-            and `context` the latter with the means over all these prompts. A thermometer needs
-            every source of its views.
+            and `context` the latter with the means over all these prompts; `reference` is how sure
+            a second language model is, and how far it agrees. A thermometer needs every source of
+            its views.
         n_components: Project standardised features on so many principal components; 0 hands the
             raw features to the network, as the paper does.
         whitening: How far the variances of the components are equalised: v becomes v^(1-whitening),
@@ -89,8 +92,8 @@ class ThermometerConfig:
 
     @property
     def needs(self) -> frozenset[str]:
-        """Of `features` and `scores`, what the sources are made of."""
-        return frozenset("features" if name == "features" else "scores" for name in self.sources)
+        """Of `features`, `scores` and `reference_scores`, what the sources are made of."""
+        return frozenset(of for name in self.sources for of in _MADE_OF.get(name, ("scores",)))
 
     @property
     def weighs(self) -> bool:
@@ -106,6 +109,11 @@ class ThermometerConfig:
     def scores_only(cls) -> "ThermometerConfig":
         """For answering models without a small relative, such as those behind an API."""
         return cls(views=("scores+places+fair",), n_members=10)
+
+    @classmethod
+    def with_reference(cls) -> "ThermometerConfig":
+        """For answering models beside which a second one scores the same options."""
+        return cls(views=("scores+places+fair+reference", "scores+fair+reference+features"))
 
     @classmethod
     def paper(cls, hidden_size: int = 256) -> "ThermometerConfig":

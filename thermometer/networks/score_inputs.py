@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from thermometer.networks.reference_statistics import N_REFERENCE, reference_statistics
 from thermometer.networks.score_statistics import (
     N_CONTEXT,
     N_FAIR,
@@ -20,7 +21,13 @@ from thermometer.networks.score_statistics import (
     sample_statistics,
 )
 
-WIDTHS = {"scores": N_SAMPLE, "places": N_PLACES, "fair": N_FAIR, "context": N_CONTEXT}
+WIDTHS = {
+    "scores": N_SAMPLE,
+    "places": N_PLACES,
+    "fair": N_FAIR,
+    "context": N_CONTEXT,
+    "reference": N_REFERENCE,
+}
 """Numbers of each source that is made of scores."""
 OF_GROUPS = frozenset({"fair", "context"})
 """Those that depend on the other rows of the task."""
@@ -54,7 +61,9 @@ class ScoreInputs(nn.Module):
             self.register_buffer(f"{name}_gain", torch.ones(n_models, WIDTHS[name]))
 
     @torch.no_grad()
-    def fit(self, z: Tensor, groups: Tensor, models: Tensor) -> None:
+    def fit(
+        self, z: Tensor, groups: Tensor, models: Tensor, reference: Tensor | None = None
+    ) -> None:
         """Learn the scale of every number for every model.
 
         Args:
@@ -62,8 +71,9 @@ class ScoreInputs(nn.Module):
                 rows.
             groups: (N,) int64 from 0, the task of each row; no group has rows of two models.
             models: (N,) int64 in [0, A), the model of each row.
+            reference: (N, K) scores of the reference model over its temperature, if they are read.
         """
-        for name, of_all in _statistics(self.sources, z, groups).items():
+        for name, of_all in _statistics(self.sources, z, groups, reference).items():
             shift, gain = self._scale(name)
             for model in range(len(shift)):
                 values = of_all[models == model]
@@ -73,7 +83,12 @@ class ScoreInputs(nn.Module):
                 gain[model] = torch.where(scale > 1e-4, 1 / scale, 0.0)
 
     def forward(
-        self, z: Tensor, groups: Tensor, models: Tensor, only: Iterable[str] | None = None
+        self,
+        z: Tensor,
+        groups: Tensor,
+        models: Tensor,
+        reference: Tensor | None = None,
+        only: Iterable[str] | None = None,
     ) -> dict[str, Tensor]:
         """The numbers of each source, (N, R) float32.
 
@@ -81,11 +96,12 @@ class ScoreInputs(nn.Module):
             z: As for `fit`.
             groups: As for `fit`.
             models: As for `fit`.
+            reference: As for `fit`.
             only: Of these sources; all by default.
         """
         chosen = self.sources if only is None else frozenset(only) & frozenset(self.sources)
         found = {}
-        for name, values in _statistics(chosen, z, groups).items():
+        for name, values in _statistics(chosen, z, groups, reference).items():
             shift, gain = self._scale(name)
             found[name] = ((values - shift[models]) * gain[models]).clamp(-_FARTHEST, _FARTHEST)
         return found
@@ -94,7 +110,9 @@ class ScoreInputs(nn.Module):
         return getattr(self, f"{name}_shift"), getattr(self, f"{name}_gain")
 
 
-def _statistics(sources: Iterable[str], z: Tensor, groups: Tensor) -> dict[str, Tensor]:
+def _statistics(
+    sources: Iterable[str], z: Tensor, groups: Tensor, reference: Tensor | None
+) -> dict[str, Tensor]:
     """The numbers of some sources as the formulas have them, not yet on a scale."""
     chosen, found = frozenset(sources), {}
     if chosen & {"scores", "context"}:
@@ -105,4 +123,7 @@ def _statistics(sources: Iterable[str], z: Tensor, groups: Tensor) -> dict[str, 
         found["fair"], _ = fair_statistics(z, groups, 1.0)
     if "context" in chosen:
         found["context"] = context_statistics(z, groups, found["scores"], 1.0)
+    if "reference" in chosen:
+        assert reference is not None
+        found["reference"] = reference_statistics(z, reference)
     return {name: values for name, values in found.items() if name in chosen}

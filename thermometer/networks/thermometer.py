@@ -44,6 +44,7 @@ class Thermometer(nn.Module):
     shift: Tensor
     projection: Tensor
     references: Tensor
+    reference_temperatures: Tensor
     anchor: Tensor
     trust: Tensor
     view_weights: Tensor
@@ -65,6 +66,8 @@ class Thermometer(nn.Module):
             self.register_buffer("projection", torch.eye(width, n_features))
         if "scores" in config.needs:
             self.score_inputs = ScoreInputs(config.sources - {"features"}, n_models)
+        if "reference" in config.sources:
+            self.register_buffer("reference_temperatures", torch.ones(n_models))
         if config.weighs:
             n_views = len(config.views)
             self.register_buffer("view_weights", torch.full((n_views,), 1 / n_views))
@@ -106,6 +109,7 @@ class Thermometer(nn.Module):
         scores: Tensor | None = None,
         groups: Tensor | None = None,
         models: Tensor | int = 0,
+        reference_scores: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """The numbers of each source that a view reads, (N, ...) float32.
 
@@ -114,11 +118,16 @@ class Thermometer(nn.Module):
             scores: As for `forward`.
             groups: As for `forward`.
             models: The answering model of each row, (N,) int64, or of all.
+            reference_scores: As for `forward`.
 
         Raises:
             ValueError: If a source is read and what it is made of is missing or of another shape.
         """
-        given = {"features": features, "scores": scores}
+        given = {
+            "features": features,
+            "scores": scores,
+            "reference_scores": reference_scores,
+        }
         needed = self.config.needs
         for name in sorted(needed):
             if given[name] is None:
@@ -132,8 +141,15 @@ class Thermometer(nn.Module):
             alike = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
             of_rows = alike + models
             z = scores.float() / self.references[of_rows][:, None]
-            found |= self.score_inputs(z, alike if groups is None else groups, of_rows)
+            other = self._other(reference_scores, of_rows)
+            found |= self.score_inputs(z, alike if groups is None else groups, of_rows, other)
         return found
+
+    def _other(self, reference_scores: Tensor | None, models: Tensor) -> Tensor | None:
+        """Scores of the reference model over its temperature, if they are read."""
+        if reference_scores is None or "reference" not in self.config.sources:
+            return None
+        return reference_scores.float() / self.reference_temperatures[models][:, None]
 
     def forward(
         self,
@@ -141,15 +157,18 @@ class Thermometer(nn.Module):
         scores: Tensor | None = None,
         groups: Tensor | None = None,
         model: int = 0,
+        reference_scores: Tensor | None = None,
     ) -> Tensor:
         """Temperatures: exp of minus the mean b of the replicas.
 
         Args:
             features: (N, D), any float dtype; needed if a view reads features.
             scores: (N, K) unnormalised scores of the answering model, ``-inf`` in short rows;
-                needed if a view reads scores or context.
+                needed if a view reads anything but features.
             groups: (N,) int64 from 0, the task of each row; one by default.
             model: Number of the answering model.
+            reference_scores: (N, K) unnormalised scores of the same options by the reference
+                model; needed if a view reads `reference`.
 
         Returns:
             (N,) float32, > 0; in [1/1000, 1000] where there is one answering model.
@@ -157,7 +176,8 @@ class Thermometer(nn.Module):
         Raises:
             ValueError: If something that is read is missing, or of another width than in training.
         """
-        b = self.predict(self.inputs(features, scores, groups, model), groups, model)
+        inputs = self.inputs(features, scores, groups, model, reference_scores)
+        b = self.predict(inputs, groups, model)
         return b.mean(dim=0).neg().exp()
 
     def predict(
@@ -198,8 +218,10 @@ class Thermometer(nn.Module):
         features: Tensor | None,
         scores: Tensor | None,
         groups: Tensor | None,
-        reference: float | Sequence[float],
+        temperatures: float | Sequence[float],
         models: Tensor | None = None,
+        reference_scores: Tensor | None = None,
+        reference_temperatures: float | Sequence[float] = 1.0,
     ) -> None:
         """Learn the scale of what is read from the training rows, before any member is trained.
 
@@ -207,10 +229,12 @@ class Thermometer(nn.Module):
             features: (N, D); more rows than components.
             scores: (N, K).
             groups: (N,) int64 from 0, the task of each row, other numbers for each model.
-            reference: The one temperature that suits the scores, of each model.
+            temperatures: The one temperature that suits the scores, of each model.
             models: (N,) int64, the answering model of each row; the first by default.
+            reference_scores: (N, K).
+            reference_temperatures: The one that suits them, for each answering model.
         """
-        self.set_references(reference)
+        self.set_references(temperatures)
         if "features" in self.config.sources and self.config.n_components:
             assert features is not None
             shift, projection = principal_components(
@@ -224,11 +248,14 @@ class Thermometer(nn.Module):
             if models is None:
                 models = torch.zeros(len(scores), dtype=torch.int64)
             z = scores.float() / self.references[models][:, None]
-            self.score_inputs.fit(z, groups, models)
+            if "reference" in self.config.sources:
+                of_models = torch.tensor(reference_temperatures, dtype=torch.float64)
+                self.reference_temperatures.copy_(of_models.reshape(self.n_models))
+            self.score_inputs.fit(z, groups, models, self._other(reference_scores, models))
 
-    def set_references(self, reference: float | Sequence[float]) -> None:
+    def set_references(self, temperatures: float | Sequence[float]) -> None:
         """Set the temperature of each answering model, and with them the anchor."""
-        of_models = torch.tensor(reference, dtype=torch.float64).reshape(self.n_models)
+        of_models = torch.tensor(temperatures, dtype=torch.float64).reshape(self.n_models)
         self.references.copy_(of_models)
         # One model is its own anchor to the last bit.
         self.anchor.copy_(of_models.log().mean().exp() if self.n_models > 1 else of_models[0])

@@ -1,0 +1,110 @@
+"""Whose numbers they are: language models known by the provenance of what they gave.
+
+A thermometer holds for the hidden states, or the reference scores, of the model that it was trained
+with, read from the same layer of the same prompts. Nothing here looks at the numbers themselves.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from thermometer.llm.engine import Outputs
+from thermometer.llm.language_model import LanguageModel
+from thermometer.templates import Prompt, Template
+
+_IDENTITY = ("layer", "num_layers", "position", "template_digest")
+
+
+def check_same_origin(
+    name: str, expected: Mapping[str, Any], got: Mapping[str, Any] | None
+) -> None:
+    """Raise `ValueError` if numbers of one provenance cannot stand in for those of another.
+
+    The model is compared by the fingerprint of its weights where both have one, else by name.
+
+    Args:
+        name: `features` or `reference_scores`.
+        expected: Provenance of those that were trained with.
+        got: Provenance of the others.
+
+    Example:
+        >>> check_same_origin("features", {"model": "a", "layer": -1}, {"model": "a", "layer": 8})
+        Traceback (most recent call last):
+        ...
+        ValueError: Expected features with layer=-1, but got layer=8
+    """
+    if not expected or not got:
+        return  # made outside this package, by somebody who knows what they are
+    kind = name.replace("_", " ")
+    by = "fingerprint" if expected.get("fingerprint") and got.get("fingerprint") else "model"
+    if expected.get(by) != got.get(by):
+        raise ValueError(
+            f"Expected {kind} of {expected.get('model')} ({by} {expected.get(by)}), "
+            f"but got {kind} of {got.get('model')} ({by} {got.get(by)})"
+        )
+    for key in _IDENTITY:
+        if key in expected and key in got and expected[key] != got[key]:
+            raise ValueError(
+                f"Expected {kind} with {key}={expected[key]!r}, but got {key}={got[key]!r}"
+            )
+
+
+class Origin:
+    """A language model that is loaded when it is first needed, as provenance says.
+
+    Args:
+        name: What it gives: `features` or `reference_scores`.
+        made: Their provenance; empty if there are none.
+
+    Example:
+        >>> Origin("features", {}).template
+        Traceback (most recent call last):
+        ...
+        ValueError: Expected features made by this package, but the checkpoint names no template; \
+pass an OutputTable with features
+    """
+
+    def __init__(self, name: str, made: Mapping[str, Any]) -> None:
+        self.name = name
+        self.made = dict(made)
+        self.loaded: LanguageModel | None = None
+
+    @property
+    def template(self) -> Template:
+        """The template that rendered the prompts in training."""
+        if (fields := self.made.get("template")) is None:
+            raise ValueError(
+                f"Expected {self.name} made by this package, but the checkpoint names no template; "
+                f"pass an OutputTable with {self.name}"
+            )
+        return Template(**fields)
+
+    @property
+    def lm(self) -> LanguageModel:
+        """The model."""
+        if self.loaded is None:
+            self.lm = LanguageModel.from_pretrained(
+                self.made["model"],
+                revision=self.made.get("revision"),
+                dtype=self.made["dtype"],
+                num_layers=self.made["num_layers"],
+                layer=self.made["layer"],
+            )
+        assert self.loaded is not None
+        return self.loaded
+
+    @lm.setter
+    def lm(self, lm: LanguageModel) -> None:
+        check_same_origin(self.name, self.made, lm.provenance(self.template))
+        self.loaded = lm
+
+    def outputs(
+        self,
+        prompts: Sequence[Prompt],
+        token_budget: int,
+        *,
+        features: bool = True,
+        scores: bool = True,
+    ) -> Outputs:
+        """What the model says of prompts that `template` rendered."""
+        wanted = {"features": features, "scores": scores}
+        return self.lm.outputs(prompts, self.template, token_budget=token_budget, **wanted)

@@ -12,7 +12,7 @@ TEXT = pages.text_of("docs/thermometer.md")
 
 def test_every_block_runs_and_tells_of_a_task():
     done = pages.run("docs/thermometer.md")
-    assert len(done.printed) == 6
+    assert len(done.printed) == 7
     namespace = done.names
     factor, result = namespace["factor"], namespace["result"]
     assert factor.n_labels == 10

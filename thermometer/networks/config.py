@@ -113,7 +113,8 @@ class ThermometerConfig:
     @classmethod
     def with_reference(cls) -> "ThermometerConfig":
         """For answering models beside which a second one scores the same options."""
-        return cls(views=("scores+places+fair+reference", "scores+fair+reference+features"))
+        views = ("scores+places+fair+reference", "scores+fair+reference+features")
+        return cls(views=views, weigh_views=True)
 
     @classmethod
     def paper(cls, hidden_size: int = 256) -> "ThermometerConfig":

@@ -1,5 +1,6 @@
 """Scores of a second language model: how they reach a thermometer, and what it makes of them."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.special import log_softmax, softmax
 from thermometer.adaptation import adapt, for_model
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
+from thermometer.commands.calibrate import calibrate
 from thermometer.experiment import Experiment, ModelSpec
 from thermometer.extraction import extract
 from thermometer.llm.language_model import LanguageModel
@@ -390,6 +392,12 @@ def test_an_experiment_asks_the_reference_model_too(folders, tmp_path):
     table = experiment(folders, tmp_path).extract()  # finds what is there
     expected = calibrator.temperature(table.of_tasks([task.name]))
     np.testing.assert_allclose(large.calibrate(task).temperature, expected, rtol=1e-4)
+    out = tmp_path / "calibrated.jsonl"
+    source = TaskSource(str(folders / "tasks.jsonl"))
+    calibrate(str(tmp_path / "checkpoint"), source, str(out), ModelSpec(str(folders / "large")))
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    found = [row["temperature"] for row in rows if row["task"] == task.name]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_a_small_model_that_is_the_reference_is_asked_once(folders, tmp_path):

@@ -1,10 +1,12 @@
 """The choice of network and training by nested validation: made inside the training tasks.
 
     .venv/bin/python benchmarks/nested.py outputs/recorded
+    .venv/bin/python benchmarks/nested.py outputs/recorded --reference
 
 As `quality.py`, five folds over MMLU subjects for each recorded model; but in every fold one of
 `CANDIDATES` is chosen by `train_best` among the training subjects alone, and measured on the
-others. The result shows what a user gets who does not know which one suits.
+others. The result shows what a user gets who does not know which one suits. With `--reference` the
+models stand beside those of `reference.py`, and the choice is among `BESIDE`.
 """
 
 import argparse
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from quality import BASE, CHAT, TOGETHER
+from reference import PAIRS
 
 from thermometer._versions import versions
 from thermometer.comparison import compare
@@ -32,19 +35,25 @@ CANDIDATES = {
     "features": ("features", {}, {}),
 }
 """By name: preset, and the fields of network and training that differ."""
-RESULTS = Path(__file__).parent / "results" / "nested.json"
+BESIDE = {
+    "reference": ("reference", {}, {}),
+    "views alike": ("reference", {"weigh_views": False}, {}),
+    "no hidden states": ("reference", {"views": ("scores+places+fair+reference",)}, {}),
+    "default": ("default", {}, {}),
+}
+RESULTS = Path(__file__).parent / "results"
 
 
-def measure(table, seed):
+def measure(table, candidates, seed):
     """Gap closed and ECE of all rows on unseen subjects, and what was chosen in each fold."""
-    candidates = {
+    resolved = {
         name: resolve(preset, network, {**training, "seed": seed})
-        for name, (preset, network, training) in CANDIDATES.items()
+        for name, (preset, network, training) in candidates.items()
     }
     sample, pooled, chosen = np.empty(len(table)), np.empty(len(table)), []
     for split in Protocol(folds=5, together=TOGETHER, seed=seed).splits(table.task_names):
         found = train_best(
-            table.of_tasks(split.train), candidates, trainer={"enable_progress_bar": False}
+            table.of_tasks(split.train), resolved, trainer={"enable_progress_bar": False}
         )
         chosen.append({"chosen": found.name, "held_out_nll": found.held_out_nll})
         for name in split.test:
@@ -71,26 +80,33 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="what prepare_recorded.py wrote")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--reference", action="store_true", help="beside a reference model")
     given = parser.parse_args()
     features = load_table(given.folder / "features")
+    candidates = BESIDE if given.reference else CANDIDATES
+    pairs = PAIRS if given.reference else [(model, None) for model in (*CHAT, *BASE)]
+    file = RESULTS / ("nested_reference.json" if given.reference else "nested.json")
     found = {
         "versions": versions(),
-        "candidates": list(CANDIDATES),
+        "candidates": list(candidates),
         "seed": given.seed,
         "models": {},
     }
-    for model in (*CHAT, *BASE):
+    for model, reference in pairs:
         table = features.join(load_table(given.folder / f"{model}.parquet"))
-        numbers = measure(table, given.seed)
-        found["models"][model] = numbers
+        if reference is not None:
+            table = table.with_reference(load_table(given.folder / f"{reference}.parquet"))
+        numbers = measure(table, candidates, given.seed)
+        name = model if reference is None else f"{model} beside {reference}"
+        found["models"][name] = numbers
         names = [fold["chosen"] for fold in numbers["folds"]]
         closed, ece = numbers["gap_closed"], numbers["pooled_ece"]
         print(
-            f"{model}: closed {closed['estimate']:.0%} ({closed['low']:.0%} to "
+            f"{name}: closed {closed['estimate']:.0%} ({closed['low']:.0%} to "
             f"{closed['high']:.0%}), ECE {ece['estimate']:.3f}, chosen {names}",
             flush=True,
         )
-        RESULTS.write_text(json.dumps(plain(found), indent=1) + "\n")
+        file.write_text(json.dumps(plain(found), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def measure(table, seed):
             "oracle_gap_closed": asdict(value.mean_over_tasks["gap_closed"]),
             "pooled_ece": asdict(value.all_rows["ece_10"]),
             "task_ece": asdict(value.mean_over_tasks["ece_10"]),
-            "task_ece_floor": asdict(value.floor["mean_over_tasks"]["ece_10"]),
+            "task_ece_floor": value.floor["mean_over_tasks"]["ece_10"],
             "nll": asdict(value.mean_over_tasks["nll"]),
         }
         for name, value in found.methods.items()

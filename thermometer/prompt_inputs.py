@@ -125,7 +125,7 @@ class PromptInputs:
 def network_inputs(
     calibrator: "Calibrator", given: PromptInputs, token_budget: int
 ) -> dict[str, Tensor]:
-    """What a calibrator's thermometer reads of each prompt; its language model runs if it must.
+    """What a calibrator's thermometer reads of each prompt; its language models run if they must.
 
     Raises:
         ValueError: If something that it reads is missing or of another origin, or N is 0.
@@ -150,29 +150,30 @@ def _of_other_models(
 ) -> dict[str, NDArray[Any] | None]:
     """Features and reference scores, as far as they are read; a model runs for what is missing."""
     table = given.prompts if isinstance(given.prompts, OutputTable) else None
-    found: dict[str, NDArray[Any] | None] = {"features": None, "reference_scores": None}
-    made = {} if table is None else table.provenance
-    for name in calibrator.reads & set(found):
-        check_same_origin(name, calibrator.origins[name].made, made.get(name))
-    if "reference_scores" in calibrator.reads:
-        found["reference_scores"] = given.reference_scores
-    if "features" in calibrator.reads and table is not None:
-        found["features"] = table.require("features")
-    missing = {name for name in found if name in calibrator.reads and found[name] is None}
-    if "reference_scores" in missing and not isinstance(given.prompts, Task):
+    reads, origins = calibrator.reads, calibrator.origins
+    for name in reads & set(origins):
+        made = None if table is None else table.provenance.get(name)
+        check_same_origin(name, origins[name].made, made)
+    reference: NDArray[Any] | None = None
+    if "reference_scores" in reads:
+        reference = given.reference_scores
+    asks_second = "reference_scores" in reads and reference is None
+    if asks_second and not isinstance(given.prompts, Task):
         expected = "given, since this thermometer reads them and there is no task to ask about"
         raise _checks.fail("reference_scores", expected, "None")
-    if "features" in missing:
-        origin = calibrator.origins["features"]
-        both = "reference_scores" in missing and origin is calibrator.origins["reference_scores"]
-        outputs = origin.outputs(given.rendered(origin.template), token_budget, scores=both)
-        found["features"] = outputs.features
-        missing -= {"features", "reference_scores"} if both else {"features"}
-        found["reference_scores"] = outputs.scores if both else found["reference_scores"]
-    if "reference_scores" in missing:
-        origin = calibrator.origins["reference_scores"]
-        prompts = given.rendered(origin.template)
-        found["reference_scores"] = origin.outputs(prompts, token_budget, features=False).scores
-    if given.scores is not None and found["reference_scores"] is not None:
-        _checks.same_options(given.scores, found["reference_scores"])
-    return found
+    features: NDArray[np.float32] | None = None
+    if "features" in reads and table is not None:
+        features = table.require("features")
+    elif "features" in reads:
+        small = origins["features"]
+        both = asks_second and small is origins["reference_scores"]
+        outputs = small.outputs(given.rendered(small.template), token_budget, scores=both)
+        features = outputs.features
+        reference = outputs.scores if both else reference
+    if asks_second and reference is None:
+        second = origins["reference_scores"]
+        prompts = given.rendered(second.template)
+        reference = second.outputs(prompts, token_budget, features=False).scores
+    if given.scores is not None and reference is not None:
+        _checks.same_options(given.scores, reference)
+    return {"features": features, "reference_scores": reference}

@@ -127,14 +127,17 @@ def read_answers_of_files(folder):
 
 
 def make_checkpoint(folder):
-    config = th.ThermometerConfig(n_components=3, n_members=2, hidden_size=4)
+    views = ("scores+places+fair", "scores+reference+features")
+    config = th.ThermometerConfig(views, n_components=3, n_members=2, hidden_size=4)
     torch.manual_seed(0)
     network = Thermometer(config, 4)
-    scores = torch.randn(30, 3, dtype=torch.float64)
-    network.fit_inputs(torch.randn(30, 4), scores, torch.arange(30) // 10, 1.5)
+    scores, other = torch.randn(2, 30, 3, dtype=torch.float64)
+    groups, models = torch.arange(30) // 10, torch.zeros(30, dtype=torch.int64)
+    network.fit_inputs(torch.randn(30, 4), scores, groups, 1.5, models, other, 1.2)
     made = th.Calibrator(
         network,
         features={"model": "small", "layer": -1},
+        reference={"model": "second"},
         target={"model": "large"},
         train_tasks=["one", "two"],
         pooled_temperature=1.5,
@@ -155,7 +158,7 @@ def read_checkpoint(folder):
         scores=rng.normal(size=(6, 3)),
         features=rng.normal(size=(6, calibrator.thermometer.n_features)),
     )
-    result = calibrator.calibrate(table)
+    result = calibrator.calibrate(table, reference_scores=rng.normal(size=(6, 3)))
     assert np.isfinite(result.temperature).all()
     assert (result.temperature > 0).all()
     assert np.allclose(result.probs.sum(axis=1), 1)

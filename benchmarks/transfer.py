@@ -29,11 +29,13 @@ from thermometer.training import train
 
 RESULTS = Path(__file__).parent / "results" / "transfer.json"
 RUNS = {
-    "7b-chat": ("scores", CHAT[:1]),
-    "70b-chat": ("scores", CHAT[2:]),
-    "chat": ("default", CHAT),
+    "7b-chat": ("scores", CHAT[:1], None),
+    "70b-chat": ("scores", CHAT[2:], None),
+    "chat": ("default", CHAT, None),
+    "13b-chat beside 7b-chat": ("reference", CHAT[1:2], CHAT[0]),
+    "chat beside 7b": ("reference", CHAT, BASE[0]),
 }
-"""Preset, and the answering models of the training."""
+"""Preset, the answering models of the training, and the reference model of all, if there is one."""
 
 
 def versions_of(calibrator, name, seen):
@@ -98,12 +100,16 @@ def main():
     parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     features = load_table(chosen.folder / "features")
-    tables = {n: features.join(load_table(chosen.folder / f"{n}.parquet")) for n in (*CHAT, *BASE)}
+    alone = {n: features.join(load_table(chosen.folder / f"{n}.parquet")) for n in (*CHAT, *BASE)}
     result = {"runs": {}}
     if chosen.out.is_file():  # runs may be measured one after another
         result = json.loads(chosen.out.read_text())
     for run in chosen.runs.split(","):
-        preset, sources = RUNS[run]
+        preset, sources, reference = RUNS[run]
+        tables = alone
+        if reference is not None:
+            second = load_table(chosen.folder / f"{reference}.parquet")
+            tables = {n: t.with_reference(second) for n, t in alone.items() if n != reference}
         rows = {}
         for split in Protocol(folds=5, together=TOGETHER).splits(features.task_names):
             calibrator = train(
@@ -125,7 +131,12 @@ def main():
             n: {k: v for k, v in numbers.items() if k not in ("loss", "distance")}
             for n, numbers in found.items()
         }
-        result["runs"][run] = {"preset": preset, "models": found, "distance_loss_spearman": rank}
+        result["runs"][run] = {
+            "preset": preset,
+            "reference": reference,
+            "models": found,
+            "distance_loss_spearman": rank,
+        }
         result["versions"] = versions()
         chosen.out.write_text(json.dumps(result, indent=1) + "\n")
 

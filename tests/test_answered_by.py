@@ -1,18 +1,35 @@
 """Scores of a model that a thermometer was not trained for: a warning there and nowhere else."""
 
+import json
 import re
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny
 from test_adaptation import QUIET, SCORES, answers, family  # noqa: F401 a fixture
 
 from thermometer.adaptation import adapt, for_model
 from thermometer.answered_by import doubts
+from thermometer.commands.calibrate import calibrate
+from thermometer.experiment import ModelSpec
+from thermometer.extraction import extract
+from thermometer.llm.language_model import LanguageModel
+from thermometer.networks.thermometer import ThermometerConfig
+from thermometer.tasks import TaskSource
+from thermometer.templates import Template
 from thermometer.training import TrainingConfig, train
+from thermometer.types import Question, Task
 
 BF16 = {"model": "org/Big-7B", "fingerprint": "f", "dtype": "bfloat16"}
+
+CLOZE = Template("cloze")
+
+
+def sizes(task):
+    questions = (Question(f"{task}/{i}", f"Is it {i}?", ("one", "two"), i % 2) for i in range(8))
+    return Task(task, tuple(questions))
 
 
 def one_for(target):
@@ -84,3 +101,28 @@ def test_temperatures_do_not_depend_on_what_is_said():
     assert about_model(ours) == []
     assert about_model(theirs)
     assert np.array_equal(ours.temperature, theirs.temperature)
+
+
+def test_the_command_sets_a_thermometer_for_several_to_the_model_that_answers(tmp_path):
+    tasks, tables = tuple(map(sizes, "abcd")), {}
+    for seed, name in enumerate(("one", "other")):
+        tiny.save("llama", tmp_path / name, seed=seed)
+        lm = LanguageModel.from_pretrained(str(tmp_path / name))
+        how = {"features": False, "trainer": {"accelerator": "cpu", **QUIET}}
+        tables[name] = extract(lm, tasks, tmp_path / f"of {name}", template=CLOZE, **how)
+    network, training = ThermometerConfig(("scores",), n_members=1), TrainingConfig(max_steps=3)
+    both = train(list(tables.values()), network, training, trainer=QUIET)
+    both.save_pretrained(tmp_path / "checkpoint")
+    rows = [
+        {"id": q.id, "task": t.name, "question": q.text, "choices": q.options}
+        for t in tasks
+        for q in t.questions
+    ]
+    (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for name, table in tables.items():
+        out = tmp_path / f"{name}.jsonl"
+        asked = TaskSource(str(tmp_path / "tasks.jsonl"))
+        calibrate(str(tmp_path / "checkpoint"), asked, str(out), ModelSpec(str(tmp_path / name)))
+        found = [json.loads(line)["temperature"] for line in out.read_text().splitlines()]
+        expected = for_model(both, str(tmp_path / name)).temperature(table)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)

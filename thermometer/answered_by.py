@@ -40,15 +40,15 @@ def doubts(calibrator: "Calibrator", made: Made | None) -> tuple[str, ...]:
         return ()
     if _same(made, target):
         return ()
-    trained = [t for t in calibrator.targets if t.get("model")]
-    for other in trained:
-        if _same(made, other):
-            return (
-                f"The scores are of {made['model']!r}, but the thermometer is set to "
-                f"{target['model']!r}: choose with `for_model(calibrator, {other['model']!r})`.",
-            )
+    if (place := place_of(calibrator, made)) is not None:
+        other = calibrator.targets[place]
+        return (
+            f"The scores are of {made['model']!r}, but the thermometer is set to "
+            f"{target['model']!r}: choose with `for_model(calibrator, {other['model']!r})`.",
+        )
     if "file" in made:  # whose name need not be that of a model
         return ()
+    trained = [t for t in calibrator.targets if t.get("model")]
     names = ", ".join(repr(t["model"]) for t in trained)
     weights = " with other weights" if _name(made) in map(_name, trained) else ""
     return (
@@ -56,6 +56,20 @@ def doubts(calibrator: "Calibrator", made: Made | None) -> tuple[str, ...]:
         f"{weights}: its temperatures may be far off. Adapt it to this model (`adapt`), or train "
         "one for it.",
     )
+
+
+def place_of(calibrator: "Calibrator", made: Made) -> int | None:
+    """Which answering model of the training gave scores of some provenance, if one did.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> place_of(SimpleNamespace(targets=({"model": "7B"}, {"model": "70B"})), {"model": "70B"})
+        1
+    """
+    for place, target in enumerate(calibrator.targets):
+        if made.get("model") and target.get("model") and _same(made, target):
+            return place
+    return None
 
 
 def scores_template(calibrator: "Calibrator") -> Template:

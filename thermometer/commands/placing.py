@@ -1,6 +1,7 @@
 """The models of a command on the accelerator, each loaded once."""
 
-from thermometer.answered_by import doubts, scores_template
+from thermometer.adaptation import for_model
+from thermometer.answered_by import doubts, place_of, scores_template
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
 from thermometer.experiment import ModelSpec
@@ -9,7 +10,8 @@ from thermometer.experiment import ModelSpec
 def placed(model: ModelSpec, calibrator: Calibrator) -> CalibratedLM:
     """Load the answering model, and those that give features and reference scores.
 
-    If the answering model is not the one that the thermometer was trained for, that is printed.
+    A thermometer for several answering models is set to the one that is loaded. If it was trained
+    for none such, that is printed.
 
     Args:
         model: The answering model.
@@ -19,8 +21,12 @@ def placed(model: ModelSpec, calibrator: Calibrator) -> CalibratedLM:
         ValueError: Before anything is loaded, if the checkpoint does not say how to ask the model.
     """
     template = scores_template(calibrator)
-    large = CalibratedLM(model.load().to_accelerator(), calibrator)
-    for doubt in doubts(calibrator, large.lm.provenance(template)):
+    lm = model.load().to_accelerator()
+    made = lm.provenance(template)
+    if (place := place_of(calibrator, made)) is not None:
+        calibrator = for_model(calibrator, place)
+    large = CalibratedLM(lm, calibrator)
+    for doubt in doubts(calibrator, made):
         print(f"warning     {doubt}")  # noqa: T201
     for name, origin in calibrator.origins.items():
         if name in calibrator.reads and not (name == "features" and large.reads_itself):

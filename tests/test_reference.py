@@ -250,9 +250,23 @@ def test_it_is_adapted_to_another_answering_model(trained):
     assert float(adapted.thermometer.references[0]) == pytest.approx(
         3 * calibrator.pooled_temperature, rel=1e-4
     )
-    made = {**hot.provenance, "reference_scores": {"model": "third"}}
-    with pytest.raises(ValueError, match="reference scores of third"):
-        adapt(calibrator, replace(hot, provenance=made))
+    assert adapted.reference == {"model": "second"}
+
+
+def test_another_size_brings_its_own_reference_model(trained, tmp_path):
+    """What disagreement means is learned once; the scale of the other pair comes from its table."""
+    table, calibrator = trained
+    made = {"scores": {"model": "hot"}, "reference_scores": {"model": "third"}}
+    scores, second = table.scores * 3, table.reference_scores * 5
+    other = replace(table, scores=scores, reference_scores=second, provenance=made)
+    adapted = adapt(calibrator, other)
+    own = adapt(calibrator, table)
+    np.testing.assert_allclose(adapted.temperature(other), 3 * own.temperature(table), rtol=1e-3)
+    adapted.save_pretrained(tmp_path / "c")
+    assert Calibrator.from_pretrained(tmp_path / "c").reference == {"model": "third"}
+    assert calibrator.reference == {"model": "second"}
+    with pytest.raises(ValueError, match=r"of third .* of second"):
+        adapted.temperature(table)
 
 
 def test_networks_say_what_they_lack():

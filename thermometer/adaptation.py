@@ -15,7 +15,7 @@ from thermometer import _checks
 from thermometer.calibrator import Calibrator
 from thermometer.networks.answering_models import number_of
 from thermometer.networks.thermometer import Thermometer
-from thermometer.origins import check_same_origin
+from thermometer.origins import Origin
 from thermometer.scaling import fit_temperature
 from thermometer.stacking import view_weights
 from thermometer.tables import OutputTable
@@ -58,7 +58,8 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
             better. The tasks that are calibrated later need not be among them.
 
     Returns:
-        A calibrator for the new model alone. Its `spread` and `domain` are those of the training.
+        A calibrator for the new model alone, beside the reference model of the table if one is
+        read. Its `spread` and `domain` are those of the training.
 
     Raises:
         ValueError: If the table has no scores, no label, or fewer than two tasks.
@@ -89,8 +90,6 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     of_model = {"references": torch.tensor([pooled]), "trust": torch.ones(1)}
     reference = None
     if "reference_scores" in calibrator.reads:
-        made = table.provenance.get("reference_scores")
-        check_same_origin("reference_scores", calibrator.reference, made)
         given = table.require("reference_scores")
         of_reference = fit_temperature(given[known], table.labels[known]).temperature
         of_model["reference_temperatures"] = torch.tensor([of_reference])
@@ -104,6 +103,12 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     adapted = copy(calibrator)
     adapted.thermometer = network.eval().requires_grad_(False)
     adapted.targets = (dict(table.provenance.get("scores") or {}),)
+    if (made := table.provenance.get("reference_scores") or {}) != calibrator.reference:
+        adapted.reference = dict(made)
+        adapted.origins = {
+            **calibrator.origins,
+            "reference_scores": Origin("reference_scores", made),
+        }
     adapted.model, adapted.target, adapted.is_chosen = 0, adapted.targets[0], False
     adapted.pooled_temperature = pooled
     adapted.metrics, adapted.pictures = {}, {}  # measured with another model

@@ -98,8 +98,13 @@ task as these ever are')
     """
     far = {name: ratio for name, ratio in distances.items() if ratio > 1}
     reasons = [
-        f"in {_WORDS.get(name, name)} it is {ratio:.1f} times as far from the nearest training "
+        f"in {_WORDS.get(name, name)} it is {_times(ratio)} times as far from the nearest training "
         "task as these ever are"
         for name, ratio in sorted(far.items(), key=lambda item: -item[1])
     ]
     return not far, "; ".join(reasons)
+
+
+def _times(ratio: float) -> str:
+    """A ratio in words; where training tasks hardly differ, everything else is infinitely far."""
+    return f"{ratio:.1f}" if ratio < 1000 else "over 1,000"

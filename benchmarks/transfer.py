@@ -32,10 +32,12 @@ RUNS = {
     "7b-chat": ("scores", CHAT[:1], None),
     "70b-chat": ("scores", CHAT[2:], None),
     "chat": ("default", CHAT, None),
-    "13b-chat beside 7b-chat": ("reference", CHAT[1:2], CHAT[0]),
-    "chat beside 7b": ("reference", CHAT, BASE[0]),
+    "13b-chat beside 7b-chat": ("reference", CHAT[1:2], dict.fromkeys((*CHAT[1:], *BASE), CHAT[0])),
+    "chat beside 7b": ("reference", CHAT, dict.fromkeys((*CHAT, *BASE[1:]), BASE[0])),
+    "7b-chat beside its base": ("reference", CHAT[:1], {CHAT[0]: BASE[0], CHAT[2]: BASE[1]}),
+    "70b-chat beside its base": ("reference", CHAT[2:], {CHAT[0]: BASE[0], CHAT[2]: BASE[1]}),
 }
-"""Preset, the answering models of the training, and the reference model of all, if there is one."""
+"""Preset, the answering models of the training, and the reference model of each, if one is read."""
 
 
 def versions_of(calibrator, name, seen):
@@ -105,11 +107,13 @@ def main():
     if chosen.out.is_file():  # runs may be measured one after another
         result = json.loads(chosen.out.read_text())
     for run in chosen.runs.split(","):
-        preset, sources, reference = RUNS[run]
+        preset, sources, references = RUNS[run]
         tables = alone
-        if reference is not None:
-            second = load_table(chosen.folder / f"{reference}.parquet")
-            tables = {n: t.with_reference(second) for n, t in alone.items() if n != reference}
+        if references is not None:
+            tables = {
+                name: alone[name].with_reference(load_table(chosen.folder / f"{second}.parquet"))
+                for name, second in references.items()
+            }
         rows = {}
         for split in Protocol(folds=5, together=TOGETHER).splits(features.task_names):
             calibrator = train(
@@ -133,7 +137,7 @@ def main():
         }
         result["runs"][run] = {
             "preset": preset,
-            "reference": reference,
+            "references": references,
             "models": found,
             "distance_loss_spearman": rank,
         }

@@ -435,9 +435,12 @@ def test_a_table_of_features_alone_is_not_taken_for_both(folders, tmp_path):
 
 def test_what_does_not_go_together_is_refused(folders, tmp_path):
     base = ModelSpec(str(folders / "base"))
-    for changes in ({"reference": None}, {"preset": "default"}):
-        with pytest.raises(ValueError, match="`reference` to be a model if and only if"):
-            experiment(folders, tmp_path, **changes)
+    with pytest.raises(ValueError, match="`reference` to be a model, since the preset 'reference'"):
+        experiment(folders, tmp_path, reference=None)
+    with pytest.raises(
+        ValueError, match="`reference` to be None, since the preset 'default' reads"
+    ):
+        experiment(folders, tmp_path, preset="default")
     with pytest.raises(ValueError, match=r"`reference\.num_layers` to be None"):
         experiment(folders, tmp_path, reference=replace(base, num_layers=1))
     assert not any(tmp_path.iterdir())

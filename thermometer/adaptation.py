@@ -103,7 +103,8 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     adapted = copy(calibrator)
     adapted.thermometer = network.eval().requires_grad_(False)
     adapted.targets = (dict(table.provenance.get("scores") or {}),)
-    if (made := table.provenance.get("reference_scores") or {}) != calibrator.reference:
+    made = table.provenance.get("reference_scores") or {}
+    if reference is not None and made != calibrator.reference:
         adapted.reference = dict(made)
         adapted.origins = {
             **calibrator.origins,

@@ -66,7 +66,9 @@ class Calibrator:
     ) -> None:
         self.thermometer = thermometer.eval().requires_grad_(False)
         small, second = Origin("features", features), Origin("reference_scores", reference or {})
-        one = small.made == second.made  # then it is loaded once, and one forward gives both
+        one = (
+            bool(small.made) and small.made == second.made
+        )  # then it is loaded once, and one forward gives both
         self.origins = {"features": small, "reference_scores": small if one else second}
         self.features, self.reference = small.made, second.made
         targets = (target,) if isinstance(target, Mapping) else target

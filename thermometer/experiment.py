@@ -128,16 +128,16 @@ class Experiment:
 
     def __post_init__(self) -> None:
         network, _ = self.resolved()
+        reads = f"the preset {self.preset!r} reads"
         if self.features is None and "features" in network.needs:
-            expected = (
-                f"a model, since the preset {self.preset!r} reads features (`scores` does not)"
-            )
+            expected = f"a model, since {reads} features (`scores` does not)"
             raise _checks.fail("features", expected, None)
         self.scores.require_whole("scores")
-        if (self.reference is None) == ("reference_scores" in network.needs):
-            expected = "a model if and only if the network reads `reference`, as the preset does"
-            raise _checks.fail("reference", expected, self.reference)
+        if self.reference is None and "reference_scores" in network.needs:
+            raise _checks.fail("reference", f"a model, since {reads} its scores", None)
         if self.reference is not None:
+            if "reference_scores" not in network.needs:
+                raise _checks.fail("reference", f"None, since {reads} none", self.reference.model)
             self.reference.require_whole("reference")
         if unknown := unknown_keywords(self.trainer):
             raise _checks.fail("trainer", "keywords of lightning.Trainer", repr(unknown))

@@ -125,7 +125,7 @@ def rows_of(tables: OutputTable | Sequence[OutputTable], needs: frozenset[str]) 
         dict(of_models[0].provenance.get("features") or {}),
         other,
         of_other,
-        dict(of_models[0].provenance.get("reference_scores") or {}),
+        {} if other is None else dict(of_models[0].provenance.get("reference_scores") or {}),
     )
 
 

@@ -21,7 +21,7 @@ from thermometer.experiment import Experiment, ModelSpec
 from thermometer.extraction import extract
 from thermometer.llm.language_model import LanguageModel
 from thermometer.networks.reference_statistics import N_REFERENCE, reference_statistics
-from thermometer.networks.score_statistics import sample_statistics
+from thermometer.networks.score_statistics import sample_statistics, softened
 from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 from thermometer.online import TemperatureStream
 from thermometer.study import Study
@@ -61,6 +61,10 @@ def table_of(n_tasks=24, n=40, seed=0, names=("large", "second")):
     return large, second
 
 
+def statistics(z, reference):
+    return reference_statistics(*(softened(torch.as_tensor(x), 1.0) for x in (z, reference)))
+
+
 def nll(table, temperature):
     logs = log_softmax(table.scores / np.asarray(temperature)[:, None], axis=1)
     return -logs[np.arange(len(table)), table.labels].mean()
@@ -70,9 +74,9 @@ def nll(table, temperature):
 def test_statistics_are_those_of_the_formulas(seed, width, rows):
     rng = np.random.default_rng(seed)
     z, reference = rng.normal(size=(2, rows, width)) * 3
-    found = reference_statistics(torch.tensor(z), torch.tensor(reference)).numpy()
+    found = statistics(z, reference).numpy()
     assert found.shape == (rows, N_REFERENCE)
-    own = sample_statistics(torch.tensor(reference), 1.0).numpy()
+    own = sample_statistics(softened(torch.tensor(reference), 1.0)).numpy()
     np.testing.assert_allclose(found[:, :12], own, atol=1e-6)
     answer, other = z.argmax(axis=1), reference.argmax(axis=1)
     np.testing.assert_array_equal(found[:, 12], answer == other)
@@ -95,18 +99,18 @@ def test_statistics_are_those_of_the_formulas(seed, width, rows):
 def test_neither_order_nor_padding_of_options_matters(seed, width, padding):
     rng = np.random.default_rng(seed)
     z, reference = torch.tensor(rng.normal(size=(2, 3, width)))
-    expected = reference_statistics(z, reference)
+    expected = statistics(z, reference)
     order = torch.tensor(rng.permutation(width))
-    turned = reference_statistics(z[:, order], reference[:, order])
+    turned = statistics(z[:, order], reference[:, order])
     torch.testing.assert_close(turned, expected, atol=1e-5, rtol=1e-5)
     empty = torch.full((3, padding), -torch.inf)
-    wider = reference_statistics(torch.cat([z, empty], 1), torch.cat([reference, empty], 1))
+    wider = statistics(torch.cat([z, empty], 1), torch.cat([reference, empty], 1))
     torch.testing.assert_close(wider, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_extreme_scores_give_finite_statistics():
     z = torch.tensor([[1e4, -1e4, -torch.inf], [0.0, 0.0, 0.0]])
-    found = reference_statistics(z, torch.tensor([[-1e4, 1e4, -torch.inf], [1e4, 0.0, 0.0]]))
+    found = statistics(z, torch.tensor([[-1e4, 1e4, -torch.inf], [1e4, 0.0, 0.0]]))
     assert found.isfinite().all()
     assert found[0, 12] == 0
     assert found[0, [16, 21, 26]].tolist() == [8, 8, 8]

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from thermometer.networks.score_statistics import (
     fair_statistics,
     place_statistics,
     sample_statistics,
+    softened,
 )
 
 scores_of = st.lists(st.floats(-30, 30), min_size=2, max_size=6)
@@ -94,7 +96,7 @@ def padded(rows):
 @given(st.lists(scores_of, min_size=1, max_size=5), st.floats(0.3, 8))
 @settings(max_examples=60, deadline=None)
 def test_sample_statistics_by_the_formulas(rows, reference):
-    found = sample_statistics(padded(rows).double(), reference)
+    found = sample_statistics(softened(padded(rows).double(), reference))
     assert found.shape == (len(rows), N_SAMPLE)
     expected = [literal_sample(row, reference) for row in rows]
     np.testing.assert_allclose(found.numpy(), expected, rtol=2e-3, atol=2e-4)
@@ -104,12 +106,12 @@ def test_context_statistics_by_the_formulas():
     rng = np.random.default_rng(0)
     rows = [list(rng.normal(size=4 - i % 2) * 3) for i in range(12)]
     groups = [0] * 5 + [1] * 7
-    sample = sample_statistics(padded(rows), 1.7)
-    found = context_statistics(padded(rows), torch.tensor(groups), sample, 1.7)
+    soft = softened(padded(rows), 1.7)
+    found = context_statistics(soft, torch.tensor(groups), sample_statistics(soft))
     assert found.shape == (12, N_CONTEXT)
     expected = np.array(literal_context(rows, groups, 1.7))
     np.testing.assert_allclose(found.numpy(), expected, rtol=2e-3, atol=2e-4)
-    fair, bias = fair_statistics(padded(rows), torch.tensor(groups), 1.7)
+    fair, bias = fair_statistics(soft, torch.tensor(groups))
     np.testing.assert_allclose(fair.numpy(), expected[:, :N_FAIR], rtol=2e-3, atol=2e-4)
     np.testing.assert_allclose(bias.numpy(), expected[[0, 5], -4:-1], rtol=2e-3, atol=2e-4)
 
@@ -117,7 +119,7 @@ def test_context_statistics_by_the_formulas():
 @given(st.lists(st.lists(st.floats(-30, 30), min_size=2, max_size=11), min_size=1, max_size=5))
 @settings(max_examples=60, deadline=None)
 def test_place_statistics_by_the_formulas(rows):
-    found = place_statistics(padded(rows).double(), 1.3)
+    found = place_statistics(softened(padded(rows).double(), 1.3))
     assert found.shape == (len(rows), N_PLACES)
     places = N_PLACES // 2
     for row, values in zip(rows, found.numpy(), strict=True):
@@ -145,8 +147,19 @@ def test_order_of_options_and_a_constant_change_nothing(seed):
 
 
 def _all(scores, groups, reference=1.5):
-    sample = sample_statistics(scores, reference)
-    return sample, context_statistics(scores, groups, sample, reference)
+    rows = softened(scores, reference)
+    sample = sample_statistics(rows)
+    return sample, context_statistics(rows, groups, sample)
+
+
+@pytest.mark.parametrize("n_options", [2, 5, 7, 8, 20])
+def test_probabilities_are_those_of_the_softmax(n_options):
+    scores = torch.randn(1003, n_options, generator=torch.Generator().manual_seed(3)) * 5
+    scores[::3, 1] = -math.inf if n_options > 2 else 0.0
+    for number, temperature in enumerate((0.25, 0.5, 1.0, 2.0)):
+        expected = (scores.double() / temperature).softmax(dim=1).float()
+        found = softened(scores, 1.0).probs[number]
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_rows_of_other_groups_do_not_matter():

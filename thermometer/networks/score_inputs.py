@@ -19,6 +19,7 @@ from thermometer.networks.score_statistics import (
     fair_statistics,
     place_statistics,
     sample_statistics,
+    softened,
 )
 
 WIDTHS = {
@@ -86,7 +87,7 @@ class ScoreInputs(nn.Module):
         self,
         z: Tensor,
         groups: Tensor,
-        models: Tensor,
+        models: Tensor | int,
         reference: Tensor | None = None,
         only: Iterable[str] | None = None,
     ) -> dict[str, Tensor]:
@@ -95,7 +96,7 @@ class ScoreInputs(nn.Module):
         Args:
             z: As for `fit`.
             groups: As for `fit`.
-            models: As for `fit`.
+            models: As for `fit`, or one number for all rows.
             reference: As for `fit`.
             only: Of these sources; all by default.
         """
@@ -115,15 +116,16 @@ def _statistics(
 ) -> dict[str, Tensor]:
     """The numbers of some sources as the formulas have them, not yet on a scale."""
     chosen, found = frozenset(sources), {}
+    rows = softened(z, 1.0)
     if chosen & {"scores", "context"}:
-        found["scores"] = sample_statistics(z, 1.0)
+        found["scores"] = sample_statistics(rows)
     if "places" in chosen:
-        found["places"] = place_statistics(z, 1.0)
+        found["places"] = place_statistics(rows)
     if "fair" in chosen:
-        found["fair"], _ = fair_statistics(z, groups, 1.0)
+        found["fair"], _ = fair_statistics(rows, groups)
     if "context" in chosen:
-        found["context"] = context_statistics(z, groups, found["scores"], 1.0)
+        found["context"] = context_statistics(rows, groups, found["scores"])
     if "reference" in chosen:
         assert reference is not None
-        found["reference"] = reference_statistics(z, reference)
+        found["reference"] = reference_statistics(rows, softened(reference, 1.0))
     return {name: values for name, values in found.items() if name in chosen}

@@ -46,7 +46,7 @@ ORDER = """
     integrations.ray integrations.vllm_tables segmentation.question_columns _lightning predicting
     extraction two_models networks networks.objective networks.components networks.score_statistics
     networks.reference_statistics networks.score_inputs networks.pooling networks.config
-    networks.member networks.thermometer
+    networks.member networks.view networks.thermometer
     checkpoint_upgrades checkpoint model_card domain answered_by origins
     combining posterior prompt_inputs free_form.question_inputs signals calibrator online
     free_form.answering free_form.verdict_shift calibrated_lm free_form.answer_files

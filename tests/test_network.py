@@ -171,6 +171,70 @@ def test_members_are_averaged_in_log_temperature():
     assert (each[0] - each[1]).abs().max() > 0.01
 
 
+TOGETHER = {
+    "default": ThermometerConfig(n_components=4),
+    "features": ThermometerConfig.features_only(),
+    "scores": ThermometerConfig.scores_only(),
+    "paper": ThermometerConfig.paper(16),
+    "branches": ThermometerConfig(
+        ("scores+context", "places+features", "fair"),
+        n_components=4,
+        n_members=2,
+        n_branches=2,
+        pooling="attention",
+        weigh_views=True,
+    ),
+    "softplus": ThermometerConfig(("scores+fair",), pooling="none", output="softplus"),
+}
+
+
+@pytest.mark.parametrize("n_groups", [1, 3, 40])
+@pytest.mark.parametrize("name", TOGETHER)
+def test_members_together_say_what_they_say_one_by_one(name, n_groups):
+    torch.manual_seed(0)
+    config = TOGETHER[name]
+    if config.n_components:
+        config = replace(config, n_components=4)
+    network = Thermometer(config, 6 if "features" in config.needs else 0).eval()
+    features, scores = torch.randn(40, 6), torch.randn(40, 5) * 3
+    scores[::3, -1] = -torch.inf
+    groups = torch.arange(40) % n_groups * 2  # some groups are empty
+    inputs = network.inputs(features, scores, groups)
+    together = network.predict(inputs, groups)
+    one_by_one = network.weigh(network.predict_views(inputs, groups))
+    assert one_by_one.std() > 0.01
+    torch.testing.assert_close(together, one_by_one, rtol=0, atol=1e-6)
+    gradients = []
+    for b in (together, one_by_one):
+        network.zero_grad()
+        b.square().sum().backward()
+        gradients.append([p.grad for p in network.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    row = {source: values[:1] for source, values in inputs.items()}
+    alone = network.weigh(network.predict_views(row)), network.predict(row)
+    torch.testing.assert_close(*alone, rtol=0, atol=1e-6)
+
+
+def test_members_together_follow_weights_that_change():
+    network = Thermometer(ThermometerConfig.scores_only()).eval()
+    scores = torch.randn(9, 4)
+    with torch.no_grad():
+        before = network(None, scores)
+        for parameter in network.parameters():
+            parameter.mul_(1.5)
+        inputs = network.inputs(None, scores)
+        expected = network.weigh(network.predict_views(inputs)).mean(dim=0).neg().exp()
+        torch.testing.assert_close(network(None, scores), expected)
+    assert (before - expected).abs().max() > 0.01
+
+
+def test_in_training_units_are_dropped():
+    network = Thermometer(ThermometerConfig.scores_only()).train()
+    scores = torch.randn(9, 4)
+    assert not torch.equal(network(None, scores), network(None, scores))
+
+
 def test_float16_features_are_welcome():
     network = Thermometer(SMALL, 6).eval()
     x = torch.randn(4, 6).half()

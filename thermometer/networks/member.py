@@ -41,7 +41,7 @@ class Member(nn.Module):
             nn.Sequential(
                 nn.Dropout(config.input_dropout),
                 nn.Linear(width, config.hidden_size),
-                activation(),
+                activation(inplace=True),
                 nn.Dropout(config.dropout),
                 nn.Linear(config.hidden_size, 1),
             )
@@ -63,13 +63,21 @@ class Member(nn.Module):
 
     def forward(self, inputs: Mapping[str, Tensor], groups: Tensor) -> Tensor:
         """(N, ...) numbers by source, and (N,) int64 groups, to (N,) b within [-LIMIT, LIMIT]."""
-        parts = [inputs[name] for name in self.sources]
+        row, pooled = self.read(inputs)
         if self.pool is not None:
-            read = torch.cat([inputs[name] for name in self.pooled], dim=1)
-            parts.append(self.pool(read, groups))
-        row = torch.cat(parts, dim=1)
+            row = torch.cat([row, self.pool(pooled, groups)], dim=1)
         outputs = torch.cat([branch(row) for branch in self.branches], dim=1)
-        value: Tensor = self.combine(outputs).squeeze(1)
+        return self.bounded(self.combine(outputs).squeeze(1))
+
+    def read(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """(N, R) numbers of each row by itself, and those that are pooled."""
+        row = torch.cat([inputs[name] for name in self.sources], dim=1)
+        pooled = [inputs[name] for name in self.pooled]
+        same = self.pooled == self.sources
+        return row, row if same or not pooled else torch.cat(pooled, dim=1)
+
+    def bounded(self, value: Tensor) -> Tensor:
+        """Any last numbers as b within [-LIMIT, LIMIT]."""
         if self._output == "log":
             return LIMIT * torch.tanh(value / LIMIT)
         # log softplus(z) is z for very negative z, where softplus itself would underflow.

@@ -1,5 +1,6 @@
 """What the prompts of a task say together: numbers that are read off each and pooled."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -36,18 +37,35 @@ class Pool(nn.Module):
 
     def forward(self, rows: Tensor, groups: Tensor) -> Tensor:
         """(N, R) rows of (N,) int64 groups from 0 to the (N, P + 1) numbers of each's group."""
-        values = nn.functional.silu(self.read(rows))
-        values = values.to(torch.promote_types(values.dtype, torch.float32))  # sums of many rows
-        size = int(groups.max()) + 1, values.shape[1]
-        if self.attend is None:
-            weights = torch.ones_like(values[:, :1])
-        else:
-            logits = self.attend(rows).to(values)
-            index = groups[:, None].expand_as(logits)
-            empty = logits.new_zeros(size)
-            largest = empty.scatter_reduce(0, index, logits.detach(), "amax", include_self=False)
-            weights = (logits - largest[groups]).exp()
-        total = weights.new_zeros(size[0], weights.shape[1]).index_add(0, groups, weights)
-        pooled = values.new_zeros(size).index_add(0, groups, weights * values) / total
-        counts = torch.bincount(groups, minlength=size[0]).to(values).clamp(1, _MANY)
-        return torch.cat([pooled, counts.rsqrt()[:, None]], dim=1)[groups].to(rows)
+        return pool_together([self], rows, groups)[groups, 0].to(rows)
+
+
+def pool_together(pools: Sequence[Pool], rows: Tensor, groups: Tensor) -> Tensor:
+    """What pools of one shape make of the same rows, by group and not yet by row.
+
+    Args:
+        pools: M of them.
+        rows: (N, R), which each of them reads.
+        groups: (N,) int64 from 0.
+
+    Returns:
+        (G, M, P + 1) in at least float32; means of groups without rows are 0.
+    """
+    weight = torch.cat([pool.read.weight for pool in pools])
+    bias = torch.cat([pool.read.bias for pool in pools])
+    values = nn.functional.silu(nn.functional.linear(rows, weight, bias), inplace=True)
+    values = values.to(torch.promote_types(values.dtype, torch.float32))  # sums of many rows
+    total = counts = torch.bincount(groups).to(values)[:, None]
+    size = len(counts), values.shape[1]
+    if attends := [pool.attend.weight for pool in pools if pool.attend is not None]:
+        logits = nn.functional.linear(rows, torch.cat(attends)).to(values)
+        index = groups[:, None].expand_as(logits)
+        empty = logits.new_zeros(size)
+        largest = empty.scatter_reduce(0, index, logits.detach(), "amax", include_self=False)
+        weights = (logits - largest[groups]).exp()
+        total = weights.new_zeros(size).index_add(0, groups, weights)
+        values = weights * values
+    # Where there are rows, the largest weight is 1, and so their sum is 1 at least.
+    pooled = values.new_zeros(size).index_add(0, groups, values) / total.clamp(min=1)
+    unsure = counts.clamp(1, _MANY).rsqrt()[:, None].expand(-1, len(pools), -1)
+    return torch.cat([pooled.reshape(len(counts), len(pools), -1), unsure], dim=2)

@@ -6,7 +6,7 @@ in b = -log temperature, so that every output is a positive temperature by const
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from thermometer.networks.components import principal_components
 from thermometer.networks.config import ThermometerConfig as ThermometerConfig
 from thermometer.networks.member import LIMIT, Member
 from thermometer.networks.score_inputs import ScoreInputs
+from thermometer.networks.view import say_together
 
 
 class Thermometer(nn.Module):
@@ -138,18 +139,18 @@ class Thermometer(nn.Module):
         if scores is not None and "scores" in needed:
             if features is not None and "features" in needed and len(features) != len(scores):
                 raise _checks.fail("scores", f"of length {len(features)}", len(scores))
-            alike = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
-            of_rows = alike + models
-            z = scores.float() / self.references[of_rows][:, None]
-            other = self._other(reference_scores, of_rows)
-            found |= self.score_inputs(z, alike if groups is None else groups, of_rows, other)
+            if groups is None:
+                groups = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
+            z = scores.float() / self.references[models][..., None]
+            other = self._other(reference_scores, models)
+            found |= self.score_inputs(z, groups, models, other)
         return found
 
-    def _other(self, reference_scores: Tensor | None, models: Tensor) -> Tensor | None:
+    def _other(self, reference_scores: Tensor | None, models: Tensor | int) -> Tensor | None:
         """Scores of the reference model over its temperature, if they are read."""
         if reference_scores is None or "reference" not in self.config.sources:
             return None
-        return reference_scores.float() / self.reference_temperatures[models][:, None]
+        return reference_scores.float() / self.reference_temperatures[models][..., None]
 
     def forward(
         self,
@@ -190,7 +191,7 @@ class Thermometer(nn.Module):
         For an answering model of temperature t_a, that is drawn towards a as far as it is not
         trusted, less log(t_a / anchor).
         """
-        b = self.weigh(self.predict_views(inputs, groups))
+        b = self.weigh(self._at_once(inputs, _given(groups, inputs)))
         offset = (self.references[model] / self.anchor).log()
         if self.trust[model] != 1:
             start = -self.anchor.log()
@@ -205,12 +206,18 @@ class Thermometer(nn.Module):
         return (start + (weights * (of_views - start)).sum(dim=0)).clamp(-LIMIT, LIMIT)
 
     def predict_views(self, inputs: Mapping[str, Tensor], groups: Tensor | None = None) -> Tensor:
-        """(V, M, N) b of every member, by view; groups as for `forward`."""
-        some = next(iter(inputs.values()))
-        if groups is None:
-            groups = torch.zeros(len(some), dtype=torch.int64, device=some.device)
+        """(V, M, N) b of every member, by view, as in training; groups as for `forward`."""
+        groups = _given(groups, inputs)
         found = torch.stack([member(inputs, groups) for member in self.members])
         return found.reshape(len(self.config.views), self.config.n_members, -1)
+
+    def _at_once(self, inputs: Mapping[str, Tensor], groups: Tensor) -> Tensor:
+        """What `predict_views` says, sooner and but for rounding."""
+        if self.training:  # with dropout
+            return self.predict_views(inputs, groups)
+        members, size = cast(list[Member], list(self.members)), self.config.n_members
+        views = [members[start : start + size] for start in range(0, len(members), size)]
+        return torch.stack([say_together(view, inputs, groups) for view in views])
 
     @torch.no_grad()
     def fit_inputs(
@@ -259,3 +266,11 @@ class Thermometer(nn.Module):
         self.references.copy_(of_models)
         # One model is its own anchor to the last bit.
         self.anchor.copy_(of_models.log().mean().exp() if self.n_models > 1 else of_models[0])
+
+
+def _given(groups: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor:
+    """Groups, or one for all rows."""
+    if groups is not None:
+        return groups
+    some = next(iter(inputs.values()))
+    return torch.zeros(len(some), dtype=torch.int64, device=some.device)

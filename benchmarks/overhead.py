@@ -37,16 +37,22 @@ def operations(blocks, hidden, keys, mlp):
 
 def main():
     torch.set_num_threads(1)
-    features, scores = torch.randn(N_PROMPTS, N_FEATURES), 5 * torch.randn(N_PROMPTS, N_OPTIONS)
+    scores, other = 5 * torch.randn(2, N_PROMPTS, N_OPTIONS)
+    columns = {
+        "features": torch.randn(N_PROMPTS, N_FEATURES),
+        "scores": scores,
+        "reference_scores": other,
+    }
     for preset in PRESETS:
         config, _ = resolve(preset, {}, {})
         reads_features = "features" in config.sources
         network = Thermometer(config, N_FEATURES if reads_features else 0).eval()
+        given = {name: columns[name] for name in config.needs}
         times = []
         with torch.inference_mode():
             for _ in range(60):
                 start = time.process_time()
-                network(features if reads_features else None, scores)
+                network(**given)
                 times.append(1e3 * (time.process_time() - start))
         print(f"{preset:9s} {statistics.median(times[10:]):6.2f} ms")
     whole = operations(*SHAPES["Llama-3.1-8B"])

@@ -157,5 +157,5 @@ def test_a_far_task_is_flagged_with_a_reason():
     far = calibrator.calibrate(replace(table, features=table.features + 30))
     assert far.in_domain is False
     assert far.distances["features"] > 1
-    assert "features are" in far.warnings[0]
+    assert "the hidden states of its prompts" in far.warnings[0]
     assert make_fit()(table).calibrate(table).in_domain is None

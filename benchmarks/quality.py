@@ -111,6 +111,22 @@ def few_prompts(rows, calibrator, seed, n_repeats=3):
     return found
 
 
+def numbers_of(found):
+    """What is kept of a comparison."""
+    numbers = {
+        name: {
+            "oracle_gap_closed": value.mean_over_tasks["gap_closed"],
+            "oracle_gap_closed_all_rows": value.all_rows["gap_closed"],
+            "pooled_ece": value.all_rows["ece_10"],
+            "task_ece": value.mean_over_tasks["ece_10"],
+            "task_ece_floor": value.floor["mean_over_tasks"]["ece_10"],
+            "nll": value.mean_over_tasks["nll"],
+        }
+        for name, value in found.methods.items()
+    }
+    return {**numbers, "differences": {f"{d.method} - {d.baseline}": d for d in found.differences}}
+
+
 def measure(tables, model, preset, seed, transfer=False):
     table = tables[model]
     sample, pooled, subjects, seconds, spreads = held_out(tables, model, preset, seed, transfer)
@@ -123,18 +139,7 @@ def measure(tables, model, preset, seed, transfer=False):
     found = compare(
         table.scores, table.labels, table.tasks, methods, baseline="pooled", pairs=pairs
     )
-    numbers = {
-        name: {
-            "oracle_gap_closed": value.mean_over_tasks["gap_closed"],
-            "oracle_gap_closed_all_rows": value.all_rows["gap_closed"],
-            "pooled_ece": value.all_rows["ece_10"],
-            "task_ece": value.mean_over_tasks["ece_10"],
-            "task_ece_floor": value.floor["mean_over_tasks"]["ece_10"],
-            "nll": value.mean_over_tasks["nll"],
-        }
-        for name, value in found.methods.items()
-    }
-    numbers["differences"] = {f"{d.method} - {d.baseline}": d for d in found.differences}
+    numbers = numbers_of(found)
     numbers["cpu_seconds_to_train"] = float(np.median(seconds))
     numbers["spread"] = spreads
     closed = numbers["sample"]["oracle_gap_closed"].estimate
@@ -172,15 +177,17 @@ def main():
         "labels": LABELS,
         "prompts": PROMPTS,
     }
-    chosen.out.write_text(json.dumps(plain(_fields(result)), indent=1) + "\n")
+    chosen.out.write_text(json.dumps(plain(fields_of(result)), indent=1) + "\n")
 
 
-def _fields(value):
+def fields_of(value):
     """Intervals and differences as plain dictionaries."""
     if hasattr(value, "__dataclass_fields__"):
-        return {name: _fields(getattr(value, name)) for name in value.__dataclass_fields__}
+        return {name: fields_of(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, dict):
-        return {key: _fields(item) for key, item in value.items()}
+        return {key: fields_of(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [fields_of(item) for item in value]
     return value
 
 

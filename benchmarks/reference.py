@@ -11,11 +11,10 @@ base model where both give the same answer.
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from quality import CHAT, TOGETHER
+from quality import CHAT, TOGETHER, fields_of, numbers_of
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
@@ -77,18 +76,7 @@ def measure(table, seed):
     found = compare(
         table.scores, table.labels, table.tasks, methods, baseline="pooled", pairs=pairs
     )
-    numbers = {
-        name: {
-            "oracle_gap_closed": asdict(value.mean_over_tasks["gap_closed"]),
-            "pooled_ece": asdict(value.all_rows["ece_10"]),
-            "task_ece": asdict(value.mean_over_tasks["ece_10"]),
-            "task_ece_floor": value.floor["mean_over_tasks"]["ece_10"],
-            "nll": asdict(value.mean_over_tasks["nll"]),
-        }
-        for name, value in found.methods.items()
-    }
-    differences = {f"{d.method} - {d.baseline}": asdict(d) for d in found.differences}
-    return {**numbers, "differences": differences}
+    return numbers_of(found)
 
 
 def main():
@@ -109,9 +97,9 @@ def main():
         result["pairs"].append({"answering": model, "reference": reference, "methods": numbers})
         for name in ("daca", *NETWORKS):
             closed = numbers[name]["oracle_gap_closed"]
-            text = f"{model:20s} <- {reference:20s} {name:28s} closed {closed['estimate']:7.1%} "
-            print(f"{text} ECE {numbers[name]['pooled_ece']['estimate']:.4f}", flush=True)
-    given.out.write_text(json.dumps(plain(result), indent=1) + "\n")
+            text = f"{model:20s} <- {reference:20s} {name:28s} closed {closed.estimate:7.1%} "
+            print(f"{text} ECE {numbers[name]['pooled_ece'].estimate:.4f}", flush=True)
+    given.out.write_text(json.dumps(plain(fields_of(result)), indent=1) + "\n")
 
 
 if __name__ == "__main__":

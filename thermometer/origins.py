@@ -97,14 +97,6 @@ pass an OutputTable with features
         check_same_origin(self.name, self.made, lm.provenance(self.template))
         self.loaded = lm
 
-    def outputs(
-        self,
-        prompts: Sequence[Prompt],
-        token_budget: int,
-        *,
-        features: bool = True,
-        scores: bool = True,
-    ) -> Outputs:
-        """What the model says of prompts that `template` rendered."""
-        wanted = {"features": features, "scores": scores}
+    def outputs(self, prompts: Sequence[Prompt], token_budget: int, **wanted: bool) -> Outputs:
+        """What the model says of prompts that `template` rendered: `features`, `scores` or both."""
         return self.lm.outputs(prompts, self.template, token_budget=token_budget, **wanted)

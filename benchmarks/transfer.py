@@ -31,7 +31,9 @@ RESULTS = Path(__file__).parent / "results" / "transfer.json"
 RUNS = {
     "7b-chat": ("scores", CHAT[:1], None),
     "70b-chat": ("scores", CHAT[2:], None),
-    "chat": ("default", CHAT, None),
+    "chat": ("family", CHAT, None),
+    "chat, not told apart": ("default", CHAT, None),
+    "all": ("family", (*CHAT, *BASE), None),
     "13b-chat beside 7b-chat": ("reference", CHAT[1:2], dict.fromkeys((*CHAT[1:], *BASE), CHAT[0])),
     "chat beside 7b": ("reference", CHAT, dict.fromkeys((*CHAT, *BASE[1:]), BASE[0])),
     "7b-chat beside its base": ("reference", CHAT[:1], {CHAT[0]: BASE[0], CHAT[2]: BASE[1]}),

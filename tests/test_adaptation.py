@@ -10,7 +10,7 @@ from thermometer.adaptation import adapt, for_model
 from thermometer.calibrator import Calibrator
 from thermometer.data import TaskData, set_aside
 from thermometer.networks.answering_models import rows_of
-from thermometer.networks.thermometer import ThermometerConfig
+from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 from thermometer.scaling import fit_temperature
 from thermometer.tables import OutputTable
 from thermometer.training import TrainingConfig, train
@@ -21,7 +21,7 @@ SCORES = ThermometerConfig(("scores+context",), n_members=2, hidden_size=16)
 SHORT = TrainingConfig(max_steps=150)
 
 
-def answers(model, scale, level=2.0, n_tasks=24, n=50, seed=0, first=0):
+def answers(model, scale, level=2.0, n_tasks=24, n=50, seed=0, first=0, n_features=5):
     """A model whose tasks have log temperatures around log `scale`, told by the spread of scores.
 
     `level` is how far true scores spread: how much the model knows. Returns the true temperatures.
@@ -36,7 +36,7 @@ def answers(model, scale, level=2.0, n_tasks=24, n=50, seed=0, first=0):
         tasks,
         labels,
         true * np.exp(log_temperature)[:, None],
-        rng.normal(size=(n_tasks * n, 5)),
+        rng.normal(size=(n_tasks * n, n_features)),
         {"features": {"model": "small"}, "scores": {"model": model}},
     )
     return table, np.exp(log_temperature)
@@ -63,6 +63,62 @@ def test_one_thermometer_is_right_for_each_of_its_models(family, model, scale, l
     assert np.sqrt(np.mean(pooled**2)) > 0.35
     (other,) = {"hot", "cool"} - {model}
     assert error(for_model(family, other), table, truth) > np.log(2)
+
+
+def opposed(model, sign, seed, n_tasks=24, n=50):
+    """A model whose scores spread more where it is overconfident (1), or less (-1)."""
+    rng = np.random.default_rng(seed)
+    u = rng.uniform(-0.7, 0.7, n_tasks).repeat(n)
+    true = rng.normal(size=(n_tasks * n, 4)) * 2 * np.exp((sign - 1) * u)[:, None]
+    labels = (true + rng.gumbel(size=true.shape)).argmax(axis=1)
+    temperature = np.exp(u + sign)
+    names = [f"task {seed} {i // n:02d}" for i in range(n_tasks * n)]
+    ids, made = map(str, range(len(names))), {"scores": {"model": model}}
+    scores = true * temperature[:, None]
+    return OutputTable.from_arrays(ids, names, labels, scores, provenance=made), temperature
+
+
+def test_networks_that_read_the_model_tell_what_holds_for_each():
+    """What spreads of scores mean differs between the two, which standardised ones do not say."""
+    signs = {"more": 1, "less": -1}
+    tables = [opposed(model, sign, seed=3)[0] for model, sign in signs.items()]
+    errors = {}
+    for views in (("scores",), ("scores+model",)):
+        found = train(tables, replace(SCORES, views=views), SHORT, trainer=QUIET)
+        errors[views] = [
+            error(for_model(found, model), *opposed(model, sign, seed=4))
+            for model, sign in signs.items()
+        ]
+    assert max(errors["scores+model",]) < 0.7 * min(errors["scores",])
+
+
+def test_the_model_is_a_number_between_those_of_the_training():
+    scales, wide = {"a": 1.0, "b": 8.0, "c": 4.0}, {"n_tasks": 8, "n_features": 70}
+    tables = [answers(name, scale, **wide)[0] for name, scale in scales.items()]
+    calibrator = train(tables, training=TrainingConfig(max_steps=2), trainer=QUIET)
+    network = calibrator.thermometer
+    assert network.config == ThermometerConfig.for_family()
+    some = {"features": torch.zeros(3, 70), "scores": torch.randn(3, 4)}
+    numbers = network.inputs(**some, models=torch.arange(3))["model"].squeeze(1).tolist()
+    assert numbers[:2] == pytest.approx([-1, 1])
+    assert 0 < numbers[2] < 1
+    for scale, number in ((0.1, -1), (100.0, 1), (8**0.5, 0)):  # a new one is like the nearest
+        adapted = adapt(calibrator, answers("new", scale, **wide)[0]).thermometer
+        assert adapted.inputs(**some)["model"].squeeze(1).tolist() == pytest.approx(
+            [number] * 3, abs=0.1
+        )
+    assert "model" not in calibrator.calibrate(tables[0]).distances
+
+
+def test_of_one_model_there_is_nothing_to_tell():
+    table, _ = answers("a", 2.0, n_tasks=8, n_features=70)
+    one = train(table, training=TrainingConfig(max_steps=2), trainer=QUIET)
+    assert one.thermometer.config == ThermometerConfig()
+    alone = Thermometer(ThermometerConfig(("scores+model",)))
+    alone.set_references(3.0)
+    assert not alone.inputs(scores=torch.randn(3, 4))["model"].any()
+    with pytest.raises(ValueError, match="`views` to be of sources that tell rows apart"):
+        ThermometerConfig(("scores", "model"))
 
 
 def test_the_first_model_is_the_default_and_models_are_told_by_name_or_place(family):

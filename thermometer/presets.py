@@ -8,7 +8,7 @@ from thermometer import _checks
 from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.training import TrainingConfig
 
-Preset = Literal["default", "features", "scores", "reference", "paper"]
+Preset = Literal["default", "features", "scores", "reference", "family", "paper"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 Config = TypeVar("Config", ThermometerConfig, TrainingConfig)
 
@@ -20,8 +20,9 @@ def resolve(
 
     Args:
         preset: `default` reads hidden states and scores; `features` hidden states only, `scores`
-            scores only; `reference` hidden states, scores and those of a reference model; `paper`
-            is the network and training of Shen et al. (ICML 2024).
+            scores only; `reference` hidden states, scores and those of a reference model; `family`
+            is the default for several answering models at once; `paper` is the network and training
+            of Shen et al. (ICML 2024).
         network: Fields of `ThermometerConfig` that differ from the preset.
         training: Fields of `TrainingConfig` that differ from the preset.
 
@@ -38,6 +39,7 @@ def resolve(
         "features": (ThermometerConfig.features_only(), TrainingConfig.features_only()),
         "scores": (ThermometerConfig.scores_only(), TrainingConfig()),
         "reference": (ThermometerConfig.with_reference(), TrainingConfig()),
+        "family": (ThermometerConfig.for_family(), TrainingConfig()),
         "paper": (ThermometerConfig.paper(), TrainingConfig.paper()),
     }
     shape, schedule = presets[_checks.one_of("preset", preset, PRESETS)]

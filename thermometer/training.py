@@ -141,7 +141,8 @@ def train(
 
     Args:
         tables: One table or several, with features, and reference scores, of one provenance.
-        network: Shape of the network; the `default` preset if not given.
+        network: Shape of the network; if not given, that of the preset `default`, or for several
+            answering models `family`.
         training: How to train; the `default` preset if not given.
         trainer: Keywords of `lightning.Trainer`: accelerator, precision, enable_progress_bar, …
         log_dir: Folder for loss curves (CSV, and TensorBoard if installed) and the best weights of
@@ -155,9 +156,11 @@ def train(
         ValueError: If a table lacks labels, scores or what is read, or tables with different
             features or reference models are given.
     """
-    network = network or ThermometerConfig()
     training = training or TrainingConfig()
-    rows = rows_of(tables, network.needs)
+    rows = rows_of(tables, (network or ThermometerConfig()).needs)
+    if network is None:
+        several = len(rows.targets) > 1
+        network = ThermometerConfig.for_family() if several else ThermometerConfig()
     groups, models = torch.from_numpy(rows.tasks), torch.from_numpy(rows.models)
     with torch.random.fork_rng():
         torch.manual_seed(training.seed)
@@ -220,6 +223,7 @@ def _domain(inputs: Mapping[str, torch.Tensor], data: TaskData) -> Domain:
     points = {
         name: np.array([values[rows].double().mean(dim=0).numpy() for rows in data.rows])
         for name, values in inputs.items()
+        if name != "model"  # is the same for all tasks
     }
     models = np.array([int(data.models[rows[0]]) for rows in data.rows])
     return Domain(points, models if models.any() else None)

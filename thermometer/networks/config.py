@@ -5,10 +5,10 @@ from typing import Literal
 
 from thermometer import _checks
 
-SOURCES = ("features", "scores", "places", "fair", "context", "reference")
+SOURCES = ("features", "scores", "places", "fair", "context", "reference", "model")
 """What a member can read: hidden states, and what the row's and the whole task's scores say."""
 
-_MADE_OF = {"features": ("features",), "reference": ("scores", "reference_scores")}
+_MADE_OF = {"features": ("features",), "reference": ("scores", "reference_scores"), "model": ()}
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,9 @@ class ThermometerConfig:
             option scores, `scores` are statistics, `places` what is said of each place, `fair`
             statistics without the liking for places that all prompts of the task at hand show,
             and `context` the latter with the means over all these prompts; `reference` is how sure
-            a second language model is, and how far it agrees. A thermometer needs every source of
-            its views.
+            a second language model is, and how far it agrees; `model` is how overconfident the
+            answering model is as a whole, which tells several of them apart. A thermometer needs
+            every source of its views.
         n_components: Project standardised features on so many principal components; 0 hands the
             raw features to the network, as the paper does.
         whitening: How far the variances of the components are equalised: v becomes v^(1-whitening),
@@ -82,6 +83,8 @@ class ThermometerConfig:
         for view in self.views:
             for source in view.split("+"):
                 _checks.one_of("views", source, SOURCES)
+            if view == "model":
+                raise _checks.fail("views", "of sources that tell rows apart, too", repr(view))
         for name, value in plain.items():
             object.__setattr__(self, name, value)
 
@@ -115,6 +118,11 @@ class ThermometerConfig:
         """For answering models beside which a second one scores the same options."""
         views = ("scores+places+fair+reference", "scores+fair+reference+features")
         return cls(views=views, weigh_views=True)
+
+    @classmethod
+    def for_family(cls) -> "ThermometerConfig":
+        """For several answering models at once, such as the sizes of a family."""
+        return cls(views=("scores+places+fair+model", "scores+fair+features+model"))
 
     @classmethod
     def paper(cls, hidden_size: int = 256) -> "ThermometerConfig":

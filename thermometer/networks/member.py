@@ -27,7 +27,7 @@ class Member(nn.Module):
         super().__init__()
         self._output = config.output
         self.sources = tuple(view.split("+"))
-        widths = {"features": n_inputs, **WIDTHS}
+        widths = {"features": n_inputs, "model": 1, **WIDTHS}
         # Hidden states are no part of what is pooled: tasks are too few to learn from their means.
         self.pooled = tuple(name for name in self.sources if name in WIDTHS)
         self.pool: Pool | None = None

@@ -49,6 +49,8 @@ class Thermometer(nn.Module):
     anchor: Tensor
     trust: Tensor
     view_weights: Tensor
+    model_shift: Tensor
+    model_gain: Tensor
 
     def __init__(self, config: ThermometerConfig, n_features: int = 0, n_models: int = 1) -> None:
         super().__init__()
@@ -69,6 +71,9 @@ class Thermometer(nn.Module):
             self.score_inputs = ScoreInputs(config.sources - {"features"}, n_models)
         if "reference" in config.sources:
             self.register_buffer("reference_temperatures", torch.ones(n_models))
+        if "model" in config.sources:
+            self.register_buffer("model_shift", torch.zeros(()))
+            self.register_buffer("model_gain", torch.zeros(()))
         if config.weighs:
             n_views = len(config.views)
             self.register_buffer("view_weights", torch.full((n_views,), 1 / n_views))
@@ -144,7 +149,15 @@ class Thermometer(nn.Module):
             z = scores.float() / self.references[models][..., None]
             other = self._other(reference_scores, models)
             found |= self.score_inputs(z, groups, models, other)
+        if "model" in self.config.sources:
+            n_rows = len(next(iter(found.values())))
+            found["model"] = self._overconfidence(models).expand(n_rows, 1)
         return found
+
+    def _overconfidence(self, models: Tensor | int) -> Tensor:
+        """(N, 1) or (1,) log t of answering models, from -1 for the least of the training to 1."""
+        number = (self.references[models].log() - self.model_shift) * self.model_gain
+        return number.clamp(-1, 1)[..., None]
 
     def _other(self, reference_scores: Tensor | None, models: Tensor | int) -> Tensor | None:
         """Scores of the reference model over its temperature, if they are read."""
@@ -266,6 +279,12 @@ class Thermometer(nn.Module):
         self.references.copy_(of_models)
         # One model is its own anchor to the last bit.
         self.anchor.copy_(of_models.log().mean().exp() if self.n_models > 1 else of_models[0])
+        if "model" in self.config.sources:
+            lowest, highest = of_models.log().aminmax()
+            self.model_shift.copy_((lowest + highest) / 2)
+            # Of one model, or several alike, there is nothing to tell: the number is 0.
+            apart = highest - lowest
+            self.model_gain.copy_(torch.where(apart > 1e-4, 2 / apart, 0.0))
 
 
 def _given(groups: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor:

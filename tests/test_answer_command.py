@@ -8,7 +8,7 @@ import pytest
 
 from thermometer import Calibrator, cli
 from thermometer.commands.placing import placed
-from thermometer.experiment import ModelSpec
+from thermometer.model_spec import ModelSpec
 from thermometer.tasks import free_form_row
 
 

@@ -13,9 +13,9 @@ from test_adaptation import QUIET, SCORES, answers, family  # noqa: F401 a fixtu
 from thermometer.adaptation import adapt, for_model
 from thermometer.answered_by import doubts
 from thermometer.commands.calibrate import calibrate
-from thermometer.experiment import ModelSpec
 from thermometer.extraction import extract
 from thermometer.llm.language_model import LanguageModel
+from thermometer.model_spec import ModelSpec
 from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.tasks import TaskSource
 from thermometer.templates import Template

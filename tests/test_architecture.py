@@ -51,8 +51,8 @@ ORDER = """
     combining posterior prompt_inputs free_form.question_inputs signals calibrator online
     free_form.answering free_form.verdict_shift calibrated_lm free_form.answer_files
     free_form.verify_tasks networks.answering_models stacking adaptation data training_loop
-    training selection ats methods held_out evaluation presets experiment harness harness.samples
-    harness.logs commands.import_lm_eval recorded curves pictures.curve_plot
+    training selection ats methods held_out evaluation presets model_spec experiment harness
+    harness.samples harness.logs commands.import_lm_eval recorded curves pictures.curve_plot
     reports.study_tables reports.study_report study confidence_files commands.report
     commands.placing commands.calibrate commands.answer commands.import_logprobs cli __main__
 """.split()  # noqa: SIM905

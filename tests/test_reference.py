@@ -17,9 +17,10 @@ from thermometer.adaptation import adapt, for_model
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
 from thermometer.commands.calibrate import calibrate
-from thermometer.experiment import Experiment, ModelSpec
+from thermometer.experiment import Experiment
 from thermometer.extraction import extract
 from thermometer.llm.language_model import LanguageModel
+from thermometer.model_spec import ModelSpec
 from thermometer.networks.reference_statistics import N_REFERENCE, reference_statistics
 from thermometer.networks.score_statistics import sample_statistics, softened
 from thermometer.networks.thermometer import Thermometer, ThermometerConfig

@@ -20,7 +20,7 @@ from thermometer.checkpoint import CONFIG
 from thermometer.evaluation import cross_validate
 from thermometer.extraction import extract
 from thermometer.llm import loading
-from thermometer.llm.language_model import LanguageModel
+from thermometer.model_spec import ModelSpec
 from thermometer.networks.components import too_few_rows
 from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.presets import Preset, resolve
@@ -37,56 +37,6 @@ from thermometer.types import Task
 
 
 @dataclass(frozen=True)
-class ModelSpec:
-    """A language model and how it reads the questions.
-
-    Args:
-        model: Hub id, local folder, GGUF file, or ``bundled:smollm2``.
-        revision: Branch, tag or commit of a hub id.
-        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
-        num_layers: Run only the first so many blocks (features only).
-        layer: Hidden state that is the feature: -1 is the last, after the final norm.
-        device_map: For a model larger than one device, as transformers has it.
-        gguf_file: A GGUF file inside the repository or folder.
-        template: How questions are rendered for this model, if not as the experiment says.
-        token_budget: Largest number of tokens, padding included, in one forward pass; by default
-            what suits the device.
-    """
-
-    model: str
-    revision: str | None = None
-    dtype: str = "auto"
-    num_layers: int | None = None
-    layer: int = -1
-    device_map: str | None = None
-    gguf_file: str | None = None
-    template: Template | None = None
-    token_budget: int | None = None
-
-    def load(self) -> LanguageModel:
-        """Load the model."""
-        return LanguageModel.from_pretrained(
-            self.model,
-            revision=self.revision,
-            dtype=self.dtype,
-            num_layers=self.num_layers,
-            layer=self.layer,
-            device_map=self.device_map,
-            gguf_file=self.gguf_file,
-        )
-
-    def require_whole(self, name: str) -> None:
-        """Raise `ValueError`, naming the argument, if the model is cut: it could not answer."""
-        if self.num_layers is not None:
-            expected = "None: an answering model is whole"
-            raise _checks.fail(f"{name}.num_layers", expected, self.num_layers)
-
-    def budget(self, lm: LanguageModel) -> int:
-        """The token budget, or what suits the device of the loaded model."""
-        return lm.token_budget() if self.token_budget is None else self.token_budget
-
-
-@dataclass(frozen=True)
 class Experiment:
     """Everything that decides a result.
 
@@ -99,7 +49,8 @@ class Experiment:
             model was tuned, or the small one, which then does both in one pass.
         checkpoint_dir: Folder of the checkpoint; ``checkpoint`` in `out_dir` by default.
         template: How questions become prompts.
-        preset: `default`, `features`, `scores`, `reference` or `paper`, see `presets.resolve`.
+        preset: `default`, `features`, `scores`, `reference`, `family` or `paper`, see
+            `presets.resolve`.
         network: Fields of `ThermometerConfig` that differ from the preset.
         training: Fields of `TrainingConfig` that differ from the preset.
         protocol: How tasks are left out to measure.
@@ -153,7 +104,10 @@ class Experiment:
 
     def extract(self) -> OutputTable:
         """Write the tables that the models give, or resume writing them; returns their join."""
-        tasks, out, one = load_tasks(self.tasks), Path(self.out_dir), self.features == self.scores
+        return self._tables(load_tasks(self.tasks))
+
+    def _tables(self, tasks: Sequence[Task]) -> OutputTable:
+        out, one = Path(self.out_dir), self.features == self.scores
         _files.require_place(out / SCORES / MANIFEST)
         both = self.reference is not None and self.reference == self.features  # small, in one pass
         specs = {FEATURES: None if one else self.features, SCORES: None if one else self.scores}
@@ -227,22 +181,21 @@ class Experiment:
 
     def train(self) -> Calibrator:
         """Train on all tasks of the tables and write the checkpoint."""
-        self._check_tasks()
+        tasks = self._trainable_tasks()
         _files.require_place(self.checkpoint / CONFIG)
-        calibrator = self._train(self.extract())
+        calibrator = self._train(self._tables(tasks))
         calibrator.save_pretrained(self.checkpoint)
         return calibrator
 
     def evaluate(self) -> Report:
         """Measure on unseen tasks by the protocol, and write the report."""
-        self._check_tasks(self.protocol)
-        return self._evaluate(self.extract())
+        return self._evaluate(self._tables(self._trainable_tasks(self.protocol)))
 
     def run(self) -> Report:
         """Extract, measure on unseen tasks, train on all of them, and write everything."""
-        self._check_tasks(self.protocol)
+        tasks = self._trainable_tasks(self.protocol)
         _files.require_place(self.checkpoint / CONFIG)
-        table = self.extract()
+        table = self._tables(tasks)
         report = self._evaluate(table)
         calibrator = self._train(table)
         calibrator.metrics = json.loads(report.to_json())
@@ -254,9 +207,10 @@ class Experiment:
         console.print(f"checkpoint  {self.checkpoint}")
         return report
 
-    def _check_tasks(self, protocol: Protocol | None = None) -> None:
-        """Refuse tasks that cannot be trained on, before hours of extraction are spent."""
-        tasks = {task.name: task for task in load_tasks(self.tasks)}
+    def _trainable_tasks(self, protocol: Protocol | None = None) -> list[Task]:
+        """The tasks; refuses what cannot be trained on, before hours of extraction are spent."""
+        loaded = load_tasks(self.tasks)
+        tasks = {task.name: task for task in loaded}
         asked = [question for task in tasks.values() for question in task.questions]
         if unknown := [question.id for question in asked if question.answer is None]:
             got = f"{len(unknown)} of {len(asked)} without, first {unknown[0]}"
@@ -268,6 +222,7 @@ class Experiment:
         network, _ = self.resolved()
         if "features" in network.sources and least <= network.n_components:
             raise too_few_rows(least, network.n_components)
+        return loaded
 
     def _train(self, table: OutputTable) -> Calibrator:
         return self._fit(table, log_dir=Path(self.out_dir) / "logs")

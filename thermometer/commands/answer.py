@@ -9,13 +9,13 @@ from thermometer import _files
 from thermometer.answered_by import verify_template
 from thermometer.calibrator import Calibrator, Level
 from thermometer.commands.placing import placed
-from thermometer.experiment import ModelSpec
 from thermometer.free_form.answer_files import GrowingLines
 from thermometer.free_form.judging import Judge
 from thermometer.free_form.questions import FreeFormTask
 from thermometer.free_form.verify_tasks import verify_tasks
 from thermometer.llm.generation import MAX_NEW_TOKENS
 from thermometer.llm.loading import fingerprint
+from thermometer.model_spec import ModelSpec
 from thermometer.table_files import questions_digest
 from thermometer.tasks import TaskSource, free_form_row, load_free_form
 from thermometer.templates import Template

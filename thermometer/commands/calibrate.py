@@ -8,7 +8,7 @@ from thermometer import _checks, _files
 from thermometer.calibrator import Calibrator, Level
 from thermometer.commands.placing import placed
 from thermometer.domain import verdict
-from thermometer.experiment import ModelSpec
+from thermometer.model_spec import ModelSpec
 from thermometer.tasks import TaskSource, load_tasks
 from thermometer.types import Calibration, Task
 

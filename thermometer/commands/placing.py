@@ -4,7 +4,7 @@ from thermometer.adaptation import for_model
 from thermometer.answered_by import doubts, place_of, scores_template
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
-from thermometer.experiment import ModelSpec
+from thermometer.model_spec import ModelSpec
 
 
 def placed(model: ModelSpec, calibrator: Calibrator) -> CalibratedLM:

@@ -32,14 +32,25 @@ RUNS = {
     "7b-chat": ("scores", CHAT[:1], None),
     "70b-chat": ("scores", CHAT[2:], None),
     "chat": ("family", CHAT, None),
-    "chat, not told apart": ("default", CHAT, None),
+    "chat not told apart": ("default", CHAT, None),
     "all": ("family", (*CHAT, *BASE), None),
     "13b-chat beside 7b-chat": ("reference", CHAT[1:2], dict.fromkeys((*CHAT[1:], *BASE), CHAT[0])),
     "chat beside 7b": ("reference", CHAT, dict.fromkeys((*CHAT, *BASE[1:]), BASE[0])),
+    "chat beside 7b told apart": (
+        "reference",
+        CHAT,
+        dict.fromkeys((*CHAT, *BASE[1:]), BASE[0]),
+    ),
     "7b-chat beside its base": ("reference", CHAT[:1], {CHAT[0]: BASE[0], CHAT[2]: BASE[1]}),
     "70b-chat beside its base": ("reference", CHAT[2:], {CHAT[0]: BASE[0], CHAT[2]: BASE[1]}),
 }
 """Preset, the answering models of the training, and the reference model of each, if one is read."""
+NETWORK = {
+    "chat beside 7b told apart": {
+        "views": ("scores+places+fair+reference+model", "scores+fair+reference+features+model")
+    }
+}
+"""What differs from the preset."""
 
 
 def versions_of(calibrator, name, seen):
@@ -120,7 +131,7 @@ def main():
         for split in Protocol(folds=5, together=TOGETHER).splits(features.task_names):
             calibrator = train(
                 [tables[name].of_tasks(split.train) for name in sources],
-                *resolve(preset, {}, {}),
+                *resolve(preset, NETWORK.get(run, {}), {}),
                 trainer={"enable_progress_bar": False},
             )
             for key, values in losses(calibrator, tables, split).items():
@@ -139,6 +150,7 @@ def main():
         }
         result["runs"][run] = {
             "preset": preset,
+            "network": NETWORK.get(run, {}),
             "references": references,
             "models": found,
             "distance_loss_spearman": rank,

@@ -256,13 +256,14 @@ def test_a_folder_that_now_holds_another_model_is_refused(tmp_path):
         loaded.temperature(TASK)
 
 
-def test_the_first_layers_of_a_model_are_enough(llama_folder, tmp_path):
-    short = LanguageModel.from_pretrained(llama_folder, num_layers=2)
-    made = calibrator_of(short)
+@pytest.mark.parametrize(("what", "value"), [("num_layers", 2), ("layer", 1), ("position", "mean")])
+def test_the_model_is_loaded_as_its_features_were_read(llama_folder, tmp_path, what, value):
+    read = LanguageModel.from_pretrained(llama_folder, **{what: value})
+    made = calibrator_of(read)
     made.save_pretrained(tmp_path / "checkpoint")
     loaded = Calibrator.from_pretrained(tmp_path / "checkpoint")
     np.testing.assert_array_equal(loaded.temperature(TASK), made.temperature(TASK))
-    assert loaded.language_model.num_layers == 2
+    assert getattr(loaded.language_model, what) == value
 
 
 def test_arrays_of_unknown_origin_need_a_table(table):

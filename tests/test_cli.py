@@ -453,6 +453,7 @@ def test_a_missing_command_and_an_unknown_one_are_named(capsys):
     [
         (["--template.style", "letter"], "template"),
         (["--features.num_layers", "1"], "num_layers"),
+        (["--features.position", "mean"], "position"),
         (["--scores.dtype", "bfloat16"], "dtype"),
         (["--scores.model", "somewhere/else"], "model"),
         (["--features.revision", "v2"], "revision"),

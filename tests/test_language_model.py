@@ -361,6 +361,31 @@ def test_layer_gathers_the_output_of_that_block(kind, layer):
     np.testing.assert_allclose(both.scores, make(kind).outputs(PROMPTS, CLOZE).scores, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma2", "bloom"])
+@pytest.mark.parametrize("layer", [-1, 2])
+def test_a_mean_is_over_all_tokens_of_the_prompt_but_the_first(kind, layer):
+    lm = fresh(kind, layer=layer, position="mean")
+    assert lm.provenance(CLOZE)["position"] == "mean"
+    prompts = [*PROMPTS, MERGING, *FEW_SHOT]  # these begin alike
+    both, only = lm.outputs(prompts, CLOZE), lm.outputs(prompts, CLOZE, scores=False)
+    for row, prompt in enumerate(prompts):
+        ids = torch.tensor([tiny.tokenizer()(prompt.text)["input_ids"]])
+        with torch.no_grad():
+            states = tiny.model(kind)(ids, output_hidden_states=True).hidden_states[layer]
+        expected = states[0, 1:].mean(dim=0).numpy()
+        np.testing.assert_allclose(both.features[row], expected, atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(only.features[row], expected, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(both.scores, make(kind).outputs(prompts, CLOZE).scores, atol=1e-5)
+
+
+def test_of_a_single_token_the_mean_is_its_state():
+    last, mean = fresh(), fresh(position="mean")
+    for prefix, same in (((5,), True), ((5, 9), True), ((5, 9, 7), False)):
+        trees = [TokenTree("a", prefix)]
+        found = [lm.compute(trees, scores=False).features for lm in (last, mean)]
+        assert np.allclose(*found, atol=1e-6) == same
+
+
 def test_the_last_block_has_no_norm():
     features = fresh(layer=3, num_layers=3).outputs(PROMPTS, CLOZE, scores=False).features
     normed = tiny.model("llama").model.norm(torch.from_numpy(features)).detach().numpy()
@@ -378,6 +403,7 @@ def test_the_last_block_has_no_norm():
         ({"layer": 0}, "`layer`"),
         ({"layer": -2}, "`layer`"),
         ({"num_layers": 1, "layer": 2}, r"in \[1, 1\], but got 2"),
+        ({"position": "first"}, "`position` to be one of 'last', 'mean', but got 'first'"),
     ],
 )
 def test_layers_that_do_not_exist_are_refused(options, message):

@@ -417,6 +417,7 @@ def test_features_of_the_same_weights_are_the_same_by_any_name():
         ({"fingerprint": "f2", "model": "other"}, r"of small \(fingerprint f1\), .* of other"),
         ({"fingerprint": None, "model": "other"}, r"small \(model small\), .* of other"),
         ({"layer": 4}, "layer=-1, but got layer=4"),
+        ({"position": "mean"}, "position='last', but got position='mean'"),
         ({"num_layers": 4}, "num_layers=None, but got num_layers=4"),
         ({"template_digest": "d2"}, "template_digest"),
         ({"position": "decoder_start"}, "position"),

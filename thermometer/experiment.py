@@ -166,6 +166,7 @@ class Experiment:
                 ("model", made.get("model"), spec.model),
                 ("num_layers", made.get("num_layers"), spec.num_layers),
                 ("layer", made.get("layer"), spec.layer),
+                ("position", made.get("position") == "mean", spec.position == "mean"),
                 ("revision", made.get("revision"), revision),
                 ("dtype", made.get("dtype"), dtype),
                 ("template", made.get("template_digest"), template.digest),

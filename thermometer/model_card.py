@@ -76,6 +76,8 @@ def _model(provenance: Mapping[str, Any]) -> str:
         facts.append(f"first {provenance['num_layers']} blocks")
     if provenance.get("layer", -1) != -1:
         facts.append(f"output of block {provenance['layer']}")
+    if provenance.get("position") == "mean":
+        facts.append("mean over the prompt")
     facts += [f"{key} {provenance[key]}" for key in ("dtype", "revision") if provenance.get(key)]
     return ", ".join(facts)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from thermometer import _checks
-from thermometer.llm.language_model import LanguageModel
+from thermometer.llm.language_model import LanguageModel, Position
 from thermometer.templates import Template
 
 
@@ -17,6 +17,7 @@ class ModelSpec:
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         num_layers: Run only the first so many blocks (features only).
         layer: Hidden state that is the feature: -1 is the last, after the final norm.
+        position: Take it at the ``last`` token of the prompt, or as the ``mean`` over its tokens.
         device_map: For a model larger than one device, as transformers has it.
         gguf_file: A GGUF file inside the repository or folder.
         template: How questions are rendered for this model, if not as the experiment says.
@@ -29,6 +30,7 @@ class ModelSpec:
     dtype: str = "auto"
     num_layers: int | None = None
     layer: int = -1
+    position: Position = "last"
     device_map: str | None = None
     gguf_file: str | None = None
     template: Template | None = None
@@ -42,6 +44,7 @@ class ModelSpec:
             dtype=self.dtype,
             num_layers=self.num_layers,
             layer=self.layer,
+            position=self.position,
             device_map=self.device_map,
             gguf_file=self.gguf_file,
         )

@@ -88,6 +88,7 @@ pass an OutputTable with features
                 dtype=self.made["dtype"],
                 num_layers=self.made["num_layers"],
                 layer=self.made["layer"],
+                position="mean" if self.made.get("position") == "mean" else "last",
             )
         assert self.loaded is not None
         return self.loaded

@@ -1,13 +1,13 @@
 """A frozen language model that gives features and option scores, nothing else.
 
-A feature is the hidden state at the last token of the prompt; a score is the log-likelihood of an
-option. The model is any causal or encoder-decoder LM of transformers. Nothing here knows about
-tasks, files or temperatures.
+A feature is the hidden state at the last token of the prompt, or the mean over its tokens; a score
+is the log-likelihood of an option. The model is any causal or encoder-decoder LM of transformers.
+Nothing here knows about tasks, files or temperatures.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -26,6 +26,8 @@ from thermometer.llm.tokenization import (
 from thermometer.llm.work import ModelSize, Work
 from thermometer.templates import Prompt, Template
 
+Position = Literal["last", "mean"]
+
 
 class LanguageModel:
     """A frozen transformers model with its tokenizer. Make one with `from_pretrained`.
@@ -40,9 +42,13 @@ class LanguageModel:
             a forward pass costs about `num_layers` / all of the whole.
         layer: Which hidden state is the feature: -1 is the last one, after the final norm; k >= 1
             is the output of block k, before any norm.
+        position: Take it at the `last` token of the prompt, or as the `mean` over all its tokens
+            but the first. A mean needs every prompt whole: beginnings that prompts share are then
+            not computed once.
 
     Raises:
-        ValueError: For a `num_layers` or `layer` that the model does not have.
+        ValueError: For a `num_layers` or `layer` that the model does not have, an unknown
+            `position`, or any of them for an encoder-decoder, whose first decoder step is read.
     """
 
     def __init__(
@@ -54,13 +60,16 @@ class LanguageModel:
         revision: str | None = None,
         num_layers: int | None = None,
         layer: int = -1,
+        position: Position = "last",
     ) -> None:
+        _checks.one_of("position", position, get_args(Position))
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
         self.revision = revision
         self.num_layers = num_layers
         self.layer = layer
+        self.position = position
         self.is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self.fingerprint = loading.fingerprint(model)
         self.max_length: int | None = getattr(self._config, "max_position_embeddings", None)
@@ -73,10 +82,14 @@ class LanguageModel:
         if not self.is_encoder_decoder:
             tap = loading.cut(self.model, self.num_layers, self.layer)
             scores = self.num_layers is None
-            return CausalRunner(self.model, filler, tap=tap, scores=scores, name=self.name)
-        if self.num_layers is not None or self.layer != -1:
-            got = f"{self.num_layers} and {self.layer} for {self.name}"
-            raise _checks.fail("num_layers", "None and `layer` -1 for an encoder-decoder", got)
+            mean = self.position == "mean"
+            return CausalRunner(
+                self.model, filler, tap=tap, mean=mean, scores=scores, name=self.name
+            )
+        if self.num_layers is not None or self.layer != -1 or self.position != "last":
+            expected = "None, `layer` -1 and `position` 'last' for an encoder-decoder"
+            got = f"{self.num_layers}, {self.layer} and {self.position!r} for {self.name}"
+            raise _checks.fail("num_layers", expected, got)
         return DecoderRunner(self.model, filler)
 
     @classmethod
@@ -88,6 +101,7 @@ class LanguageModel:
         dtype: str = "auto",
         num_layers: int | None = None,
         layer: int = -1,
+        position: Position = "last",
         device_map: str | None = None,
         tp_plan: str | None = None,
         gguf_file: str | None = None,
@@ -102,26 +116,26 @@ class LanguageModel:
                 float32 where there is a GPU that has it.
             num_layers: See the class.
             layer: See the class.
+            position: See the class.
             device_map: Passed on to transformers, for a model larger than one device.
             tp_plan: Likewise: ``auto`` spreads the weights over the processes that ``torchrun``
                 started, which must all make the same calls and get the same outputs.
             gguf_file: A GGUF file inside the repository or folder `model`.
 
         Raises:
-            ValueError: For an unknown dtype, or a layer that the model does not have.
+            ValueError: For an unknown dtype or position, or a layer that the model does not have.
             ImportError: If a GGUF file is asked for without the extra ``gguf``, or a bundled model
                 without its package.
         """
         loaded, tokenizer = loading.load(model, revision, dtype, device_map, tp_plan, gguf_file)
         commit = loading.commit_of(model, revision, gguf_file) or revision
-        return cls(
-            loaded, tokenizer, name=model, revision=commit, num_layers=num_layers, layer=layer
-        )
+        reads: dict[str, Any] = {"num_layers": num_layers, "layer": layer, "position": position}
+        return cls(loaded, tokenizer, name=model, revision=commit, **reads)
 
     def __repr__(self) -> str:
         return (
             f"LanguageModel({self.name!r}, dtype={self.dtype!r}, num_layers={self.num_layers}, "
-            f"layer={self.layer})"
+            f"layer={self.layer}, position={self.position!r})"
         )
 
     @property
@@ -165,7 +179,7 @@ class LanguageModel:
             "dtype": self.dtype,
             "num_layers": self.num_layers,
             "layer": self.layer,
-            "position": "decoder_start" if self.is_encoder_decoder else "last",
+            "position": "decoder_start" if self.is_encoder_decoder else self.position,
             "template": asdict(template),
             "template_digest": template.digest,
         }

@@ -27,7 +27,7 @@ class Reading:
     """What one forward pass says.
 
     Args:
-        hidden: (B, D) hidden states at the last token of each prompt, or `None` if not asked for.
+        hidden: (B, D) hidden state of each prompt, or `None` if not asked for.
         logprobs: (M,) float32 log-probabilities of all the tokens of all branches, or `None`.
         owners: (M, 2) int64: tree and option that each of them belongs to.
         work: What was computed.
@@ -46,18 +46,21 @@ class CausalRunner:
         model: A transformers causal LM.
         filler: Token id that fills rows on the right; its value never matters.
         tap: The block whose output is the feature; by default the last hidden state is.
+        mean: Whether the hidden state of a prompt is the mean over its tokens; else that of the
+            last.
         scores: Whether scores will be asked for.
         name: For the warning.
     """
 
     def __init__(
-        self, model: Any, filler: int, *, tap: Any | None, scores: bool, name: str
+        self, model: Any, filler: int, *, tap: Any | None, mean: bool, scores: bool, name: str
     ) -> None:
         self._model = model
         # Some models do not say which part of them is the stack below the output head.
         self._base = model.model if model.base_model is model else model.base_model
         self._filler = filler
         self._tapped: list[Tensor] = []
+        self._mean = mean
         self._window = _attention_window(model.config.get_text_config())
         self._cache: tuple[Any, PrefixCache] | None = None
         self.head: forward.Head | None = None
@@ -78,8 +81,11 @@ class CausalRunner:
         return self.shares_rows and (self._window is None or tree.n_tokens <= self._window)
 
     def caches(self, tree: TokenTree) -> bool:
-        """Whether the beginning of a tree may come from a cache; within the same limits."""
-        return self.shares_prefixes and self.forks(tree)
+        """Whether the beginning of a tree may come from a cache; within the same limits.
+
+        Not where states are averaged: a cache has none.
+        """
+        return self.shares_prefixes and not self._mean and self.forks(tree)
 
     def forget(self) -> None:
         """Give back the memory of the shared prefixes of the last pass."""
@@ -129,9 +135,21 @@ class CausalRunner:
                 logprobs = self.head.token_logprobs(final, batch.targets)
         if self._tapped:
             states = self._tapped.pop()
-        row, column = batch.features.to(states.device).T
-        hidden = states[row, column] if features else None
+        hidden = self._hidden(states, batch.features) if features else None
         return Reading(hidden, logprobs, batch.owners, work)
+
+    def _hidden(self, states: Tensor, last: Tensor) -> Tensor:
+        """(B, D) of the prompts that begin a row of (R, L, D) states and end at `last`, (B, 2).
+
+        A mean leaves out the first token: many models put a state there that is the same for every
+        prompt and hundreds of times as large as others (Xiao et al. 2023, arXiv 2309.17453).
+        """
+        if not self._mean:
+            row, column = last.to(states.device).T
+            return states[row, column]
+        return torch.stack(
+            [states[r, min(1, c) : c + 1].float().mean(dim=0) for r, c in last.tolist()]
+        )
 
     def _cached(self, prefixes: tuple[tuple[int, ...], ...]) -> tuple["PrefixCache", Work]:
         """The cache of some prefixes, and what it cost: nothing if it is at hand."""
@@ -175,7 +193,7 @@ class CausalRunner:
                 )
         self.shares_rows = True
         self.shares_rows = self._proves(trees, plain, exact)
-        if self.shares_rows:
+        if self.shares_rows and not self._mean:
             prefixes = [tree.prefix[:size] for tree, size in zip(trees, (2, 5), strict=True)]
             self.shares_prefixes = self._proves(trees, plain, exact, (2, 5), prefixes)
         self.forget()

@@ -155,9 +155,9 @@ class Thermometer(nn.Module):
         return found
 
     def _overconfidence(self, models: Tensor | int) -> Tensor:
-        """(N, 1) or (1,) log t of answering models, from -1 for the least of the training to 1."""
+        """(N, 1) or (1,) log t of answering models, from -2 for the least of the training to 2."""
         number = (self.references[models].log() - self.model_shift) * self.model_gain
-        return number.clamp(-1, 1)[..., None]
+        return number.clamp(-2, 2)[..., None]
 
     def _other(self, reference_scores: Tensor | None, models: Tensor | int) -> Tensor | None:
         """Scores of the reference model over its temperature, if they are read."""
@@ -284,7 +284,7 @@ class Thermometer(nn.Module):
             self.model_shift.copy_((lowest + highest) / 2)
             # Of one model, or several alike, there is nothing to tell: the number is 0.
             apart = highest - lowest
-            self.model_gain.copy_(torch.where(apart > 1e-4, 2 / apart, 0.0))
+            self.model_gain.copy_(torch.where(apart > 1e-4, 4 / apart, 0.0))
 
 
 def _given(groups: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor:

@@ -91,6 +91,28 @@ def losses(calibrator, tables, split):
     return found
 
 
+def tables_of(folder, references):
+    """Features and scores by model; with `references` of those that have one, and its scores."""
+    features = load_table(folder / "features")
+    scores = {name: load_table(folder / f"{name}.parquet") for name in (*CHAT, *BASE)}
+    if references is None:
+        return {name: features.join(table) for name, table in scores.items()}
+    return {
+        name: features.join(scores[name]).with_reference(scores[second])
+        for name, second in references.items()
+    }
+
+
+def trained(run, tables, tasks):
+    """The thermometer of a run, trained on some tasks."""
+    preset, sources, _ = RUNS[run]
+    return train(
+        [tables[name].of_tasks(tasks) for name in sources],
+        *resolve(preset, NETWORK.get(run, {}), {}),
+        trainer={"enable_progress_bar": False},
+    )
+
+
 def summary(rows):
     """Means over subjects, and ECE of all rows."""
     ours, pooled, best, alone = np.mean([row["nll"] for row in rows], axis=0)
@@ -114,26 +136,16 @@ def main():
     parser.add_argument("--runs", default=",".join(RUNS))
     parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args()
-    features = load_table(chosen.folder / "features")
-    alone = {n: features.join(load_table(chosen.folder / f"{n}.parquet")) for n in (*CHAT, *BASE)}
     result = {"runs": {}}
     if chosen.out.is_file():  # runs may be measured one after another
         result = json.loads(chosen.out.read_text())
     for run in chosen.runs.split(","):
         preset, sources, references = RUNS[run]
-        tables = alone
-        if references is not None:
-            tables = {
-                name: alone[name].with_reference(load_table(chosen.folder / f"{second}.parquet"))
-                for name, second in references.items()
-            }
+        tables = tables_of(chosen.folder, references)
+        names = tables[sources[0]].task_names
         rows = {}
-        for split in Protocol(folds=5, together=TOGETHER).splits(features.task_names):
-            calibrator = train(
-                [tables[name].of_tasks(split.train) for name in sources],
-                *resolve(preset, NETWORK.get(run, {}), {}),
-                trainer={"enable_progress_bar": False},
-            )
+        for split in Protocol(folds=5, together=TOGETHER).splits(names):
+            calibrator = trained(run, tables, split.train)
             for key, values in losses(calibrator, tables, split).items():
                 rows.setdefault(key, []).extend(values)
         found = {f"{name}, {kind}": summary(values) for (name, kind), values in rows.items()}

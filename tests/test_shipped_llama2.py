@@ -1,0 +1,62 @@
+"""The shipped checkpoints for three answering models: they load, and say how they were measured."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import thermometer as th
+from thermometer.adaptation import for_model
+from thermometer.tables import OutputTable
+
+FOLDER = Path(__file__).parent.parent / "checkpoints"
+SIZES = {"7b": 3.9, "13b": 3.0, "70b": 2.1}  # one temperature of each, docs/results.md
+RECORDED = {
+    "llama2-chat": {
+        "7b": [5.22354, 5.40743, 5.01996, 6.31652],
+        "13b": [3.66334, 4.01426, 3.69238, 4.51891],
+        "70b": [2.36896, 2.79099, 2.47748, 2.95876],
+    },
+    "llama2-chat-beside-base": {
+        "7b": [6.2585, 5.31028, 4.5479, 6.82127],
+        "13b": [4.37887, 3.91578, 3.28829, 4.87257],
+        "70b": [2.85173, 2.81803, 2.281, 3.1819],
+    },
+}
+
+
+@pytest.fixture(scope="module", params=RECORDED)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def calibrator(name):
+    return th.Calibrator.from_pretrained(FOLDER / name)
+
+
+@pytest.mark.parametrize(("size", "temperature"), SIZES.items())
+def test_every_model_has_its_own_temperature(calibrator, name, size, temperature):
+    """The recorded ones, on features and scores that are the same on every machine."""
+    ours = for_model(calibrator, f"Llama-2-{size}-chat-hf")
+    assert ours.pooled_temperature == pytest.approx(temperature, rel=0.03)
+    ids, tasks, number = [f"q{i}" for i in range(4)], ["task"] * 4, np.arange(16.0).reshape(4, 4)
+    features = np.sin(np.arange(4.0 * 576)).reshape(4, 576)
+    table = OutputTable.from_arrays(ids, tasks, scores=5 * np.cos(number), features=features)
+    if ours.reference:
+        second = OutputTable.from_arrays(ids, tasks, scores=np.sin(number))
+        table = table.with_reference(second)
+    assert ours.temperature(table) == pytest.approx(RECORDED[name][size], rel=1e-3)
+
+
+def test_the_card_states_how_it_was_measured(calibrator, name):
+    card = (FOLDER / name / "README.md").read_text()
+    for words in ("Hendrycks et al. 2021", "Five folds over subjects", "NLL gap closed"):
+        assert words in card
+    assert ("reads reference scores of | `Llama-2-7b-hf`" in card) == bool(calibrator.reference)
+    measured = calibrator.metrics["chat"]["models"]
+    for size in SIZES:
+        row = measured[f"Llama-2-{size}-chat-hf, trained on"]
+        assert f"{row['gap_closed']:.0%} | {row['pooled_ece']:.3f} |" in card
+    assert len(calibrator.train_tasks) == 57
+    assert (FOLDER / name / "model.safetensors").stat().st_size < 3e6

@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/prepare_recorded.py ../shared/data/recorded outputs/recorded
 
-writes questions.jsonl, one Parquet file of scores per model, and the table of features: hidden
-states of SmolLM2-135M (first 12 of 30 blocks, letter prompts), 15 minutes on a core. In the source
+writes questions.jsonl, one Parquet file of scores per model, and two tables of features: hidden
+states of SmolLM2-135M (first 12 of 30 blocks, letter prompts) at the last token of the prompt, and
+their means over the prompt (features-mean); 15 minutes each on a core. In the source
 69 rows stand twice under one id (the same question was matched twice): the second gets an id of its
 own, so that all 9,964 rows are kept, as in the published figures. Options that repeat another
 option, or are empty, get a word that tells them apart; they are shown to the small model only.
@@ -42,9 +43,12 @@ def main() -> None:
             out.write(json.dumps(row) + "\n")
     print(f"{len(ids)} questions, {len(files)} models: {arguments.out}")
     tasks = th.load_tasks(str(arguments.out / "questions.jsonl"))
-    small = th.LanguageModel.from_pretrained("bundled:smollm2", dtype="bfloat16", num_layers=12)
-    features = arguments.out / "features"
-    print(th.extract(small, tasks, features, template=th.Template("letter"), scores=False))
+    for name, position in (("features", "last"), ("features-mean", "mean")):
+        small = th.LanguageModel.from_pretrained(
+            "bundled:smollm2", dtype="bfloat16", num_layers=12, position=position
+        )
+        folder, letters = arguments.out / name, th.Template("letter")
+        print(th.extract(small, tasks, folder, template=letters, scores=False))
 
 
 def numbered(ids: list[str]) -> list[str]:

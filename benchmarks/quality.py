@@ -5,8 +5,9 @@
 
 Five folds over subjects. Every preset is trained on the scores of one answering model and tested on
 unseen subjects of the same model (`targets`); the default one also on other models, with a few
-labels, and with few prompts (`subjects`). Networks and training were chosen on the three chat
-models; the three base models were not looked at before this script was written.
+labels, and with few prompts (`subjects`). `-mean` after a preset reads hidden states that are means
+over the prompt instead of those at its last token. Networks and training were chosen on the three
+chat models; the three base models were not looked at before this script was written.
 """
 
 import argparse
@@ -31,6 +32,7 @@ BASE = ("Llama-2-7b-hf", "Llama-2-70b-hf", "Mistral-7B-v0.1")
 TOGETHER = ("mmlu/c*_[km][ne]*",)
 LABELS = (0, 1, 3, 5, 10, 25, 50, 100)
 PROMPTS = (1, 3, 10, 30, 100)
+MEAN = "-mean"
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 
 
@@ -43,7 +45,7 @@ def nll(scores, labels, temperature):
 def held_out(tables, model, preset, seed, transfer):
     """Temperatures of every row by a thermometer that never saw its subject, and the rest."""
     table = tables[model]
-    network, training = resolve(preset, {}, {"seed": seed})
+    network, training = resolve(preset.removesuffix(MEAN), {}, {"seed": seed})
     sample, pooled = np.empty(len(table)), np.empty(len(table))
     subjects, seconds, spreads = {}, [], []
     for split in Protocol(folds=5, together=TOGETHER, seed=seed).splits(table.task_names):
@@ -143,7 +145,7 @@ def measure(tables, model, preset, seed, transfer=False):
     numbers["cpu_seconds_to_train"] = float(np.median(seconds))
     numbers["spread"] = spreads
     closed = numbers["sample"]["oracle_gap_closed"].estimate
-    print(f"{model:20s} {preset:9s} closed {closed:7.1%} ", end="")
+    print(f"{model:20s} {preset:13s} closed {closed:7.1%} ", end="")
     print(f"ECE {numbers['sample']['pooled_ece'].estimate:.4f}", flush=True)
     return numbers, subjects
 
@@ -152,18 +154,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="what prepare_recorded.py wrote")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--presets", default="default,scores,features,paper")
+    presets = "default,scores,features,paper,default-mean,features-mean"
+    parser.add_argument("--presets", default=presets)
     parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args()
-    features = load_table(chosen.folder / "features")
-    tables = {
-        name: features.join(load_table(chosen.folder / f"{name}.parquet"))
-        for name in (*CHAT, *BASE)
-    }
+    scores = {name: load_table(chosen.folder / f"{name}.parquet") for name in (*CHAT, *BASE)}
     result = {"targets": {}, "subjects": {}}
     if chosen.out.is_file():  # presets may be measured one after another
         result = json.loads(chosen.out.read_text())
     for preset in chosen.presets.split(","):
+        features = load_table(chosen.folder / f"features{MEAN * preset.endswith(MEAN)}")
+        tables = {name: features.join(table) for name, table in scores.items()}
         for model in CHAT if preset == "paper" else tables:
             numbers, subjects = measure(
                 tables, model, preset, chosen.seed, transfer=preset == "default"

@@ -4,9 +4,9 @@
 
 SmolLM2-135M-Instruct (bundled, bfloat16) answers the first `--limit` questions, of at most
 `--longest` characters, of up to `--tasks` tasks of every benchmark: scores are log-likelihoods per
-token of the option texts, features the hidden state after 12 of 30 blocks of a prompt that lists
-the options. A thermometer is trained on some benchmarks and tested on the others, in five folds.
-Extraction resumes.
+token of the option texts, features the mean hidden state after 12 of 30 blocks over a prompt that
+lists the options. A thermometer is trained on some benchmarks and tested on the others, in five
+folds. Extraction resumes.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def outputs(folder):
             parts.append(th.OutputTable.open(folder / kind))
             continue
         lm = th.LanguageModel.from_pretrained(
-            "bundled:smollm2", dtype="bfloat16", num_layers=layers
+            "bundled:smollm2", dtype="bfloat16", num_layers=layers, position="mean"
         )
         wanted = {"scores": kind == "scores", "features": kind == "features"}
         parts.append(th.extract(lm, tasks, folder / kind, template=template, **wanted))

@@ -3,10 +3,10 @@
     .venv/bin/python benchmarks/reference.py outputs/recorded
 
 As `quality.py`, five folds over subjects, with the scores of another recorded model as reference:
-the base model that a chat model was tuned from, or a smaller one of the family. Beside the preset
-`reference` and its network without hidden states stands DACA (Luo et al. 2025, arXiv 2505.16690):
-one temperature of each subject, without any label, at which the answering model is as sure as its
-base model where both give the same answer.
+the base model that a chat model was tuned from, or a smaller one of the family. Hidden states are
+means over the prompt. Beside the preset `reference` and its network without hidden states stands
+DACA (Luo et al. 2025, arXiv 2505.16690): one temperature of each subject, without any label, at
+which the answering model is as sure as its base model where both give the same answer.
 """
 
 import argparse
@@ -15,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 from quality import CHAT, TOGETHER, fields_of, numbers_of
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 
 from thermometer._versions import versions
 from thermometer.comparison import compare
@@ -24,7 +22,7 @@ from thermometer.presets import resolve
 from thermometer.protocols import Protocol
 from thermometer.recorded import load_table
 from thermometer.reports.report import plain
-from thermometer.scaling import fit_temperature
+from thermometer.scaling import fit_temperature, fit_to_reference
 from thermometer.training import train
 
 SMALL, MIDDLE, LARGE = CHAT
@@ -45,19 +43,6 @@ NETWORKS = {
 RESULTS = Path(__file__).parent / "results" / "reference.json"
 
 
-def daca(scores, reference):
-    """The temperature at which the rows with the same answer are as sure as the reference model."""
-    same = scores.argmax(axis=1) == reference.argmax(axis=1)
-    if not same.any():
-        return 1.0
-    z, target = scores[same], softmax(reference[same], axis=1)
-
-    def divergence(log_t):
-        return -(target * log_softmax(z / np.exp(log_t), axis=1)).sum(axis=1).mean()
-
-    return float(np.exp(minimize_scalar(divergence, bounds=(-3, 4), method="bounded").x))
-
-
 def measure(table, seed):
     """Every method on the unseen subjects of one answering model."""
     methods = {"pooled": np.empty(len(table)), "daca": np.empty(len(table))}
@@ -71,7 +56,8 @@ def measure(table, seed):
             methods.setdefault(name, np.empty(len(table)))[here] = calibrator.temperature(rest)
     for name in table.task_names:
         here = table.tasks == name
-        methods["daca"][here] = daca(table.scores[here], table.reference_scores[here])
+        both = table.scores[here], table.reference_scores[here]
+        methods["daca"][here] = fit_to_reference(*both).temperature
     pairs = [(name, "pooled") for name in methods if name != "pooled"]
     found = compare(
         table.scores, table.labels, table.tasks, methods, baseline="pooled", pairs=pairs
@@ -85,7 +71,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    features = load_table(given.folder / "features")
+    features = load_table(given.folder / "features-mean")
     result = {
         "command": f"python benchmarks/reference.py {given.folder} --seed {given.seed}",
         "versions": versions(),

@@ -4,9 +4,9 @@
 
 Five folds over subjects; the tested subjects are held out for all models. A model that was not in
 the training gives its scores on the seen subjects, with all labels or 100 of them (`adapt`), and is
-calibrated on the others. Gap closed in NLL, mean over unseen subjects, against one temperature from
-all labels; beside it what one temperature from the same 100 labels does, and whether `in_domain`
-and `standard_error` tell where it goes wrong.
+calibrated on the others. Hidden states are means over the prompt. Gap closed in NLL, mean over
+unseen subjects, against one temperature from all labels; beside it what one temperature from the
+same 100 labels does, and whether `in_domain` and `standard_error` tell where it goes wrong.
 """
 
 import argparse
@@ -61,10 +61,13 @@ def versions_of(calibrator, name, seen):
     few = np.random.default_rng(0).permutation(len(seen))[:100]
     labels = np.full(len(seen), -1)
     labels[few] = seen.labels[few]
-    return {
+    found = {
         "all labels": adapt(calibrator, seen),
         "100 labels": adapt(calibrator, replace(seen, labels=labels)),
     }
+    if "reference_scores" in calibrator.reads:
+        found["no label"] = adapt(calibrator, replace(seen, labels=np.full(len(seen), -1)))
+    return found
 
 
 def losses(calibrator, tables, split):
@@ -93,7 +96,7 @@ def losses(calibrator, tables, split):
 
 def tables_of(folder, references):
     """Features and scores by model; with `references` of those that have one, and its scores."""
-    features = load_table(folder / "features")
+    features = load_table(folder / "features-mean")
     scores = {name: load_table(folder / f"{name}.parquet") for name in (*CHAT, *BASE)}
     if references is None:
         return {name: features.join(table) for name, table in scores.items()}

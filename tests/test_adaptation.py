@@ -201,6 +201,38 @@ def test_without_labels_scores_or_tasks_a_new_model_is_refused(family):
         adapt(family, replace(table, scores=None))
 
 
+def test_a_new_model_beside_its_base_needs_no_label():
+    """Each chat model is its base model, made too sure by a factor of its own, and different noise.
+
+    The thermometer learns from a first pair; of the second it sees scores only.
+    """
+
+    def pair(factor, seed, n_tasks=12, n=80):
+        rng = np.random.default_rng(seed)
+        size = n_tasks * n
+        spread = np.exp(rng.uniform(-0.7, 0.7, n_tasks)).repeat(n)[:, None]
+        true = rng.normal(size=(size, 4)) * 3 * spread
+        labels = (true + rng.gumbel(size=true.shape)).argmax(axis=1)
+        names = [f"task {seed} {i // n:02d}" for i in range(size)]
+        columns = list(map(str, range(size))), names, labels
+        base = OutputTable.from_arrays(*columns, true, provenance={"scores": {"model": "base"}})
+        made = {"scores": {"model": f"chat {factor}"}}
+        return OutputTable.from_arrays(*columns, true * factor, provenance=made).with_reference(
+            base
+        )
+
+    network = replace(SCORES, views=("scores+reference",))
+    calibrator = train(pair(4.0, 1), network, TrainingConfig(max_steps=60), trainer=QUIET)
+    new = pair(2.5, 2)
+    unknown = replace(new, labels=np.full(len(new), -1))
+    adapted, labelled = adapt(calibrator, unknown), adapt(calibrator, new)
+    assert adapted.pooled_temperature == pytest.approx(2.5, rel=0.1)
+    assert adapted.temperature(new) == pytest.approx(labelled.temperature(new), rel=0.2)
+    assert adapted.thermometer.trust.tolist() == [1]
+    with pytest.raises(ValueError, match="labelled in some rows, or a thermometer that reads"):
+        adapt(train(new, SCORES, TrainingConfig(max_steps=2), trainer=QUIET), unknown)
+
+
 def test_tasks_are_no_tables():
     with pytest.raises(
         TypeError, match=r"`tables` .* but got Task, from which `extract` makes one"

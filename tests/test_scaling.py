@@ -10,9 +10,11 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
 
 from thermometer import metrics
-from thermometer.scaling import TemperatureFit, fit_temperature, scale_scores
+from thermometer.scaling import TemperatureFit, fit_temperature, fit_to_reference, scale_scores
 
 matrices = (
     st.tuples(st.integers(1, 8), st.integers(2, 6))
@@ -234,3 +236,45 @@ def test_arguments_are_not_changed():
     scale_scores(scores, weights)
     for now, then in zip((scores, labels, weights), before, strict=True):
         np.testing.assert_array_equal(now, then)
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_the_confidence_of_a_reference_is_met_where_both_answer_alike(ragged):
+    """The literal cross-entropy, row by row, minimised by another method."""
+    scores, _ = sample(1.0, n=300, ragged=ragged, seed=5)
+    noise = np.random.default_rng(6).normal(size=scores.shape)
+    others = (scores + noise) * 0.5
+    fit = fit_to_reference(scores * 3, others)
+    pairs = [
+        (3 * s[np.isfinite(s)], r[np.isfinite(s)])
+        for s, r in zip(scores, others, strict=True)
+        if s.argmax() == r.argmax()
+    ]
+
+    def loss(log_temperature):
+        z = math.exp(log_temperature)
+        return np.mean([-softmax(r) @ log_softmax(s / z) for s, r in pairs])
+
+    found = minimize_scalar(loss, bounds=(-4, 4), method="bounded", options={"xatol": 1e-9})
+    assert fit.n == len(pairs) < 300
+    assert fit.temperature == pytest.approx(math.exp(found.x), rel=1e-5)
+    assert fit.nll == pytest.approx(found.fun, rel=1e-9)
+
+
+def test_of_the_same_scores_the_reference_gives_their_factor():
+    scores, _ = sample(1.0, n=50)
+    assert fit_to_reference(scores * 7, scores).temperature == pytest.approx(7)
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ([[0.0, 3.0]], "same preferred option as `scores` in some row, but got none"),
+        ([[3.0, 0.0, 1.0]], r"`reference_scores` to be of shape \(1, 2\), and padded like"),
+        ([[3.0, 0.0], [1.0, 0.0]], r"of shape \(1, 2\)"),
+        ([[3.0, math.nan]], "`reference_scores`"),
+    ],
+)
+def test_references_that_tell_nothing_are_refused(others, message):
+    with pytest.raises(ValueError, match=message):
+        fit_to_reference([[4.0, 0.0]], others)

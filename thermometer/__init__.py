@@ -56,6 +56,7 @@ _HOME = {
     "extract": "extraction",
     "extract_both": "two_models",
     "fit_temperature": "scaling",
+    "fit_to_reference": "scaling",
     "for_model": "adaptation",
     "guaranteed_threshold": "routing.guarantee",
     "guaranteed_thresholds": "routing.group_guarantees",
@@ -133,6 +134,7 @@ if TYPE_CHECKING:
     from thermometer.routing.held import held_confidence as held_confidence
     from thermometer.routing.router import Router as Router
     from thermometer.scaling import fit_temperature as fit_temperature
+    from thermometer.scaling import fit_to_reference as fit_to_reference
     from thermometer.scaling import scale_scores as scale_scores
     from thermometer.segmentation.segment_report import SegmentReport as SegmentReport
     from thermometer.segmentation.segment_report import segments as segments

@@ -16,7 +16,7 @@ from thermometer.calibrator import Calibrator
 from thermometer.networks.answering_models import number_of
 from thermometer.networks.thermometer import Thermometer
 from thermometer.origins import Origin
-from thermometer.scaling import fit_temperature
+from thermometer.scaling import fit_temperature, fit_to_reference
 from thermometer.stacking import view_weights
 from thermometer.tables import OutputTable
 
@@ -52,17 +52,22 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     t), with the most probable w in [0, 1] under a prior N(1, 1/2), which few labels hardly move. At
     0 the new model gets one temperature.
 
+    Without any label t comes from a reference model, see `scaling.fit_to_reference`: it must be
+    what the new model was tuned from, as confident as the reference of the training, and w is 1.
+
     Args:
         calibrator: Of any answering model.
-        table: Scores of the new model on several tasks, some rows with labels; the more tasks, the
-            better. The tasks that are calibrated later need not be among them.
+        table: Scores of the new model on several tasks, some rows with labels, or with reference
+            scores that the thermometer reads; the more tasks, the better. The tasks that are
+            calibrated later need not be among them.
 
     Returns:
         A calibrator for the new model alone, beside the reference model of the table if one is
         read. Its `spread` and `domain` are those of the training.
 
     Raises:
-        ValueError: If the table has no scores, no label, or fewer than two tasks.
+        ValueError: If the table has no scores, neither labels nor reference scores that are read,
+            or fewer than two tasks.
 
     Example:
         >>> from thermometer.presets import resolve
@@ -78,28 +83,24 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
         >>> bool(np.allclose(of_hot / calibrator.temperature(cool), 3, rtol=0.05))
         True
     """
-    scores, known = table.require("scores"), table.labels >= 0
-    if not known.any():
-        raise _checks.fail("table", "labelled in some rows", "no label")
+    scores, old = table.require("scores"), calibrator.thermometer
     if len(table.task_names) < 2:
         raise _checks.fail("table", "of two or more tasks", len(table.task_names))
-    pooled = fit_temperature(scores[known], table.labels[known]).temperature
-    old = calibrator.thermometer
+    pooled, of_reference = _temperatures(calibrator, table)
     network = Thermometer(old.config, old.n_features)
     kept = {k: v for k, v in old.state_dict().items() if not k.startswith("score_inputs.")}
     of_model = {"references": torch.tensor([pooled]), "trust": torch.ones(1)}
     reference = None
     if "reference_scores" in calibrator.reads:
-        given = table.require("reference_scores")
-        of_reference = fit_temperature(given[known], table.labels[known]).temperature
         of_model["reference_temperatures"] = torch.tensor([of_reference])
-        reference = torch.tensor(given / of_reference)
+        reference = torch.tensor(table.require("reference_scores") / of_reference)
     network.load_state_dict({**network.state_dict(), **kept, **of_model})
     if "scores" in calibrator.reads:
         z = torch.tensor(scores / pooled)
         groups = torch.from_numpy(np.unique(table.tasks, return_inverse=True)[1])
         network.score_inputs.fit(z, groups, torch.zeros_like(groups), reference)
-    network.trust.fill_(_trust(network, table))
+    if (table.labels >= 0).any():
+        network.trust.fill_(_trust(network, table))
     adapted = copy(calibrator)
     adapted.thermometer = network.eval().requires_grad_(False)
     adapted.targets = (dict(table.provenance.get("scores") or {}),)
@@ -114,6 +115,22 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     adapted.pooled_temperature = pooled
     adapted.metrics, adapted.pictures = {}, {}  # measured with another model
     return adapted
+
+
+def _temperatures(calibrator: Calibrator, table: OutputTable) -> tuple[float, float]:
+    """The one temperature of a new model, and of its reference model, 1 if there is none."""
+    scores, known = table.require("scores"), table.labels >= 0
+    reads = "reference_scores" in calibrator.reads
+    others = table.require("reference_scores") if reads else None
+    if known.any():
+        labels = table.labels[known]
+        pooled = fit_temperature(scores[known], labels).temperature
+        return pooled, 1.0 if others is None else fit_temperature(others[known], labels).temperature
+    if others is None:
+        expected = "labelled in some rows, or a thermometer that reads a reference model"
+        raise _checks.fail("table", expected, "no label")
+    usual = float(calibrator.thermometer.reference_temperatures.log().mean().exp())
+    return fit_to_reference(scores, others / usual).temperature, usual
 
 
 @torch.no_grad()

@@ -11,7 +11,10 @@ from thermometer.llm.engine import Outputs
 from thermometer.llm.language_model import LanguageModel
 from thermometer.templates import Prompt, Template
 
-_IDENTITY = ("layer", "num_layers", "position", "template_digest")
+_IDENTITY = {
+    "features": ("layer", "num_layers", "position", "template_digest"),
+    "reference_scores": ("template_digest",),
+}
 
 
 def check_same_origin(
@@ -41,7 +44,7 @@ def check_same_origin(
             f"Expected {kind} of {expected.get('model')} ({by} {expected.get(by)}), "
             f"but got {kind} of {got.get('model')} ({by} {got.get(by)})"
         )
-    for key in _IDENTITY:
+    for key in _IDENTITY[name]:
         if key in expected and key in got and expected[key] != got[key]:
             raise ValueError(
                 f"Expected {kind} with {key}={expected[key]!r}, but got {key}={got[key]!r}"

@@ -2,7 +2,8 @@
 
 `scores` are (N, K), unnormalised (logits or log-likelihoods), with ``-inf`` on the right of rows
 that have fewer than K options. Nothing here knows where scores come from, and no network is
-involved: `fit_temperature` is classical temperature scaling, which needs the labels.
+involved: `fit_temperature` is classical temperature scaling, which needs the labels;
+`fit_to_reference` takes the confidence of another model instead.
 """
 
 from collections.abc import Callable
@@ -113,21 +114,68 @@ def fit_temperature(
     if not len(logits):
         raise _checks.fail("scores", "at least one row of positive weight", "none")
 
+    wanted = np.zeros(logits.shape)
+    wanted[np.arange(len(logits)), chosen] = 1.0
+    return _fit(logits, wanted, share)
+
+
+def fit_to_reference(scores: ArrayLike, reference_scores: ArrayLike) -> TemperatureFit:
+    """The temperature at which a model is as sure as a reference model, where both answer alike.
+
+    No labels are needed. With p of the reference as softmax(reference scores) it minimises the mean
+    cross-entropy -sum_k p_k log softmax(s / t)_k over the rows in which both prefer the same
+    option; where they differ, the reference's confidence says nothing about this answer (Luo et al.
+    2025, arXiv 2505.16690). Good references are calibrated and know as much as the model: the base
+    model that it was tuned from.
+
+    Args:
+        scores: (N, K) unnormalised scores; ``-inf`` pads short rows on the right.
+        reference_scores: (N, K), likewise, of the same options.
+
+    Returns:
+        The fit, whose `nll` is that cross-entropy and whose `n` counts the rows where both agree.
+
+    Raises:
+        ValueError: If the two differ in shape or padding, or in no row prefer the same option.
+
+    Example:
+        >>> sure = [[8.0, 0.0], [0.0, 4.0], [6.0, 0.0]]
+        >>> humble = [[2.0, 0.0], [0.0, 1.0], [0.0, 9.0]]
+        >>> fit = fit_to_reference(sure, humble)  # the last row is left out
+        >>> round(fit.temperature, 6), fit.n
+        (4.0, 2)
+    """
+    logits = _checks.score_matrix("scores", scores)
+    others = _checks.score_matrix("reference_scores", reference_scores)
+    if others.shape != logits.shape or (np.isneginf(others) != np.isneginf(logits)).any():
+        expected = f"of shape {logits.shape}, and padded like `scores`"
+        raise _checks.fail("reference_scores", expected, f"shape {others.shape}")
+    alike = logits.argmax(axis=1) == others.argmax(axis=1)
+    if not alike.any():
+        expected = "of the same preferred option as `scores` in some row"
+        raise _checks.fail("reference_scores", expected, "none")
+    return _fit(logits[alike], scale_scores(others[alike], 1.0), _weights(None, int(alike.sum())))
+
+
+def _fit(
+    logits: NDArray[np.float64], wanted: NDArray[np.float64], share: NDArray[np.float64]
+) -> TemperatureFit:
+    """The best temperature for (N, K) probabilities of what is wanted, by rows of some weight."""
     gap = logits - logits.max(axis=1, keepdims=True)  # <= 0, so that exp never overflows
     finite_gap = np.where(np.isfinite(gap), gap, 0.0)  # padding must not make 0 * -inf
     if not finite_gap.any():
         raise _checks.fail("scores", "different for some options", "equal ones in every row")
-    label_gap = float(share @ finite_gap[np.arange(len(gap)), chosen])
+    wanted_gap = float(share @ (wanted * finite_gap).sum(axis=1))
 
     def slope(log_inverse: float) -> float:
         odds = np.exp(gap * np.exp(log_inverse))
         expected = np.einsum("nk,nk->n", odds, finite_gap) / odds.sum(axis=1)
-        return float(share @ expected) - label_gap
+        return float(share @ expected) - wanted_gap
 
     log_inverse, at_bound = _root(slope, -np.log(MAX_TEMPERATURE), -np.log(MIN_TEMPERATURE))
     inverse = float(np.exp(log_inverse))
     log_norm = np.log(np.exp(gap * inverse).sum(axis=1))
-    loss = max(float(share @ log_norm) - inverse * label_gap, 0.0)
+    loss = max(float(share @ log_norm) - inverse * wanted_gap, 0.0)
     return TemperatureFit(1 / inverse, loss, at_bound, len(gap))
 
 

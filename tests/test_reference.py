@@ -134,6 +134,23 @@ def test_rows_are_matched_by_id_and_kept():
         OutputTable.concatenate([some, replace(table.of_tasks(["task 01"]), reference_scores=None)])
 
 
+def test_features_may_join_scores_before_or_after_the_reference():
+    large, second = table_of()
+    made = {"features": {"model": "small"}}
+    features = replace(large, scores=None, features=np.ones((len(large), 2)), provenance=made)
+    expected = {**made, "scores": {"model": "large"}, "reference_scores": {"model": "second"}}
+    for both in (
+        features.join(large).with_reference(second),
+        features.join(large.with_reference(second)),
+        features.with_reference(second).join(large),
+    ):
+        np.testing.assert_array_equal(both.reference_scores, second.scores)
+        np.testing.assert_array_equal(both.scores, large.scores)
+        assert both.provenance == expected
+        assert "reference_scores=True" in repr(both)
+    assert "reference" not in repr(features.join(large))
+
+
 def test_tables_of_other_questions_or_options_are_refused():
     large, second = table_of()
     with pytest.raises(ValueError, match="40 are in one only: q0, q1, q10"):
@@ -145,6 +162,8 @@ def test_tables_of_other_questions_or_options_are_refused():
     large = replace(large, labels=unknown)
     with pytest.raises(ValueError, match="of the options of `scores`, 4 in row 5, but got 3"):
         large.with_reference(other)
+    with pytest.raises(TypeError, match=r"`table` to be a OutputTable \(`OutputTable.from_arrays`"):
+        large.with_reference(second.scores)
 
 
 def test_it_learns_whom_to_believe():

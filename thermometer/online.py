@@ -104,7 +104,7 @@ class TemperatureStream:
             running.append(self._weight / self._sum)
         return Streamed(np.array(temperature), np.array(running))
 
-    def _features(self, values: ArrayLike) -> NDArray[np.float32]:
+    def _features(self, values: ArrayLike) -> NDArray[Any]:
         """Features of the width of the training: wrong ones would stay in the window."""
         found = _checks.array("features", values, np.float32)
         width = self.calibrator.thermometer.n_features

@@ -20,6 +20,7 @@ from thermometer.commands.calibrate import calibrate
 from thermometer.experiment import Experiment
 from thermometer.extraction import extract
 from thermometer.llm.language_model import LanguageModel
+from thermometer.logprobs import option_probabilities
 from thermometer.model_spec import ModelSpec
 from thermometer.networks.reference_statistics import N_REFERENCE, reference_statistics
 from thermometer.networks.score_statistics import sample_statistics, softened
@@ -196,7 +197,9 @@ def test_a_checkpoint_knows_whose_scores_it_reads(trained, tmp_path):
     loaded = Calibrator.from_pretrained(tmp_path / "c")
     assert loaded.reference == {"model": "second"}
     np.testing.assert_array_equal(loaded.temperature(table), calibrator.temperature(table))
-    assert "| reads reference scores of | `second` |" in (tmp_path / "c" / "README.md").read_text()
+    card = (tmp_path / "c" / "README.md").read_text()
+    assert "| reads reference scores of | `second` |" in card
+    assert "hidden states of" not in card  # it reads none
 
 
 def test_scores_of_another_reference_model_are_refused(trained):
@@ -219,6 +222,22 @@ def test_arrays_will_do(trained):
         calibrator.temperature(
             scores=task.scores, reference_scores=softmax(task.reference_scores, axis=1)
         )
+
+
+def test_responses_of_two_models_will_do(trained):
+    _, calibrator = trained
+
+    def response(a, b):
+        tokens = {"A": a, "B": b}
+        listed = [{"token": token, "logprob": value} for token, value in tokens.items()]
+        top = {"token": "A", "logprob": a, "top_logprobs": listed}
+        return {"choices": [{"message": {"content": "A"}, "logprobs": {"content": [top]}}]}
+
+    answers, others = [response(-0.1, -3.0), response(-0.4, -1.5)], [response(-1.0, -0.6)] * 2
+    found, second = (option_probabilities(r, ["A", "B"]).scores for r in (answers, others))
+    result = calibrator.from_logprobs(answers, ["A", "B"], reference_scores=second)
+    expected = calibrator.calibrate(scores=found, reference_scores=second)
+    np.testing.assert_array_equal(result.probs, expected.probs)
 
 
 def test_a_few_labels_and_a_stream(trained):

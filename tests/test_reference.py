@@ -486,6 +486,12 @@ def test_what_does_not_go_together_is_refused(folders, tmp_path):
         experiment(folders, tmp_path, preset="default")
     with pytest.raises(ValueError, match=r"`reference\.num_layers` to be None"):
         experiment(folders, tmp_path, reference=replace(base, num_layers=1))
+    large = ModelSpec(str(folders / "large"), dtype="float32", template=TEMPLATE)
+    with pytest.raises(ValueError, match="`reference` to be another model than `scores`, or"):
+        experiment(folders, tmp_path, reference=large)
+    experiment(folders, tmp_path, reference=replace(large, template=Template("letter")))
+    with pytest.raises(ValueError, match="`n_resamples` to be an integer of at least 1"):
+        experiment(folders, tmp_path, n_resamples=0)
     assert not any(tmp_path.iterdir())
 
 

@@ -169,6 +169,7 @@ class Experiment:
             name
             for name, found, wanted in (
                 ("model", made.get("model"), spec.model),
+                ("gguf_file", made.get("gguf_file"), spec.gguf_file),
                 ("num_layers", made.get("num_layers"), spec.num_layers),
                 ("layer", made.get("layer"), spec.layer),
                 ("position", made.get("position") == "mean", spec.position == "mean"),

@@ -143,6 +143,14 @@ def test_a_checkpoint_keeps_all_models(family, tmp_path):
         assert np.array_equal(one, other)
 
 
+def test_one_that_was_chosen_is_saved_with_all_models_and_loaded_as_the_first(family, tmp_path):
+    for_model(family, "cool").save_pretrained(tmp_path)
+    again = Calibrator.from_pretrained(tmp_path)
+    assert again.target == family.target
+    assert again.pooled_temperature == pytest.approx(family.pooled_temperature)
+    assert for_model(again, "cool").pooled_temperature == for_model(family, 1).pooled_temperature
+
+
 def test_a_new_model_needs_its_own_scale_only():
     """Trained on one model, used on one that knows more and is eight times cooler."""
     trained = train(answers("hot", 4.0, seed=0)[0], SCORES, SHORT, trainer=QUIET)

@@ -108,6 +108,19 @@ def config(tmp_path_factory, llama_folder):
     return path
 
 
+@pytest.mark.parametrize(
+    ("name", "field"), [("protocol", "folds"), ("template", "style"), ("reference", "model")]
+)
+@pytest.mark.parametrize("value", ["5", "[5]", "cloze"])
+def test_one_value_where_fields_are_meant_is_told_how_to_be_given(
+    config, tmp_path, capsys, name, field, value
+):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(f"{name}: {value}\n")
+    line = failure(capsys, ["run", "--config", str(config), "--config", str(path)])
+    assert f"as in --{name}.{field} VALUE, or in a config {name}: {{{field}: VALUE}}" in line
+
+
 @pytest.fixture(scope="module")
 def finished(config):
     """The folder that `run` filled."""

@@ -170,6 +170,12 @@ def test_what_cannot_be_measured_is_refused(table):
         quick(replace(table, scores=None), make_fit())
     with pytest.raises(ValueError, match="with features"):
         evaluate(replace(table, features=None), make_fit()(table), allow_seen=True)
+    with pytest.raises(TypeError, match=r"`table` to be a OutputTable .*, but got Calibrator"):
+        evaluate(make_fit()(table), table)
+    with pytest.raises(TypeError, match=r"`table` to be a OutputTable .* but got list"):
+        quick([table, table], make_fit())
+    with pytest.raises(TypeError, match=r"`calibrator` to be a Calibrator .*, but got dict"):
+        evaluate(table, {"mine": make_fit()(table)})
 
 
 def test_a_thermometer_of_scores_is_measured_without_features(table):

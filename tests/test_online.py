@@ -1,9 +1,14 @@
 """A stream of prompts: every one sees only the past, and the past is forgotten."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_views import QUIET, shapes
 
+from thermometer.adaptation import for_model
+from thermometer.calibrator import Calibrator
+from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 from thermometer.online import TemperatureStream
 from thermometer.presets import resolve
 from thermometer.training import TrainingConfig, train
@@ -61,3 +66,31 @@ def test_wrong_calls_are_refused(calibrator):
         TemperatureStream(calibrator).push(scores=[[1.0, 2.0]], features=np.ones((2, 3)))
     with pytest.raises(ValueError, match="window"):
         TemperatureStream(calibrator, window=0)
+
+
+def test_wrong_features_are_refused_and_leave_the_stream_as_it_was():
+    config = ThermometerConfig(("scores+features",), n_components=2, n_members=1)
+    made = {"features": {}, "target": {}, "train_tasks": ["t"], "pooled_temperature": 1.0}
+    calibrator = Calibrator(Thermometer(config, n_features=3), **made)
+    stream, untouched = TemperatureStream(calibrator), TemperatureStream(calibrator)
+    good = {"scores": [[2.0, 0.0]], "features": [[1.0, 2.0, 3.0]]}
+    stream.push(**good)
+    untouched.push(**good)
+    for wrong in ([[1.0, 2.0]], [1.0, 2.0, 3.0], [[1.0, np.nan, 3.0]]):
+        with pytest.raises(ValueError, match="`features` to be"):
+            stream.push(scores=[[0.0, 9.0]], features=wrong)
+    found, expected = stream.push(**good), untouched.push(**good)
+    assert np.array_equal(found.temperature, expected.temperature)
+    assert np.array_equal(found.task_temperature, expected.task_temperature)
+
+
+def test_a_stream_is_of_the_answering_model_that_was_chosen():
+    table, _ = shapes(n_tasks=8, n=20)
+    hot = replace(
+        table, scores=table.scores * 4, provenance={**table.provenance, "scores": {"model": "hot"}}
+    )
+    network, _ = resolve("scores", {"n_members": 1, "hidden_size": 8}, {})
+    both = train([table, hot], network, TrainingConfig(max_steps=10), trainer=QUIET)
+    chosen, task = for_model(both, "hot"), hot.of_tasks(["t03"])
+    found = TemperatureStream(chosen).push(scores=task.scores).temperature
+    assert found[-1] == pytest.approx(chosen.temperature(task)[-1], rel=1e-4)

@@ -20,6 +20,7 @@ from thermometer.commands.calibrate import calibrate
 from thermometer.experiment import Experiment
 from thermometer.extraction import extract
 from thermometer.llm.language_model import LanguageModel
+from thermometer.logprobs import option_probabilities
 from thermometer.model_spec import ModelSpec
 from thermometer.networks.reference_statistics import N_REFERENCE, reference_statistics
 from thermometer.networks.score_statistics import sample_statistics, softened
@@ -134,6 +135,23 @@ def test_rows_are_matched_by_id_and_kept():
         OutputTable.concatenate([some, replace(table.of_tasks(["task 01"]), reference_scores=None)])
 
 
+def test_features_may_join_scores_before_or_after_the_reference():
+    large, second = table_of()
+    made = {"features": {"model": "small"}}
+    features = replace(large, scores=None, features=np.ones((len(large), 2)), provenance=made)
+    expected = {**made, "scores": {"model": "large"}, "reference_scores": {"model": "second"}}
+    for both in (
+        features.join(large).with_reference(second),
+        features.join(large.with_reference(second)),
+        features.with_reference(second).join(large),
+    ):
+        np.testing.assert_array_equal(both.reference_scores, second.scores)
+        np.testing.assert_array_equal(both.scores, large.scores)
+        assert both.provenance == expected
+        assert "reference_scores=True" in repr(both)
+    assert "reference" not in repr(features.join(large))
+
+
 def test_tables_of_other_questions_or_options_are_refused():
     large, second = table_of()
     with pytest.raises(ValueError, match="40 are in one only: q0, q1, q10"):
@@ -145,6 +163,8 @@ def test_tables_of_other_questions_or_options_are_refused():
     large = replace(large, labels=unknown)
     with pytest.raises(ValueError, match="of the options of `scores`, 4 in row 5, but got 3"):
         large.with_reference(other)
+    with pytest.raises(TypeError, match=r"`table` to be a OutputTable \(`OutputTable.from_arrays`"):
+        large.with_reference(second.scores)
 
 
 def test_it_learns_whom_to_believe():
@@ -177,7 +197,9 @@ def test_a_checkpoint_knows_whose_scores_it_reads(trained, tmp_path):
     loaded = Calibrator.from_pretrained(tmp_path / "c")
     assert loaded.reference == {"model": "second"}
     np.testing.assert_array_equal(loaded.temperature(table), calibrator.temperature(table))
-    assert "| reads reference scores of | `second` |" in (tmp_path / "c" / "README.md").read_text()
+    card = (tmp_path / "c" / "README.md").read_text()
+    assert "| reads reference scores of | `second` |" in card
+    assert "hidden states of" not in card  # it reads none
 
 
 def test_scores_of_another_reference_model_are_refused(trained):
@@ -200,6 +222,22 @@ def test_arrays_will_do(trained):
         calibrator.temperature(
             scores=task.scores, reference_scores=softmax(task.reference_scores, axis=1)
         )
+
+
+def test_responses_of_two_models_will_do(trained):
+    _, calibrator = trained
+
+    def response(a, b):
+        tokens = {"A": a, "B": b}
+        listed = [{"token": token, "logprob": value} for token, value in tokens.items()]
+        top = {"token": "A", "logprob": a, "top_logprobs": listed}
+        return {"choices": [{"message": {"content": "A"}, "logprobs": {"content": [top]}}]}
+
+    answers, others = [response(-0.1, -3.0), response(-0.4, -1.5)], [response(-1.0, -0.6)] * 2
+    found, second = (option_probabilities(r, ["A", "B"]).scores for r in (answers, others))
+    result = calibrator.from_logprobs(answers, ["A", "B"], reference_scores=second)
+    expected = calibrator.calibrate(scores=found, reference_scores=second)
+    np.testing.assert_array_equal(result.probs, expected.probs)
 
 
 def test_a_few_labels_and_a_stream(trained):
@@ -448,6 +486,12 @@ def test_what_does_not_go_together_is_refused(folders, tmp_path):
         experiment(folders, tmp_path, preset="default")
     with pytest.raises(ValueError, match=r"`reference\.num_layers` to be None"):
         experiment(folders, tmp_path, reference=replace(base, num_layers=1))
+    large = ModelSpec(str(folders / "large"), dtype="float32", template=TEMPLATE)
+    with pytest.raises(ValueError, match="`reference` to be another model than `scores`, or"):
+        experiment(folders, tmp_path, reference=large)
+    experiment(folders, tmp_path, reference=replace(large, template=Template("letter")))
+    with pytest.raises(ValueError, match="`n_resamples` to be an integer of at least 1"):
+        experiment(folders, tmp_path, n_resamples=0)
     assert not any(tmp_path.iterdir())
 
 

@@ -156,7 +156,7 @@ def test_empty_cells_are_named_or_left_out(file):
         ({}, {}, "There are p, q, ok"),
         ({}, {"confidence": "p"}, "got confidence"),
         ({}, {"confidence": "p", "correct": "ok", "label": "gold"}, "confidence and correct and l"),
-        ({}, {"confidence": "r", "correct": "ok"}, r"one of p, q, ok, topic.*'r'"),
+        ({}, {"confidence": "r", "correct": "ok"}, "one of 'p', 'q', 'ok', 'topic'.*'r'"),
         ({}, {"confidence": "p", "correct": "ok", "by": "length"}, "'length'"),
         ({}, {"confidence": "topic", "correct": "ok"}, "`topic`.*numbers.*string"),
         ({"p": [0.5] * 59 + [50.0]}, {"confidence": "p", "correct": "ok"}, "`p`.*50.0 at row 59"),
@@ -176,6 +176,13 @@ def test_mistakes_are_named_in_one_line(file, capsys, columns, options, message)
     line = failure(capsys, path, *flags)
     assert str(path) in line
     assert re.search(message, line)
+
+
+def test_two_columns_of_one_name_are_named(tmp_path, capsys):
+    path = tmp_path / "twice.csv"
+    path.write_text("p,p,ok\n0.5,0.6,1\n0.5,0.6,0\n")
+    line = failure(capsys, path, "--confidence", "p", "--correct", "ok")
+    assert line.endswith("twice.csv: two columns of one name: 'p'")
 
 
 def test_other_files_are_refused(tmp_path, capsys):

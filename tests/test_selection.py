@@ -51,3 +51,6 @@ def test_without_candidates_or_held_out_tasks_there_is_no_choice():
         train_best(table, {})
     with pytest.raises(ValueError, match="by tasks or benchmarks in 'paper'"):
         train_best(table, {"paper": resolve("paper", {}, {})})
+    for names in (["scores", "paper"], {"mine": "scores"}):
+        with pytest.raises(TypeError, match=r"`candidates` to be a .*resolve\(\"scores\""):
+            train_best(table, names)

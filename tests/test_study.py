@@ -165,6 +165,10 @@ def test_without_features_all_other_methods_are_compared(folder):
         ({"preset": "best"}, "preset"),
         ({"network": {"depth": 3}}, "depth"),
         ({"n_seeds": 0}, "n_seeds"),
+        ({"labels": (5, -1)}, "`labels` to be an integer of at least 0"),
+        ({"prompts": (0,)}, "`prompts` to be an integer of at least 1"),
+        ({"reference": "base.parquet"}, "`reference` to be None, since the preset 'default'"),
+        ({"methods": None, "preset": "reference"}, "`reference` to be a table, since"),
     ],
 )
 def test_wrong_requests_are_refused(folder, options, message):

@@ -30,9 +30,7 @@ from thermometer.types import Calibration
 
 
 class Calibrator:
-    """Predicts temperatures for prompts and calibrates scores with them.
-
-    Made by `train` or `from_pretrained`.
+    """Predicts temperatures and calibrates scores; made by `train` or `from_pretrained`.
 
     Args:
         thermometer: The trained network.
@@ -66,9 +64,7 @@ class Calibrator:
     ) -> None:
         self.thermometer = thermometer.eval().requires_grad_(False)
         small, second = Origin("features", features), Origin("reference_scores", reference or {})
-        one = (
-            bool(small.made) and small.made == second.made
-        )  # then it is loaded once, and one forward gives both
+        one = bool(small.made) and small.made == second.made  # loaded once, asked for both at once
         self.origins = {"features": small, "reference_scores": small if one else second}
         self.features, self.reference = small.made, second.made
         targets = (target,) if isinstance(target, Mapping) else target
@@ -181,6 +177,7 @@ class Calibrator:
         options: Sequence[str] | Sequence[Sequence[str]],
         prompts: Prompts | None = None,
         *,
+        reference_scores: ArrayLike | None = None,
         level: Level = "sample",
         token_budget: int = 4096,
         **reading: Any,
@@ -191,10 +188,10 @@ class Calibrator:
             responses: N of them, with log-probabilities: objects of a client, dicts or JSON text.
             options: Texts that the model chose among; for each row its own, or the same for all.
             prompts: As for `temperature`, if the thermometer reads features or reference scores.
+            reference_scores: As for `temperature`; say, `option_probabilities(...).scores`.
             level: As for `calibrate`.
             token_budget: As for `temperature`.
-            **reading: How to read the responses, see `logprobs.option_probabilities`, which also
-                has the raw probabilities and their bounds.
+            **reading: See `logprobs.option_probabilities`, which has raw probabilities and bounds.
 
         Returns:
             As `calibrate`, with warnings of responses that say too little.
@@ -203,7 +200,8 @@ class Calibrator:
             ValueError: As `calibrate`, and for responses without log-probabilities.
         """
         found = option_probabilities(responses, options, **reading)
-        result = self.calibrate(prompts, found.scores, level=level, token_budget=token_budget)
+        given: dict[str, Any] = {"reference_scores": reference_scores, "token_budget": token_budget}
+        result = self.calibrate(prompts, found.scores, level=level, **given)
         return replace(result, warnings=(*result.warnings, *found.warnings))
 
     def update(
@@ -241,9 +239,10 @@ class Calibrator:
         return updated(prior, known, labels, self.spread, level=level)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write a checkpoint folder; see checkpoints/README.md for the format."""
+        """Write a checkpoint folder of all its answering models; see checkpoints/README.md."""
         from thermometer.model_card import model_card
 
+        pooled = float(self.thermometer.references[0]) if self.model else self.pooled_temperature
         content = checkpoint.Checkpoint(
             network=self.thermometer.architecture(),
             weights=self.thermometer.state_dict(),
@@ -251,7 +250,7 @@ class Calibrator:
             reference=self.reference,
             targets=self.targets,
             train_tasks=self.train_tasks,
-            pooled_temperature=self.pooled_temperature,
+            pooled_temperature=pooled,
             spread=self.spread,
             domain=self.domain.arrays,
             metrics=self.metrics,

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
 from thermometer import _files, _versions
 
@@ -120,6 +120,7 @@ _FIRST = {
     "tasks": "source",
     "scores": "model",
     "features": "model",
+    "reference": "model",
     "model": "model",
     "template": "style",
     "protocol": "folds",
@@ -185,6 +186,9 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[str, dict[str, Any]]:
     with _plain_errors():
         _check_configs(given)
     parsed = parser.parse_args(given)
+    for name, value in vars(parsed[parsed.subcommand]).items():
+        if name in ("protocol", "template") and not isinstance(value, Namespace | None):
+            parser.error(_fields(name))
     with _plain_errors(TypeError):
         chosen = vars(parser.instantiate(parsed)[parsed.subcommand])
     return parsed.subcommand, {key: value for key, value in chosen.items() if key != "config"}
@@ -255,14 +259,15 @@ config tasks: {source: VALUE}'
     if found is not None:
         tried = [why for why in found[2].split(" - ") if why != "Expected a NoneType"]
         flat = f"{found[1]} {' or '.join(tried)}.{found[3]}"
-    whole = re.match(
-        r'Parser key "(\w+)": (Unable to load config|Expected a dot import path)', flat
-    )
-    if whole and (first := _FIRST.get(whole[1])):
-        name = whole[1]
-        ways = f"--{name}.{first} VALUE, or in a config {name}: {{{first}: VALUE}}"
-        return f'Parser key "{name}": Expected its fields one by one, as in {ways}'
-    return flat
+    said = "Unable to load config|Expected a dot import path|Not a valid subclass"
+    whole = re.match(rf'Parser key "(\w+)": ({said})', flat)
+    return _fields(whole[1]) if whole and whole[1] in _FIRST else flat
+
+
+def _fields(name: str) -> str:
+    """How an argument is given that has fields."""
+    ways = f"--{name}.{_FIRST[name]} VALUE, or in a config {name}: {{{_FIRST[name]}: VALUE}}"
+    return f'Parser key "{name}": Expected its fields one by one, as in {ways}'
 
 
 def _flag(required: re.Match[str]) -> str:

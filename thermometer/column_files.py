@@ -49,7 +49,10 @@ def read_columns(path: Path) -> pa.Table:
         raise ValueError(f"{path}: damaged, or of another format ({why})") from error
     if kind == ".csv" and table.num_columns == 1 and (other := _separator(path)):
         raise ValueError(f"{path}: one column only{other}")
-    return table_files.intact(path, table)
+    table = table_files.intact(path, table)
+    if repeated := sorted({n for n in table.column_names if table.column_names.count(n) > 1}):
+        raise ValueError(f"{path}: two columns of one name: {', '.join(map(repr, repeated))}")
+    return table
 
 
 def _separator(path: Path) -> str:

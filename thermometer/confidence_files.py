@@ -87,7 +87,7 @@ def read_answers(
         numbers = [*confidence, *scores, correct if by_confidence else label]
         for name in [*numbers, *by]:
             if name not in table.column_names:
-                found = ", ".join(table.column_names)
+                found = ", ".join(map(repr, table.column_names))
                 raise _checks.fail("column", f"one of {found}", repr(name))
         whole = len(table)
         if skip_empty:

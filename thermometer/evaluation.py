@@ -125,6 +125,7 @@ def evaluate(
             calibrator reads, or tasks were trained on and `allow_seen` is false.
     """
     check_labelled("table", table)
+    _checks.instance("calibrator", calibrator, Calibrator, "`train` makes one")
     seen = sorted(set(calibrator.train_tasks) & set(table.task_names))
     if seen and not allow_seen:
         raise ValueError(

@@ -60,7 +60,8 @@ class Experiment:
 
     Raises:
         ValueError: For an unknown preset or field, a network that reads features or reference
-            scores where no model gives them, or an answering or reference model that is cut short.
+            scores where no model gives them, an answering or reference model that is cut short, or
+            a reference model that would say what the answering one says.
     """
 
     tasks: TaskSource
@@ -90,8 +91,12 @@ class Experiment:
             if "reference_scores" not in network.needs:
                 raise _checks.fail("reference", f"None, since {reads} none", self.reference.model)
             self.reference.require_whole("reference")
+            if self.reference.asks(self.template) == self.scores.asks(self.template):
+                expected = "another model than `scores`, or that model with another template"
+                raise _checks.fail("reference", expected, self.reference.model)
         if unknown := unknown_keywords(self.trainer):
             raise _checks.fail("trainer", "keywords of lightning.Trainer", repr(unknown))
+        _checks.integer("n_resamples", self.n_resamples)
 
     def resolved(self) -> tuple[ThermometerConfig, TrainingConfig]:
         """Network and training: the preset with the fields that differ."""
@@ -164,6 +169,7 @@ class Experiment:
             name
             for name, found, wanted in (
                 ("model", made.get("model"), spec.model),
+                ("gguf_file", made.get("gguf_file"), spec.gguf_file),
                 ("num_layers", made.get("num_layers"), spec.num_layers),
                 ("layer", made.get("layer"), spec.layer),
                 ("position", made.get("position") == "mean", spec.position == "mean"),

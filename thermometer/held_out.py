@@ -90,6 +90,7 @@ def hold_out(
 
 def check_labelled(name: str, table: OutputTable) -> None:
     """Raise unless every row of a table has scores and a label."""
+    _checks.instance(name, table, OutputTable, "of one answering model")
     table.require("scores")
     if not table.labelled:
         row = int(np.flatnonzero(table.labels < 0)[0])

@@ -12,9 +12,10 @@ def model_card(checkpoint: Checkpoint) -> str:
     """The card as Markdown, with the metadata block that hubs read."""
     features, targets = checkpoint.features, checkpoint.targets
     named = ", ".join(str(target.get("model", "recorded scores")) for target in targets)
-    reference = ""
-    if "reference_temperatures" in checkpoint.weights:
-        reference = f"| reads reference scores of | {_model(checkpoint.reference)} |\n"
+    small = f"| reads hidden states of | {_model(features)} |\n"
+    reference = f"| reads reference scores of | {_model(checkpoint.reference)} |\n"
+    reads = small if checkpoint.network.get("n_features") else ""
+    reads += reference if "reference_temperatures" in checkpoint.weights else ""
     pictures = "".join(f"\n![{name}]({name})\n" for name in sorted(checkpoint.pictures))
     return f"""---
 library_name: thermometer
@@ -36,8 +37,7 @@ result.probs, result.temperature, result.task_temperature
 
 | | |
 | --- | --- |
-| reads hidden states of | {_model(features)} |
-{reference}| trained for scores of | {"; ".join(_model(target) for target in targets)} |
+{reads}| trained for scores of | {"; ".join(_model(target) for target in targets)} |
 | template | `{json.dumps(features.get("template"))}` |
 | network | `{json.dumps(dict(checkpoint.network))}` |
 | trained on | {len(checkpoint.train_tasks)} tasks |

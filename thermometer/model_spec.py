@@ -49,6 +49,10 @@ class ModelSpec:
             gguf_file=self.gguf_file,
         )
 
+    def asks(self, template: Template) -> tuple[object, ...]:
+        """Which model is asked, and how; `template` is that of the experiment."""
+        return self.model, self.revision, self.gguf_file, self.template or template
+
     def require_whole(self, name: str) -> None:
         """Raise `ValueError`, naming the argument, if the model is cut: it could not answer."""
         if self.num_layers is not None:

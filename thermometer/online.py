@@ -73,13 +73,12 @@ class TemperatureStream:
             reference_scores: (N, K) of the reference model, if the thermometer reads them.
 
         Raises:
-            ValueError: If something that is read is missing or malformed, or lengths differ.
+            ValueError: If something that is read is missing or malformed, or lengths differ. The
+                stream stays as it was.
         """
         given = {
             "scores": None if scores is None else _checks.score_matrix("scores", scores),
-            "features": None
-            if features is None
-            else _checks.array("features", features, np.float32),
+            "features": None if features is None else self._features(features),
             "reference_scores": None
             if reference_scores is None
             else _checks.score_matrix("reference_scores", reference_scores),
@@ -105,11 +104,22 @@ class TemperatureStream:
             running.append(self._weight / self._sum)
         return Streamed(np.array(temperature), np.array(running))
 
+    def _features(self, values: ArrayLike) -> NDArray[Any]:
+        """Features of the width of the training: wrong ones would stay in the window."""
+        found = _checks.array("features", values, np.float32)
+        width = self.calibrator.thermometer.n_features
+        if found.ndim != 2 or width not in (0, found.shape[1]):
+            raise _checks.fail("features", f"of shape (N, {width or 'D'})", f"shape {found.shape}")
+        if not np.isfinite(found).all():
+            row = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
+            raise _checks.fail("features", "finite", f"NaN or infinity at row {row}")
+        return found
+
     def _last(self) -> float:
         """Temperature of the last prompt, in the context of the window."""
         with torch.inference_mode():
             given = {name: torch.tensor(values) for name, values in self._latest.items()}
-            found = self.calibrator.thermometer(**given)
+            found = self.calibrator.thermometer(**given, model=self.calibrator.model)
         return float(found[-1])
 
 

@@ -92,6 +92,7 @@ pass an OutputTable with features
                 num_layers=self.made["num_layers"],
                 layer=self.made["layer"],
                 position="mean" if self.made.get("position") == "mean" else "last",
+                gguf_file=self.made.get("gguf_file"),
             )
         assert self.loaded is not None
         return self.loaded

@@ -55,6 +55,10 @@ def train_best(
     Raises:
         ValueError: If there is no candidate, or one validates on rows instead of tasks.
     """
+    how = '`{"mine": resolve("scores", {}, {})}`'
+    _checks.instance("candidates", candidates, Mapping, how)
+    for pair in candidates.values():
+        _checks.instance("candidates", pair, tuple, f"in a dict like {how}")
     if not candidates:
         raise _checks.fail("candidates", "at least one candidate", "none")
     for name, (_, training) in candidates.items():

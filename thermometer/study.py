@@ -48,14 +48,16 @@ class Study:
         labels: Numbers of labels of the curve `few_labels`, `null` for all; none by default.
         prompts: Numbers of prompts of the curve `unlabelled`, `null` for all; none by default.
         transfer: Also apply what was fitted on each model to every other one.
-        preset: `default`, `features`, `scores`, `reference` or `paper`, see `presets.resolve`.
+        preset: `default`, `features`, `scores`, `reference`, `family` or `paper`, see
+            `presets.resolve`.
         network: Fields of `ThermometerConfig` that differ from the preset.
         training: Fields of `TrainingConfig` that differ from the preset.
         n_resamples: Bootstrap resamples of tasks behind the intervals.
         n_repeats: Random draws of labels or prompts behind each point of a curve.
 
     Raises:
-        ValueError: For an unknown preset, method or field, or a thermometer without features.
+        ValueError: For an unknown preset, method or field, a thermometer without the tables that it
+            reads, or a reference table that none reads.
 
     Example:
         >>> Study(scores=("a.parquet",), out_dir="out", methods=("platt",)).methods
@@ -85,17 +87,23 @@ class Study:
         network, _ = resolve(self.preset, self.network, self.training)
         sources = {"features": self.features, "reference_scores": self.reference}
         lacking = [k for k, v in sources.items() if v is None and k in network.needs]
+        if self.reference is not None and "reference_scores" not in network.needs:
+            expected = f"None, since the preset {self.preset!r} reads none"
+            raise _checks.fail("reference", expected, self.reference)
+        asked = self.methods is None and self.preset != "default"  # for a thermometer of it
         wanted = self.methods or (_LABEL_FREE if lacking else tuple(METHODS))
         object.__setattr__(self, "methods", check_methods(wanted))
-        if lacking and (self.prompts or self._trains):
+        if lacking and (asked or self.prompts or self._trains):
             name = lacking[0].removesuffix("_scores")
             raise _checks.fail(name, "a table, since a thermometer is asked for", "none")
         if self.prompts and not self._trains:
             raise _checks.fail("methods", "with a thermometer, as `prompts` are given", wanted)
         for name in ("n_seeds", "n_resamples", "n_repeats"):
             _checks.integer(name, getattr(self, name))
-        object.__setattr__(self, "labels", tuple(self.labels))
-        object.__setattr__(self, "prompts", tuple(self.prompts))
+        for name, least in (("labels", 0), ("prompts", 1)):
+            sizes = getattr(self, name)
+            checked = (n if n is None else _checks.integer(name, n, least) for n in sizes)
+            object.__setattr__(self, name, tuple(checked))
 
     @property
     def _trains(self) -> bool:

@@ -153,9 +153,10 @@ class OutputTable:
 
     def __repr__(self) -> str:
         width = None if self.features is None else self.features.shape[1]
+        second = "" if self.reference_scores is None else "reference_scores=True, "
         return (
             f"OutputTable(questions={len(self)}, tasks={len(self.task_names)}, features={width}, "
-            f"scores={self.scores is not None}, labelled={self.labelled})"
+            f"scores={self.scores is not None}, {second}labelled={self.labelled})"
         )
 
     @property
@@ -234,22 +235,20 @@ class OutputTable:
     def join(self, scores: "OutputTable") -> "OutputTable":
         """This table's features with another table's scores, matched by question id.
 
+        Reference scores are kept, whichever of the two has them.
+
         Raises:
             ValueError: If one has questions that the other has not, or the questions' texts or
                 labels differ. The message names some.
         """
         other = self._same_questions(scores)
-        made = {
-            "features": self.provenance.get("features"),
-            "scores": scores.provenance.get("scores"),
-        }
-        return replace(
-            self,
-            features=self.require("features"),
-            scores=other.require("scores"),
-            option_mass=other.option_mass,
-            provenance=made,
-        )
+        second = self if other.reference_scores is None else other
+        source = {"features": self, "scores": other}
+        if second.reference_scores is not None:
+            source["reference_scores"] = second
+        found: dict[str, Any] = {name: table.require(name) for name, table in source.items()}
+        made = {name: table.provenance.get(name) for name, table in source.items()}
+        return replace(self, **found, option_mass=other.option_mass, provenance=made)
 
     def with_reference(self, table: "OutputTable") -> "OutputTable":
         """This table with another's scores as `reference_scores`, matched as by `join`.
@@ -274,6 +273,7 @@ class OutputTable:
 
     def _same_questions(self, table: "OutputTable") -> "OutputTable":
         """Another table, rows in the order of this one."""
+        _checks.instance("table", table, OutputTable, "`OutputTable.from_arrays` makes one")
         if differing := sorted(set(self.ids) ^ set(table.ids)):
             raise ValueError(
                 f"Expected tables of the same questions, but {len(differing)} are in one only: "

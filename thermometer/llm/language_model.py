@@ -45,6 +45,7 @@ class LanguageModel:
         position: Take it at the `last` token of the prompt, or as the `mean` over all its tokens
             but the first. A mean needs every prompt whole: beginnings that prompts share are then
             not computed once.
+        gguf_file: As for `from_pretrained`, for provenance.
 
     Raises:
         ValueError: For a `num_layers` or `layer` that the model does not have, an unknown
@@ -61,6 +62,7 @@ class LanguageModel:
         num_layers: int | None = None,
         layer: int = -1,
         position: Position = "last",
+        gguf_file: str | None = None,
     ) -> None:
         _checks.one_of("position", position, get_args(Position))
         self.model = model.eval().requires_grad_(False)
@@ -70,6 +72,7 @@ class LanguageModel:
         self.num_layers = num_layers
         self.layer = layer
         self.position = position
+        self.gguf_file = gguf_file
         self.is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self.fingerprint = loading.fingerprint(model)
         self.max_length: int | None = getattr(self._config, "max_position_embeddings", None)
@@ -130,7 +133,7 @@ class LanguageModel:
         loaded, tokenizer = loading.load(model, revision, dtype, device_map, tp_plan, gguf_file)
         commit = loading.commit_of(model, revision, gguf_file) or revision
         reads: dict[str, Any] = {"num_layers": num_layers, "layer": layer, "position": position}
-        return cls(loaded, tokenizer, name=model, revision=commit, **reads)
+        return cls(loaded, tokenizer, name=model, revision=commit, gguf_file=gguf_file, **reads)
 
     def __repr__(self) -> str:
         return (
@@ -172,8 +175,10 @@ class LanguageModel:
 
     def provenance(self, template: Template) -> dict[str, Any]:
         """What identifies features and scores made by this model with a template (JSON values)."""
+        inside = {"gguf_file": self.gguf_file} if self.gguf_file else {}
         return {
             "model": self.name,
+            **inside,
             "revision": self.revision,
             "fingerprint": self.fingerprint,
             "dtype": self.dtype,

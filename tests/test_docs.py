@@ -14,6 +14,7 @@ import pytest
 
 import thermometer as th
 from thermometer import cli
+from thermometer.experiment import Experiment
 
 ROOT = pages.ROOT
 RUN_ELSEWHERE = {  # with data or models of their own, or looking at what is left behind
@@ -56,6 +57,16 @@ def test_every_block_is_in_the_house_style(page):
     for block in pages.blocks(page, "python"):
         ast.parse(block.text)
         assert max(map(len, block.text.splitlines())) <= 100, f"{page}, line {block.line}"
+
+
+def test_the_first_experiment_of_ones_own_can_be_trained_on_the_questions_of_its_page(monkeypatch):
+    page = "docs/how_to/own_data.md"
+    folder = pages.run(page).folder
+    [block] = pages.blocks(page, "yaml")
+    (folder / "my_experiment.yaml").write_text(block.text, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    experiment = Experiment(**cli.parse(["run", "--config", "my_experiment.yaml"])[1])
+    assert len(experiment._trainable_tasks(experiment.protocol)) == 2  # refuses too few questions
 
 
 @pytest.mark.parametrize("page", [page for page in pages.PAGES if pages.commands(page)])

@@ -224,6 +224,14 @@ def test_arrays_will_do(trained):
         )
 
 
+def test_recorded_scores_have_no_model_to_load(trained):
+    origins = trained[1].origins
+    with pytest.raises(ValueError, match="names no template; pass `reference_scores`"):
+        _ = origins["reference_scores"].lm
+    with pytest.raises(ValueError, match="names no template; pass an OutputTable with features"):
+        _ = origins["features"].lm
+
+
 def test_responses_of_two_models_will_do(trained):
     _, calibrator = trained
 

@@ -75,16 +75,18 @@ pass an OutputTable with features
     def template(self) -> Template:
         """The template that rendered the prompts in training."""
         if (fields := self.made.get("template")) is None:
+            handed = "an OutputTable with features" if self.name == "features" else f"`{self.name}`"
             raise ValueError(
                 f"Expected {self.name} made by this package, but the checkpoint names no template; "
-                f"pass an OutputTable with {self.name}"
+                f"pass {handed}"
             )
         return Template(**fields)
 
     @property
     def lm(self) -> LanguageModel:
-        """The model."""
+        """The model; numbers that were recorded elsewhere have none, which is a `ValueError`."""
         if self.loaded is None:
+            _ = self.template
             self.lm = LanguageModel.from_pretrained(
                 self.made["model"],
                 revision=self.made.get("revision"),

@@ -173,6 +173,14 @@ def test_other_files_are_refused_and_left_alone(tmp_path):
         assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["monitor.db", None])
+def test_a_closed_monitor_is_not_called_damaged(tmp_path, name):
+    monitor = Monitor(name and tmp_path / name)
+    monitor.close()
+    with pytest.raises(ValueError, match=r"^(?!.*damaged).*monitor.*closed database"):
+        monitor.record("r1", 0.5)
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         Monitor(tmp_path / "nowhere" / "monitor.db")

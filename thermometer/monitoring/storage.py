@@ -180,6 +180,8 @@ class Store:
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
                 raise OSError(f"{self.path}: {error}") from error
+            if isinstance(error, sqlite3.ProgrammingError):  # it was closed
+                raise ValueError(f"{self.path or 'monitor'}: {error}") from error
             raise ValueError(
                 f"{self.path}: no database of a monitor, or a damaged one ({error})"
             ) from error

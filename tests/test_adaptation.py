@@ -241,6 +241,29 @@ def test_a_new_model_beside_its_base_needs_no_label():
         adapt(train(new, SCORES, TrainingConfig(max_steps=2), trainer=QUIET), unknown)
 
 
+def test_features_of_another_small_model_are_refused():
+    table, _ = answers("a", 2.0, n_tasks=4)
+    reading = ThermometerConfig(("features",), n_components=3, n_members=1, hidden_size=8)
+    calibrator = train(table, reading, TrainingConfig(max_steps=2), trainer=QUIET)
+    other = replace(table, provenance={**table.provenance, "features": {"model": "other"}})
+    with pytest.raises(ValueError, match=r"features of small .* but got features of other"):
+        adapt(calibrator, other)
+
+
+def test_arguments_of_another_kind_are_named(family):
+    table, _ = answers("a", 2.0, n_tasks=4)
+    with pytest.raises(TypeError, match=r"`network` to be a ThermometerConfig .*, but got str"):
+        train(table, "scores")
+    with pytest.raises(TypeError, match=r"`training` to be a TrainingConfig .*, but got dict"):
+        train(table, SCORES, {"max_steps": 2})
+    with pytest.raises(TypeError, match="`table` to be a OutputTable"):
+        adapt(family, [table])
+    with pytest.raises(TypeError, match="`calibrator` to be a Calibrator"):
+        adapt(table, family)
+    with pytest.raises(TypeError, match="`calibrator` to be a Calibrator"):
+        for_model(table, 0)
+
+
 def test_tasks_are_no_tables():
     with pytest.raises(
         TypeError, match=r"`tables` .* but got Task, from which `extract` makes one"

@@ -15,7 +15,7 @@ from thermometer import _checks
 from thermometer.calibrator import Calibrator
 from thermometer.networks.answering_models import number_of
 from thermometer.networks.thermometer import Thermometer
-from thermometer.origins import Origin
+from thermometer.origins import Origin, check_same_origin
 from thermometer.scaling import fit_temperature, fit_to_reference
 from thermometer.stacking import view_weights
 from thermometer.tables import OutputTable
@@ -36,6 +36,7 @@ def for_model(calibrator: Calibrator, model: str | int) -> Calibrator:
     Raises:
         ValueError: If there is no such model, or several of that name.
     """
+    _checks.instance("calibrator", calibrator, Calibrator, "`train` makes one")
     place = number_of(calibrator.targets, model)
     chosen = copy(calibrator)
     chosen.model, chosen.target, chosen.is_chosen = place, calibrator.targets[place], True
@@ -67,7 +68,7 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
 
     Raises:
         ValueError: If the table has no scores, neither labels nor reference scores that are read,
-            or fewer than two tasks.
+            fewer than two tasks, or features of another model than those of the training.
 
     Example:
         >>> from thermometer.presets import resolve
@@ -83,6 +84,10 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
         >>> bool(np.allclose(of_hot / calibrator.temperature(cool), 3, rtol=0.05))
         True
     """
+    _checks.instance("calibrator", calibrator, Calibrator, "`train` makes one")
+    _checks.instance("table", table, OutputTable, "of one answering model")
+    if "features" in calibrator.reads:
+        check_same_origin("features", calibrator.features, table.provenance.get("features"))
     scores, old = table.require("scores"), calibrator.thermometer
     if len(table.task_names) < 2:
         raise _checks.fail("table", "of two or more tasks", len(table.task_names))

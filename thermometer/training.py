@@ -156,7 +156,11 @@ def train(
         ValueError: If a table lacks labels, scores or what is read, or tables with different
             features or reference models are given.
     """
-    training = training or TrainingConfig()
+    how = "`presets.resolve` makes both from the name of a preset"
+    training = TrainingConfig() if training is None else training
+    _checks.instance("training", training, TrainingConfig, how)
+    if network is not None:
+        _checks.instance("network", network, ThermometerConfig, how)
     rows = rows_of(tables, (network or ThermometerConfig()).needs)
     if network is None:
         several = len(rows.targets) > 1

@@ -4,9 +4,10 @@
 
 As `quality.py`, five folds over subjects, with the scores of another recorded model as reference:
 the base model that a chat model was tuned from, or a smaller one of the family. Hidden states are
-means over the prompt. Beside the preset `reference` and its network without hidden states stands
-DACA (Luo et al. 2025, arXiv 2505.16690): one temperature of each subject, without any label, at
-which the answering model is as sure as its base model where both give the same answer.
+those of the last token (`--features features-mean`: means over the prompt). Beside the preset
+`reference` and its network without hidden states stands DACA (Luo et al. 2025, arXiv 2505.16690):
+one temperature of each subject, without any label, at which the answering model is as sure as its
+base model where both give the same answer.
 """
 
 import argparse
@@ -69,12 +70,14 @@ def measure(table, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="what prepare_recorded.py wrote")
+    parser.add_argument("--features", default="features", help="table of hidden states")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    features = load_table(given.folder / "features-mean")
+    features = load_table(given.folder / given.features)
     result = {
-        "command": f"python benchmarks/reference.py {given.folder} --seed {given.seed}",
+        "command": f"python benchmarks/reference.py {given.folder} --seed {given.seed} "
+        f"--features {given.features}",
         "versions": versions(),
         "pairs": [],
     }

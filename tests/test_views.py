@@ -133,7 +133,7 @@ def test_every_view_asks_for_what_it_reads_and_trains(view, needed):
 def test_unknown_views_are_refused():
     with pytest.raises(
         ValueError,
-        match=r"`views` to be one of 'context', 'fair', 'features', 'places', "
+        match=r"`views` to be one of 'context', 'fair', 'features', 'model', 'places', "
         "'reference', 'scores'",
     ):
         ThermometerConfig(("scores+magic",))

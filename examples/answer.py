@@ -1,8 +1,8 @@
 """Answers in words with a confidence that one can believe, from SmolLM2 alone.
 
-``python examples/answer.py``. SmolLM2 answers questions of seven generated tasks and says whether
+``python examples/answer.py``. SmolLM2 answers questions of seven built-in tasks and says whether
 it thinks itself right; a thermometer learns what that is worth. Then it answers new questions. Put
-your own JSON lines (``question``, ``answers``) in place of the generated tasks, by
+your own JSON lines (``question``, ``answers``) in place of the built-in tasks, by
 ``load_free_form``, and a larger model: 135M parameters know little of what they know.
 """
 
@@ -23,7 +23,7 @@ VERIFY = th.Template("verify", chat=True)
 def main(out: Path, limit: int) -> None:
     """Ask, judge, extract, train; then answer."""
     lm = th.LanguageModel.from_pretrained("bundled:smollm2", dtype="bfloat16")
-    tasks = th.load_tasks("generated", names=TASKS, limit=limit)
+    tasks = th.load_tasks("builtin", names=TASKS, limit=limit)
     free = [FreeFormTask.from_task(task) for task in tasks]
     verdicts = verify_tasks(lm, free, out / "verify.jsonl", template=VERIFY, judge="contains")
     table = th.extract(lm, verdicts, out / "table", template=VERIFY)

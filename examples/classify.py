@@ -1,6 +1,6 @@
 """Choose among options with a confidence that one can believe: three tasks, one checkpoint.
 
-``python examples/classify.py``. The thermometer of `checkpoints/demo` was trained on 60 generated
+``python examples/classify.py``. The thermometer of `checkpoints/demo` was trained on 60 built-in
 tasks; the questions below are of kinds that it has not seen. Put your own prompts and options in
 place of them. It says itself when a task is unlike those of its training.
 """

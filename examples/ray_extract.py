@@ -1,6 +1,6 @@
 """Features and scores on a Ray cluster, as one output table.
 
-``python examples/ray_extract.py`` starts two workers on this machine, which read nine generated
+``python examples/ray_extract.py`` starts two workers on this machine, which read five built-in
 tasks with SmolLM2. On a cluster, call `ray.init("auto")`, read the questions from where all of it
 can (`ray.data.read_json`), and give each worker a GPU: ``num_gpus=1``.
 """
@@ -38,4 +38,4 @@ def main(tasks: list[th.Task], out: Path, model: str = "bundled:smollm2") -> th.
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/ray")
-    print(main(th.load_tasks("generated:capitals", limit=40), folder))
+    print(main(th.load_tasks("builtin:capitals", limit=40), folder))

@@ -15,7 +15,7 @@ def main():
     model, out = sys.argv[1:]
     lm = LanguageModel.from_pretrained(model, dtype="float32", tp_plan="auto")
     template = Template("cloze", show_options=True)
-    task = load_task("generated:comparison", limit=8, names=["*/larger"])
+    task = load_task("builtin:comparison", limit=8, names=["*/larger"])
     found = lm.outputs(template.render_task(task), template)
     trainer = {"accelerator": "cpu", "enable_progress_bar": False}
     extract(lm, task, Path(out) / "table", template=template, trainer=trainer)

@@ -18,7 +18,6 @@ WHOLE = (
     "baselines",
     "display",
     "ensemble",
-    "families",
     "logprobs",
     "monitoring",
     "routing",
@@ -39,7 +38,7 @@ ORDER = """
     commands.monitor segmentation segmentation.gap_comparison segmentation.segment_columns
     segmentation.segment_errors segmentation.segment_tables segmentation.segment_report
     reports.report_tables reports.report_html reports.report_text reports.report
-    reports.confidence_report_text reports.confidence_report protocols families dataset_tasks
+    reports.confidence_report_text reports.confidence_report protocols dataset_tasks
     tasks templates llm.tokenization llm.token_store llm.sharing llm.planning llm.forward llm.work
     llm.prefix_cache llm.runners llm.memory llm.engine llm.loading llm.language_model
     llm.generation table_files column_files tables merging commands.merge table_writer

@@ -398,7 +398,7 @@ def test_response_tokens_are_those_of_one_forward_pass(plain, lm):
 
 
 def test_option_scores_make_a_table_with_the_same_answers(plain, lm):
-    task = load_task("generated:capitals", names=["*/europe"], limit=12)
+    task = load_task("builtin:capitals", names=["*/europe"], limit=12)
     template = Template("letter")
     table = plain.table(task, template)
     outputs = lm.outputs(template.render_task(task), template, features=False)
@@ -412,7 +412,7 @@ def test_option_scores_make_a_table_with_the_same_answers(plain, lm):
     )
     assert table.provenance["scores"]["recalibrated"] == "ats"
     assert table.option_mass.max() <= 1
-    other = load_task("generated:capitals", names=["*/asia"], limit=3)
+    other = load_task("builtin:capitals", names=["*/asia"], limit=3)
     assert plain.table([task, other], template).ids[-3:] == tuple(q.id for q in other.questions)
     with pytest.raises(ValueError, match=r"one token each, but got several in question capitals"):
         plain.table(task, Template("cloze"))

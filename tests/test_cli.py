@@ -335,7 +335,7 @@ def test_where_nothing_can_be_written_no_model_is_loaded(command, tmp_path, caps
     (tmp_path / "questions.jsonl").write_text('{"question": "2 + 2?", "answers": ["4"]}\n')
     (tmp_path / "file").write_text("")
     arguments = {
-        "calibrate": ["--tasks.source", "generated:capitals", "--checkpoint", "nowhere"],
+        "calibrate": ["--tasks.source", "builtin:capitals", "--checkpoint", "nowhere"],
         "ask": ["--tasks.source", str(tmp_path / "questions.jsonl"), "--model.model", "./nowhere"],
         "answer": ["questions.jsonl", "--checkpoint", "nowhere", "--model.model", "./nowhere"],
     }[command]
@@ -383,7 +383,7 @@ def test_an_answering_model_that_is_cut_short_is_refused(command, tmp_path, caps
 
 def test_scores_made_elsewhere_are_refused_before_a_model_is_loaded(finished, tmp_path, capsys):
     arguments = ["calibrate", "--checkpoint", str(ROOT / "checkpoints" / "llama2-chat")]
-    arguments += ["--tasks.source", "generated:capitals", "--out", str(tmp_path / "a.jsonl")]
+    arguments += ["--tasks.source", "builtin:capitals", "--out", str(tmp_path / "a.jsonl")]
     assert "names no template" in failure(capsys, [*arguments, "--scores.model", "./nowhere"])
 
 
@@ -431,7 +431,7 @@ def test_a_mistake_in_a_flag_is_named_in_one_line(config, tmp_path, capsys, flag
         ("training: {max_stepz: 3}", "max_stepz"),
         ("template: {stile: cloze}", "stile"),
         ("protocol: {fold: 3}", "fold"),
-        ("tasks: {source: generated, limits: 3}", "limits"),
+        ("tasks: {source: builtin, limits: 3}", "limits"),
         ("scores: {model: x, dtipe: float32}", "dtipe"),
     ],
 )

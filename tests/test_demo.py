@@ -40,7 +40,7 @@ def test_shipped_checkpoint_gives_the_recorded_temperatures_of_real_prompts(
 ) -> None:
     """End to end in bfloat16, whose rounding differs between processors: hence the margin."""
     recorded = json.loads(RECORDED.read_text())["of_capitals_of_europe"]
-    task = th.load_task("generated:capitals", names=("capitals/europe",), limit=8, seed=7)
+    task = th.load_task("builtin:capitals", names=("capitals/europe",), limit=8, seed=7)
     scores = 5 * np.cos(np.arange(32)).reshape(8, 4)
     np.testing.assert_allclose(calibrator.temperature(task, scores), recorded, rtol=0.1)
 
@@ -63,7 +63,7 @@ def test_the_demo_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert len(accuracies) == 1
     for name in ("report.html", "report.md", "reliability.png", "temperatures.png"):
         assert (tmp_path / "report" / name).stat().st_size > 1000
-    task = th.load_task("generated:letters", names=("letters/first",), limit=4)
+    task = th.load_task("builtin:letters", names=("letters/first",), limit=4)
     loaded = th.Calibrator.from_pretrained(tmp_path / "checkpoint")
     scores = np.random.default_rng(0).normal(size=(len(task), 4))
     assert (loaded.temperature(task, scores) > 0).all()

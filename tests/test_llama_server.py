@@ -38,7 +38,7 @@ def lm():
 
 def test_option_probabilities_are_those_of_the_engine(server, lm):
     """Twelve questions of two tasks; with no rule of spelling, since the engine has none either."""
-    tasks = th.load_tasks("generated:capitals", limit=6)[:2]
+    tasks = th.load_tasks("builtin:capitals", limit=6)[:2]
     prompts = [prompt for task in tasks for prompt in TEMPLATE.render_task(task)]
     ours = th.scale_scores(lm.outputs(prompts, TEMPLATE, features=False).scores, 1.0)
     responses = [

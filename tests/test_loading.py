@@ -38,7 +38,7 @@ def test_the_commit_of_a_hub_id_is_recorded(hub, llama_folder):
 def test_a_later_run_finds_the_tables_of_a_hub_model(hub, tmp_path):
     def extract(revision):
         spec = ModelSpec(NAME, revision=revision, dtype="float32")
-        source = TaskSource("generated:comparison", limit=4)
+        source = TaskSource("builtin:comparison", limit=4)
         quiet = {"accelerator": "cpu", "enable_progress_bar": False}
         out = str(tmp_path / "out")
         return Experiment(

@@ -75,6 +75,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     info = f"thermometer-{PROJECT['version']}.dist-info"
     assert {name for name in names if not name.startswith(info)} == {
         *MODULES,
+        "thermometer/builtin_tasks.jsonl.gz",
         "thermometer/py.typed",
     }
     assert f"{info}/licenses/LICENSE" in names
@@ -85,7 +86,7 @@ def test_the_sdist_holds_what_the_wheel_is_made_from(built):
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert names >= {*MODULES, "CITATION.cff", "CHANGELOG.md", "LICENSE", "pyproject.toml"}
+    assert names >= {*MODULES, "thermometer/builtin_tasks.jsonl.gz", "CITATION.cff", "CHANGELOG.md", "LICENSE", "pyproject.toml"}
     assert not {name.split("/")[0] for name in names} & {"tests", "checkpoints", "docs", "examples"}
 
 

@@ -8,7 +8,6 @@ import datasets
 import pytest
 
 from thermometer.dataset_tasks import READY, Columns
-from thermometer.families import FAMILIES
 from thermometer.tasks import TaskSource, load_task, load_tasks, question_row
 from thermometer.types import Question, Task
 
@@ -190,14 +189,6 @@ def test_two_questions_with_one_id(tmp_path):
     write(tmp_path / "b.jsonl", [row("same", "b")])
     with pytest.raises(ValueError, match=r"`id` to be unique, but got 'same' twice"):
         load_tasks(tmp_path)
-
-
-def test_generated_tasks():
-    source = f"generated:{next(iter(FAMILIES))}"
-    tasks = load_tasks(source, limit=20)
-    assert {len(task) for task in tasks} == {20}
-    assert load_tasks(source, limit=20) == tasks
-    assert load_tasks(source, limit=20, seed=1) != tasks
 
 
 def test_a_source_can_be_given_whole(tmp_path):

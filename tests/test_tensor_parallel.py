@@ -23,7 +23,7 @@ def test_two_processes_share_the_weights_of_one_model(llama_folder, tmp_path):
     assert done.returncode == 0, done.stderr
     lm = LanguageModel.from_pretrained(llama_folder, dtype="float32")
     template = Template("cloze", show_options=True)
-    prompts = template.render_task(load_task("generated:comparison", limit=8, names=["*/larger"]))
+    prompts = template.render_task(load_task("builtin:comparison", limit=8, names=["*/larger"]))
     alone = lm.outputs(prompts, template)
     for rank in range(2):
         with np.load(tmp_path / f"{rank}.npz") as found:

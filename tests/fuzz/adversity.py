@@ -23,7 +23,7 @@ def save_checkpoint(folder):
 
 def extract(folder):
     lm = th.LanguageModel(tiny.model("llama"), tiny.tokenizer(), name="tiny-llama")
-    task = th.load_task("generated:comparison", limit=40, names=["*/larger"])
+    task = th.load_task("builtin:comparison", limit=40, names=["*/larger"])
     return lambda: th.extract(
         lm, task, folder / "table", trainer={"accelerator": "cpu", "enable_progress_bar": False}
     )

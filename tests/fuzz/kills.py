@@ -23,7 +23,7 @@ import thermometer as th
 
 TESTS = Path(__file__).resolve().parents[1]
 CONFIG = """
-tasks: {{source: generated, limit: 24, names: ["*/larger", "*/smaller", "addition/*", "plurals/*"]}}
+tasks: {{source: builtin, limit: 24, names: ["*/larger", "*/smaller", "addition/*", "plurals/*"]}}
 features: {{model: {model}, num_layers: 2, token_budget: 512}}
 scores: {{model: {model}, token_budget: 512}}
 template: {{style: cloze}}

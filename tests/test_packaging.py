@@ -25,6 +25,7 @@ MODULES = {
     for path in (ROOT / "thermometer").rglob("*.py")
     if "__pycache__" not in path.parts
 }
+PACKAGED = {*MODULES, "thermometer/builtin_tasks.jsonl.gz", "thermometer/py.typed"}
 
 
 def run(*arguments, cwd):
@@ -73,11 +74,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     (wheel,) = built.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     info = f"thermometer-{PROJECT['version']}.dist-info"
-    assert {name for name in names if not name.startswith(info)} == {
-        *MODULES,
-        "thermometer/builtin_tasks.jsonl.gz",
-        "thermometer/py.typed",
-    }
+    assert {name for name in names if not name.startswith(info)} == PACKAGED
     assert f"{info}/licenses/LICENSE" in names
 
 
@@ -86,7 +83,7 @@ def test_the_sdist_holds_what_the_wheel_is_made_from(built):
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert names >= {*MODULES, "thermometer/builtin_tasks.jsonl.gz", "CITATION.cff", "CHANGELOG.md", "LICENSE", "pyproject.toml"}
+    assert names >= {*PACKAGED, "CITATION.cff", "CHANGELOG.md", "LICENSE", "pyproject.toml"}
     assert not {name.split("/")[0] for name in names} & {"tests", "checkpoints", "docs", "examples"}
 
 

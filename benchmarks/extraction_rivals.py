@@ -14,8 +14,7 @@ import torch
 
 def engine(lm, prompts, template, batch_size, token_budget=None):
     """This package: features and scores, planned by itself."""
-    budget = {} if token_budget is None else {"token_budget": token_budget}
-    return lm.outputs(prompts, template, features=True, scores=True, **budget).scores
+    return lm.with_token_budget(token_budget).outputs(prompts, template).scores
 
 
 def lm_eval(lm, prompts, template, batch_size):

@@ -15,6 +15,7 @@ import argparse
 import json
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +26,15 @@ from thermometer._versions import versions
 from thermometer.baselines import PlattScaling
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
-from thermometer.free_form.answering import answered
-from thermometer.free_form.verdict_shift import SHIFT, add_shift, shift_verdicts
+from thermometer.free_form.verdict_shift import add_shift, shift_verdicts
 from thermometer.free_form.verify_tasks import verify_tasks
+from thermometer.llm.generation import lines_of
 from thermometer.metrics.basic import nll_of_rows
 from thermometer.metrics.intervals import bootstrap
 from thermometer.metrics.summary import summarise
 from thermometer.presets import resolve
 from thermometer.protocols import Protocol
-from thermometer.scaling import fit_temperature, scale_scores
+from thermometer.scaling import VERDICT_SHIFT, fit_temperature, scale_scores
 from thermometer.tables import OutputTable
 from thermometer.tasks import load_free_form
 from thermometer.templates import Template
@@ -71,7 +72,7 @@ def held_out(table):
     for split in Protocol(folds=5, together=TOGETHER).splits(table.task_names):
         seen, unseen = table.of_tasks(split.train), table.of_tasks(split.test)
         moved = shift_verdicts(seen)
-        shifts.append(moved.provenance["scores"][SHIFT])
+        shifts.append(moved.provenance["scores"][VERDICT_SHIFT])
         there = add_shift(unseen, shifts[-1])
         right = seen.labels == 0
         one, one_moved = (fit_temperature(t.scores, t.labels).temperature for t in (seen, moved))
@@ -121,20 +122,15 @@ def cost(lm, free, tasks, table, n=24, repeats=2):
     """Processor seconds of n verdicts: as they are, calibrated in the same pass, and apart."""
     calibrator = fitted(table)
     small = th.LanguageModel.from_pretrained(**BUNDLED, num_layers=4)
-    reads_small = Calibrator(
-        calibrator.thermometer,  # of another's features: right for the time, not for the value
-        features=small.provenance(VERIFY),
-        target=calibrator.target,
-        train_tasks=calibrator.train_tasks,
-        pooled_temperature=calibrator.pooled_temperature,
-        language_model=small,
-    )
+    # of another's features: right for the time, not for the value
+    record = replace(calibrator.record, features=small.provenance(VERIFY))
+    reads_small = Calibrator(calibrator.thermometer, record).with_language_model(small)
     task = Task("t", tuple(q for t in tasks for q in t.questions)[:n])
-    asked = [q for t in free for q in t.questions][:n]
+    asked = [VERIFY.render_open(q) for t in free for q in t.questions][:n]
     own, other = CalibratedLM(lm, calibrator), CalibratedLM(lm, reads_small)
     assert (own.reads_itself, other.reads_itself) == (True, False)
     ways = {
-        "answer": lambda: answered(lm, asked, VERIFY, max_new_tokens=16, token_budget=4096),
+        "answer": lambda: lines_of(lm, asked, max_new_tokens=16),
         "verify": lambda: lm.outputs(VERIFY.render_task(task), VERIFY, features=False),
         "verify and calibrate, same pass": lambda: own.calibrate(task),
         "verify and calibrate, 4 of 30 blocks apart": lambda: other.calibrate(task),

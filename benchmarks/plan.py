@@ -42,7 +42,7 @@ def planner():
         max_position_embeddings=8192,
     )
     model = transformers.AutoModelForCausalLM.from_config(config)
-    return th.LanguageModel(model, tokenizer, name="planner")
+    return th.LanguageModel(model, tokenizer, name="planner", token_budget=BUDGET)
 
 
 def count(trees, units):
@@ -74,7 +74,7 @@ def main():
         start = time.process_time()
         trees = lm.encode(prompts, template)
         tokenised = time.process_time()
-        units = lm.plan(trees, scores=True, token_budget=BUDGET)
+        units = lm.plan(trees, scores=True)
         planned = time.process_time()
         tokens, needed, computed = count(trees, units)
         print(

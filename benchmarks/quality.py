@@ -54,7 +54,7 @@ def held_out(tables, model, preset, seed, transfer):
             table.of_tasks(split.train), network, training, trainer={"enable_progress_bar": False}
         )
         seconds.append(time.process_time() - started)
-        spreads.append(calibrator.spread)
+        spreads.append(calibrator.record.spread)
         for name in split.test:
             for other in tables if transfer else [model]:
                 rows = tables[other].of_tasks([name])
@@ -86,7 +86,10 @@ def few_labels(rows, found, calibrator, seed, n_repeats=5):
         for i, n in enumerate(LABELS):
             used = pool[:n]
             factor = factor_posterior(
-                rows.scores[used], rows.labels[used], found.temperature[used], calibrator.spread
+                rows.scores[used],
+                rows.labels[used],
+                found.temperature[used],
+                calibrator.record.spread,
             ).factor
             alone = calibrator.pooled_temperature
             if n:

@@ -30,8 +30,8 @@ def main():
         tables = tables_of(chosen.folder, references)
         calibrator = trained(run, tables, tables[sources[0]].task_names)
         measured = json.loads(RESULTS.read_text())["runs"][run]
-        calibrator.metrics = {"summary": words(measured, sources, references), "chat": measured}
-        calibrator.save_pretrained(chosen.checkpoints / name)
+        summary = {"summary": words(measured, sources, references), "chat": measured}
+        calibrator.with_record(metrics=summary).save_pretrained(chosen.checkpoints / name)
 
 
 def words(measured, sources, references):

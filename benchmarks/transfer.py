@@ -55,7 +55,7 @@ NETWORK = {
 
 def versions_of(calibrator, name, seen):
     """The calibrator for one model, by what is known of that model."""
-    known = [target["model"] for target in calibrator.targets]
+    known = [target["model"] for target in calibrator.record.targets]
     if name in known:
         return {"trained on": for_model(calibrator, name)}
     few = np.random.default_rng(0).permutation(len(seen))[:100]

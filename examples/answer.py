@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 import thermometer as th
+from thermometer.free_form.answering import answer
 from thermometer.free_form.answers import answers_frame
 from thermometer.free_form.questions import FreeFormTask
 from thermometer.free_form.verdict_shift import shift_verdicts
@@ -31,10 +32,11 @@ def main(out: Path, limit: int) -> None:
     calibrator = th.train(shift_verdicts(table), *preset)
     calibrator.save_pretrained(out / "checkpoint")
 
-    answering = th.CalibratedLM(lm, calibrator)  # reads itself: one pass for score and feature
-    answers = answering.answer(["What is the capital of Japan?", "What is 3 + 4?", "Who are you?"])
-    for answer in answers:
-        print(f"{answer.confidence:.2f}  {answer.question}  {answer.answer}")
+    calibrated = th.CalibratedLM(lm, calibrator)  # reads itself: one pass for score and feature
+    questions = ["What is the capital of Japan?", "What is 3 + 4?", "Who are you?"]
+    answers = answer(calibrated, questions)
+    for found in answers:
+        print(f"{found.confidence:.2f}  {found.question}  {found.answer}")
     print(answers_frame(answers)[["answer", "confidence", "temperature"]])
 
 

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 import thermometer as th
-from thermometer.logprobs import option_probabilities
+from thermometer.logprobs import calibrate_responses, option_probabilities
 
 RECORDED = Path(__file__).parents[1] / "tests" / "data" / "logprobs" / "chat.json"
 
@@ -47,7 +47,7 @@ def main(server=None, model="", checkpoint=None):
     for warning in found.warnings:
         print("careful:", warning)
     if checkpoint:  # of a thermometer that reads scores, trained on answers of the same model
-        result = th.Calibrator.from_pretrained(checkpoint).from_logprobs(responses, options)
+        result = calibrate_responses(th.Calibrator.from_pretrained(checkpoint), responses, options)
         print(f"calibrated: {result.confidence[0]:.3f} for {options[result.prediction[0]]}")
 
 

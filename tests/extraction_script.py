@@ -41,11 +41,10 @@ def task(name="sizes", n=70):
 
 def run(folder, tasks, lm, **trainer):
     return extract(
-        lm,
+        lm.with_token_budget(300),
         tasks,
         folder,
         template=Template("cloze"),
-        token_budget=300,
         trainer={"accelerator": "cpu", "enable_progress_bar": False, **trainer},
     )
 

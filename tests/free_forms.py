@@ -7,6 +7,7 @@ import torch
 import transformers
 
 from thermometer.calibrator import Calibrator
+from thermometer.checkpoint import TrainingRecord
 from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
 from thermometer.llm.language_model import LanguageModel
 from thermometer.networks.thermometer import Thermometer, ThermometerConfig
@@ -42,14 +43,8 @@ def calibrator_of(lm, template=VERIFY, **target):
         for member in thermometer.members:
             torch.nn.init.normal_(member.combine.weight, std=3.0)
     made = lm.provenance(template)
-    return Calibrator(
-        thermometer,
-        features=made,
-        target=made | target,
-        train_tasks=["a"],
-        pooled_temperature=1.5,
-        language_model=lm,
-    )
+    record = TrainingRecord(["a"], 1.5, features=made, targets=[made | target])
+    return Calibrator(thermometer, record).with_language_model(lm)
 
 
 def speaker(*pieces, after="Answer:"):

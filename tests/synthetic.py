@@ -4,6 +4,7 @@ import numpy as np
 from torch import nn
 
 from thermometer.calibrator import Calibrator
+from thermometer.checkpoint import TrainingRecord
 from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.scaling import fit_temperature
 from thermometer.tables import OutputTable
@@ -51,12 +52,6 @@ def make_fit(sign=1.0):
 
     def fit(table):
         pooled = fit_temperature(table.require("scores"), table.labels).temperature
-        return Calibrator(
-            Known(sign),
-            features={},
-            target={},
-            train_tasks=table.task_names,
-            pooled_temperature=pooled,
-        )
+        return Calibrator(Known(sign), TrainingRecord(table.task_names, pooled))
 
     return fit

@@ -122,7 +122,7 @@ def test_of_one_model_there_is_nothing_to_tell():
 
 
 def test_the_first_model_is_the_default_and_models_are_told_by_name_or_place(family):
-    assert [target["model"] for target in family.targets] == ["hot", "cool"]
+    assert [target["model"] for target in family.record.targets] == ["hot", "cool"]
     assert (family.model, family.target["model"]) == (0, "hot")
     assert for_model(family, 1).target == for_model(family, "cool").target
     assert family.model == 0  # nothing was changed in place
@@ -134,8 +134,8 @@ def test_the_first_model_is_the_default_and_models_are_told_by_name_or_place(fam
 def test_a_checkpoint_keeps_all_models(family, tmp_path):
     family.save_pretrained(tmp_path / "family")
     again = Calibrator.from_pretrained(tmp_path / "family")
-    assert again.targets == family.targets
-    assert np.array_equal(again.domain.models, family.domain.models)
+    assert again.record.targets == family.record.targets
+    assert np.array_equal(again.record.domain.models, family.record.domain.models)
     assert "hot, cool" in (tmp_path / "family/README.md").read_text()
     for model, scale in (("hot", 4.0), ("cool", 0.5)):
         table, _ = answers(model, scale, n_tasks=2, seed=3)
@@ -312,7 +312,7 @@ def test_tables_of_other_features_are_refused():
 
 def test_seen_tasks_of_every_model_are_in_the_domain(family):
     """The same task of another model is near: that must not make all others far."""
-    assert len(family.domain.points["scores"]) == 48
+    assert len(family.record.domain.points["scores"]) == 48
     for model, scale, level in (("hot", 4.0, 2.0), ("cool", 0.5, 4.0)):
         table, _ = answers(model, scale, level, seed=9)
         inside = [

@@ -3,7 +3,6 @@
 import json
 import re
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,10 +31,6 @@ def sizes(task):
     return Task(task, tuple(questions))
 
 
-def one_for(target):
-    return SimpleNamespace(targets=(target,), target=target, is_chosen=False)
-
-
 def about_model(result):
     return [w for w in result.warnings if "scores are of" in w]
 
@@ -54,7 +49,7 @@ def about_model(result):
     ],
 )
 def test_nothing_is_said_of_the_same_model_or_an_unnamed_one(made):
-    assert doubts(one_for(BF16), made) == ()
+    assert doubts([BF16], made) == ()
 
 
 @pytest.mark.parametrize(
@@ -65,7 +60,7 @@ def test_nothing_is_said_of_the_same_model_or_an_unnamed_one(made):
     ],
 )
 def test_another_model_is_named(made, said):
-    (warning,) = doubts(one_for(BF16), made)
+    (warning,) = doubts([BF16], made)
     assert re.search(said, warning)
 
 
@@ -89,7 +84,7 @@ def test_a_table_of_another_model_is_a_warning_unless_it_is_adapted_to_or_chosen
 def test_labels_do_not_silence_it(family):  # noqa: F811
     warm = answers("warm", 2.0, n_tasks=1, seed=3)[0]
     labels = np.where(np.arange(len(warm)) < 5, warm.labels, -1)
-    assert family.spread > 0
+    assert family.record.spread > 0
     assert about_model(family.update(warm, labels)[0])
 
 

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 import tiny
 
-from thermometer.calibrated_lm import CalibratedLM
+from thermometer.calibrated_lm import CalibratedLM, questions_of
 from thermometer.extraction import extract
-from thermometer.free_form.answering import EMPTY
+from thermometer.free_form.answering import EMPTY, answer, answer_stream, verify
 from thermometer.free_form.answers import FreeFormAnswer, answers_frame
-from thermometer.free_form.question_inputs import with_options
 from thermometer.free_form.questions import FreeFormTask, verify_question
 from thermometer.llm.language_model import LanguageModel
 from thermometer.scaling import scale_scores
@@ -31,7 +30,7 @@ def answering(lm):
 
 @pytest.fixture(scope="module")
 def answers(answering):
-    return answering.answer(TASK, **SHORT)
+    return answer(answering, TASK, **SHORT)
 
 
 @pytest.fixture
@@ -67,38 +66,38 @@ def test_confidence_is_the_calibrated_probability_of_yes(answering, answers):
 
 
 def test_at_the_level_of_tasks_all_answers_share_a_temperature(answering, answers):
-    found = answering.answer(TASK, **SHORT, level="task")
-    assert len({answer.temperature for answer in found}) == 1
-    assert len({answer.temperature for answer in answers}) > 1
+    found = answer(answering, TASK, **SHORT, level="task")
+    assert len({a.temperature for a in found}) == 1
+    assert len({a.temperature for a in answers}) > 1
 
 
 def test_plain_texts_are_answered_as_a_task_is(answering, answers):
-    found = answering.answer(TEXTS, **SHORT)
+    found = answer(answering, TEXTS, **SHORT)
     assert [a.answer for a in found] == [a.answer for a in answers]
     assert [a.confidence for a in found] == pytest.approx([a.confidence for a in answers], 1e-4)
     assert [a.id for a in found[:2]] == ["question 1", "question 2"]
 
 
 def test_a_context_is_read(answering, answers):
-    found = answering.answer(TEXTS, "Paris is the capital", **SHORT)
+    found = answer(answering, TEXTS, "Paris is the capital", **SHORT)
     assert [a.confidence for a in found] != pytest.approx([a.confidence for a in answers], 1e-2)
-    one = answering.answer(TEXTS[:2], ["Paris is the capital", None], **SHORT)
+    one = answer(answering, TEXTS[:2], ["Paris is the capital", None], **SHORT)
     assert one[0].confidence == pytest.approx(found[0].confidence, 1e-4)
     assert one[1].confidence == pytest.approx(answers[1].confidence, 1e-4)
 
 
 @pytest.mark.parametrize("window", [1, 5, 100])
 def test_a_stream_gives_the_same_as_soon_as_it_can(answering, answers, window):
-    stream = answering.answer_stream(TASK, window=window, **SHORT)
+    stream = answer_stream(answering, TASK, window=window, **SHORT)
     found = [next(stream), *stream]
     assert [(a.id, a.answer) for a in found] == [(a.id, a.answer) for a in answers]
     assert [a.confidence for a in found] == pytest.approx([a.confidence for a in answers], 1e-4)
 
 
 def test_answers_at_hand_are_verified(answering, answers):
-    found = answering.verify(TASK, [a.answer for a in answers])
+    found = verify(answering, TASK, [a.answer for a in answers])
     assert [a.confidence for a in found] == pytest.approx([a.confidence for a in answers], 1e-4)
-    other = answering.verify(TEXTS[:2], ["Rome", "London"])
+    other = verify(answering, TEXTS[:2], ["Rome", "London"])
     assert [a.answer for a in other] == ["Rome", "London"]
     assert other[0].confidence != pytest.approx(answers[0].confidence, rel=1e-3)
 
@@ -123,23 +122,23 @@ def test_things_of_another_kind_are_named_with_what_makes_them(lm, tmp_path):
 
 
 def test_an_empty_answer_has_no_confidence_and_says_so(answering, lm):
-    found = answering.verify(TEXTS[:3], ["Rome", " ", "Paris"])
+    found = verify(answering, TEXTS[:3], ["Rome", " ", "Paris"])
     assert [a.confidence is None for a in found] == [False, True, False]
     assert found[1].warnings == (EMPTY,)
     assert (found[1].probs, found[1].temperature) == ({}, None)
-    assert found[0].confidence == answering.verify(TEXTS[:1], ["Rome"])[0].confidence
+    assert found[0].confidence == verify(answering, TEXTS[:1], ["Rome"])[0].confidence
     silent = free_forms.speaker(END)
-    nothing = CalibratedLM(silent, free_forms.calibrator_of(silent)).answer(TEXTS)
+    nothing = answer(CalibratedLM(silent, free_forms.calibrator_of(silent)), TEXTS)
     assert {a.warnings for a in nothing} == {(EMPTY,)}
 
 
 def test_a_cut_answer_says_so():
     endless = free_forms.speaker("A", "A")
-    found = CalibratedLM(endless, free_forms.calibrator_of(endless)).answer(TEXTS[:1], **SHORT)
+    found = answer(CalibratedLM(endless, free_forms.calibrator_of(endless)), TEXTS[:1], **SHORT)
     assert found[0].answer == "AAAAA"
     assert found[0].warnings == ("The answer was cut at 5 tokens.",)
     brief = free_forms.speaker(" Paris", END)
-    found = CalibratedLM(brief, free_forms.calibrator_of(brief)).answer(TEXTS[:1], **SHORT)
+    found = answer(CalibratedLM(brief, free_forms.calibrator_of(brief)), TEXTS[:1], **SHORT)
     assert (found[0].answer, found[0].warnings) == ("Paris", ())
 
 
@@ -147,12 +146,12 @@ def test_a_thermometer_that_reads_the_answering_model_costs_no_forward_pass(lm, 
     own = CalibratedLM(lm, free_forms.calibrator_of(lm))
     assert own.reads_itself
     given = ["Rome"] * len(TEXTS)
-    once = own.verify(TEXTS, given)
+    once = verify(own, TEXTS, given)
     n_once = len(forwards)
     again = LanguageModel(tiny.model("llama"), tiny.tokenizer(), name="again", layer=2)
     apart = CalibratedLM(lm, free_forms.calibrator_of(again))
     assert not apart.reads_itself
-    apart.verify(TEXTS, given)
+    verify(apart, TEXTS, given)
     assert len(forwards) == 2 * n_once  # the other object has a model of its own
     task = Task("t", tuple(verify_question(q, "Rome") for q in TASK.questions))
     raw = lm.outputs(free_forms.VERIFY.render_task(task), free_forms.VERIFY, features=False).scores
@@ -167,11 +166,11 @@ def test_classification_too_reads_the_model_once(lm, forwards):
     options = ("Paris", "Rome", "London")
     found = own.classify(TEXTS, options)
     n_classify = len(forwards)
-    task = Task("questions", with_options(TEXTS, options))
+    task = Task("questions", questions_of(TEXTS, options))
     lm.outputs(letter.render_task(task), letter, features=False)
     assert len(forwards) == 2 * n_classify
-    cloze = CalibratedLM(lm, free_forms.calibrator_of(lm, Template("cloze")))
-    cloze.calibrator.target = own.calibrator.target
+    cloze = free_forms.calibrator_of(lm, Template("cloze"))
+    cloze = CalibratedLM(lm, cloze.with_record(targets=own.calibrator.record.targets))
     assert not cloze.reads_itself  # the prompts differ
     assert [a.answer for a in cloze.classify(TEXTS, options)] == [a.answer for a in found]
 
@@ -180,9 +179,9 @@ def test_each_kind_of_calibrator_does_its_own_work(lm, answering):
     with pytest.raises(ValueError, match="`calibrator` to be trained on questions with options"):
         answering.classify(["Which?"], ("a", "b"))
     letter = CalibratedLM(lm, free_forms.calibrator_of(lm, Template()))
-    for ask in (letter.answer, letter.answer_stream, lambda q: letter.verify(q, ["x"])):
+    for ask in (answer, answer_stream, lambda lm, texts: verify(lm, texts, ["x"])):
         with pytest.raises(ValueError, match=r"trained on answers in words .*\(style='letter'"):
-            list(ask(["Which?"]))
+            list(ask(letter, ["Which?"]))
 
 
 @pytest.mark.parametrize(
@@ -197,22 +196,22 @@ def test_each_kind_of_calibrator_does_its_own_work(lm, answering):
 )
 def test_impossible_questions_are_refused(answering, questions, error, message):
     with pytest.raises(error, match=message):
-        answering.answer(questions)
+        answer(answering, questions)
     with pytest.raises(error, match=message):
-        list(answering.answer_stream(questions))
+        list(answer_stream(answering, questions))
 
 
 def test_other_impossible_arguments_are_refused(answering):
     with pytest.raises(ValueError, match="`answers` to be of length 2"):
-        answering.verify(TEXTS[:2], ["x"])
+        verify(answering, TEXTS[:2], ["x"])
     with pytest.raises(TypeError, match="got one string: 'Rome'"):
-        answering.verify(TEXTS[:1], "Rome")
+        verify(answering, TEXTS[:1], "Rome")
     with pytest.raises(ValueError, match=r"at most 512 tokens long .* question 1"):
-        answering.verify(TEXTS[:1], ["Rome " * 500])
+        verify(answering, TEXTS[:1], ["Rome " * 500])
     with pytest.raises(ValueError, match="`window`"):
-        next(answering.answer_stream(TEXTS, window=0))
+        next(answer_stream(answering, TEXTS, window=0))
     with pytest.raises(ValueError, match="None where `questions` are a task"):
-        answering.answer(FreeFormTask("t", TASK.questions), "context")
+        answer(answering, FreeFormTask("t", TASK.questions), "context")
 
 
 def test_answers_become_a_frame(answering, answers):

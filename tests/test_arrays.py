@@ -8,6 +8,7 @@ import torch
 
 import thermometer as th
 from thermometer import baselines, metrics
+from thermometer.checkpoint import TrainingRecord
 from thermometer.metrics.intervals import bootstrap
 
 RNG = np.random.default_rng(0)
@@ -73,8 +74,8 @@ IDS = [f"answer {row}" for row in range(N)]
 
 def calibrator():
     torch.manual_seed(0)
-    made = {"features": {}, "target": {}, "train_tasks": ["law"], "pooled_temperature": 1.0}
-    return th.Calibrator(th.Thermometer(th.ThermometerConfig.scores_only()), **made, spread=0.3)
+    network = th.Thermometer(th.ThermometerConfig.scores_only())
+    return th.Calibrator(network, TrainingRecord(["law"], 1.0, spread=0.3))
 
 
 READER = calibrator()

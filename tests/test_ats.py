@@ -378,7 +378,13 @@ def test_a_batch_of_one_equals_a_row_of_a_batch(plain):
     together = plain.logprobs(PROMPTS)
     for row, prompt in enumerate(PROMPTS):
         np.testing.assert_allclose(plain.logprobs([prompt])[0], together[row], atol=1e-5)
-    apart = plain.logprobs(PROMPTS, token_budget=1)
+    one = ats.AtsCalibrator(
+        plain.head,
+        provenance=plain.provenance,
+        pooled_temperature=plain.pooled_temperature,
+        language_model=plain.language_model.with_token_budget(1),
+    )
+    apart = one.logprobs(PROMPTS)
     np.testing.assert_allclose(apart, together, atol=1e-5)
 
 

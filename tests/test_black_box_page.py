@@ -11,6 +11,7 @@ import torch
 
 import thermometer as th
 from thermometer import Study, cli
+from thermometer.checkpoint import TrainingRecord
 
 ROOT = Path(__file__).parents[1]
 PAGE = "docs/black_box.md"
@@ -23,9 +24,9 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("black_box")
     (folder / "tests").symlink_to(ROOT / "tests")
     torch.manual_seed(0)
-    made = {"features": {}, "target": {}, "train_tasks": ["law"], "pooled_temperature": 1.0}
     network = th.Thermometer(th.ThermometerConfig.scores_only())
-    th.Calibrator(network, **made).save_pretrained(folder / "checkpoints" / "api")
+    made = th.Calibrator(network, TrainingRecord(["law"], 1.0))
+    made.save_pretrained(folder / "checkpoints" / "api")
     return folder
 
 

@@ -1,6 +1,6 @@
 """A calibrator with tiny real models: what goes in, what is refused, what never changes."""
 
-from dataclasses import asdict, replace
+from dataclasses import FrozenInstanceError, asdict, replace
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ import torch
 
 from thermometer.calibrated_lm import Answer, CalibratedLM
 from thermometer.calibrator import Calibrator
+from thermometer.checkpoint import TrainingRecord
 from thermometer.llm.language_model import LanguageModel
 from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 from thermometer.scaling import harmonic_mean, scale_scores
@@ -50,15 +51,14 @@ def network(seed=0, width=32):
 
 
 def calibrator_of(lm, template=TEMPLATE, *, own=True, **changes):
-    made = lm.provenance(template)
-    return Calibrator(
-        network(),
-        features={**made, **changes},
-        target={"model": "large", "template": asdict(template)},
-        train_tasks=["a", "b"],
-        pooled_temperature=1.5,
-        language_model=lm if own else None,
+    record = TrainingRecord(
+        ["a", "b"],
+        1.5,
+        features={**lm.provenance(template), **changes},
+        targets=[{"model": "large", "template": asdict(template)}],
     )
+    made = Calibrator(network(), record)
+    return made.with_language_model(lm) if own else made
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +93,14 @@ def test_task_prompts_and_table_have_the_same_temperatures(calibrator, table):
 
 @pytest.mark.parametrize("token_budget", [1, 40, 100_000])
 def test_a_prompt_alone_has_the_temperature_that_it_has_among_others(calibrator, token_budget):
-    together = calibrator.temperature(PROMPTS, token_budget=token_budget)
+    lm = calibrator.language_model.with_token_budget(token_budget)
+    calibrator = calibrator.with_language_model(lm)
+    together = calibrator.temperature(PROMPTS)
     for row, prompt in enumerate(PROMPTS):
         alone = calibrator.temperature([prompt])
         assert alone.shape == (1,)
         np.testing.assert_allclose(alone[0], together[row], rtol=1e-4)
-    backwards = calibrator.temperature(PROMPTS[::-1], token_budget=token_budget)
+    backwards = calibrator.temperature(PROMPTS[::-1])
     np.testing.assert_allclose(backwards[::-1], together, rtol=1e-4)
 
 
@@ -219,25 +221,29 @@ def test_features_of_another_template_are_refused_with_both_digests(calibrator, 
 def test_the_wrong_language_model_is_refused(lm, calibrator):
     another = LanguageModel(tiny.model("llama", seed=1), tiny.tokenizer(), name="tiny-llama")
     with pytest.raises(ValueError, match=r"Expected features of tiny-llama \(fingerprint"):
-        calibrator_of(lm, own=False).language_model = another
-    with pytest.raises(ValueError, match=r"Expected features of tiny-llama \(fingerprint"):
-        Calibrator(
-            network(),
-            features=calibrator.features,
-            target={},
-            train_tasks=["a"],
-            pooled_temperature=1.0,
-            language_model=another,
-        )
+        calibrator.with_language_model(another)
+    with pytest.raises(ValueError, match="`gives` to be one of"):
+        calibrator.with_language_model(another, "scores")
+
+
+def test_a_calibrator_never_changes(lm, calibrator, table):
+    with pytest.raises(FrozenInstanceError):
+        calibrator.record = None
+    measured = calibrator.with_record(metrics={"nll": 0.5})
+    assert (measured.record.metrics, calibrator.record.metrics) == ({"nll": 0.5}, {})
+    again = LanguageModel(tiny.model("llama"), tiny.tokenizer(), name="tiny-llama")
+    other = measured.with_language_model(again)
+    assert (other.language_model, measured.language_model) == (again, lm)
+    np.testing.assert_array_equal(other.temperature(table), calibrator.temperature(table))
 
 
 def test_the_language_model_is_loaded_when_first_needed(llama_folder, lm, table, tmp_path):
     made = LanguageModel.from_pretrained(llama_folder)
     calibrator_of(made).save_pretrained(tmp_path / "checkpoint")
     loaded = Calibrator.from_pretrained(tmp_path / "checkpoint")
-    assert loaded.origins["features"].loaded is None
+    assert "lm" not in vars(loaded.origins["features"])
     of_table = loaded.temperature(table)  # the same weights: the fingerprint says so
-    assert loaded.origins["features"].loaded is None
+    assert "lm" not in vars(loaded.origins["features"])
     np.testing.assert_allclose(loaded.temperature(TASK), of_table, rtol=1e-5)
     assert loaded.language_model is loaded.language_model
     assert loaded.language_model.name == llama_folder
@@ -267,7 +273,7 @@ def test_the_model_is_loaded_as_its_features_were_read(llama_folder, tmp_path, w
 
 
 def test_arrays_of_unknown_origin_need_a_table(table):
-    made = Calibrator(network(), features={}, target={}, train_tasks=["a"], pooled_temperature=1.0)
+    made = Calibrator(network(), TrainingRecord(["a"], 1.0))
     bare = replace(table, provenance={})
     assert made.temperature(bare).shape == (N,)
     with pytest.raises(ValueError, match="names no template; pass an OutputTable"):
@@ -376,7 +382,6 @@ def test_both_models_are_loaded_from_folders(llama_folder, tmp_path):
 
 
 def test_scores_of_unknown_origin_cannot_be_rendered(lm):
-    made = calibrator_of(lm)
-    made.target = {}
+    made = calibrator_of(lm).with_record(targets=[{}])
     with pytest.raises(ValueError, match=r"names no template; call `calibrator\.calibrate`"):
         CalibratedLM(lm, made).classify(["Which?"], ("a", "b"))

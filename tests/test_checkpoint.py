@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from thermometer import checkpoint
 from thermometer.calibrator import Calibrator
+from thermometer.checkpoint import TrainingRecord
 from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 from thermometer.tables import OutputTable
 
@@ -29,17 +30,16 @@ def make(config=CONFIGS["features"], seed=0):
     torch.manual_seed(seed)
     thermometer = Thermometer(config, 6)
     thermometer.fit_inputs(torch.randn(30, 6), None, None, 1.0)
-    made = Calibrator(
-        thermometer,
+    record = TrainingRecord(
+        ["one", "zwei ü"],
+        1.25,
         features={"model": "small", "layer": -1},
-        target={"model": "large"},
-        train_tasks=["one", "zwei ü"],
-        pooled_temperature=1.25,
+        targets=[{"model": "large"}],
         metrics={"nll": 0.5},
         training="seed: 0\n",
+        pictures={"plot.png": b"\x89PNG"},
     )
-    made.pictures = {"plot.png": b"\x89PNG"}
-    return made
+    return Calibrator(thermometer, record)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_the_optional_files_may_be_missing(folder):
     for name in ("metrics.json", "training.yaml", "README.md", "plot.png"):
         (folder / name).unlink()
     loaded = Calibrator.from_pretrained(folder)
-    assert (loaded.metrics, loaded.training, loaded.pictures) == ({}, "", {})
+    assert (loaded.record.metrics, loaded.record.training, loaded.record.pictures) == ({}, "", {})
 
 
 def test_an_unknown_key_is_refused(folder):
@@ -175,14 +175,13 @@ def test_older_formats_are_read_and_give_the_same_temperatures(tmp_path, rewrite
     loaded = Calibrator.from_pretrained(tmp_path / "c")
     table = replace(TABLE, scores=np.random.default_rng(1).normal(size=(20, 4)) * 3)
     assert loaded.temperature(table) == pytest.approx(made.temperature(table), rel=1e-6)
-    assert loaded.targets == made.targets
+    assert loaded.record.targets == made.record.targets
 
 
 def test_of_format_2_only_what_is_read_is_kept(tmp_path):
     """It had the scale of scores and of context, even where one of them was not read."""
     config = ThermometerConfig(("scores",), pooling="none", n_members=1)
-    about = {"features": {}, "target": {}, "train_tasks": ["t"], "pooled_temperature": 1.0}
-    made = Calibrator(Thermometer(config), **about)
+    made = Calibrator(Thermometer(config), TrainingRecord(["t"], 1.0))
     made.save_pretrained(tmp_path / "c")
     as_format_2(tmp_path / "c")
     weights = load_file(tmp_path / "c/model.safetensors")
@@ -208,9 +207,7 @@ def scores_and_features():
     scores = torch.randn(30, 4) * 3
     thermometer.fit_inputs(torch.randn(30, 6), scores, torch.arange(30) // 6, 2.5)
     thermometer.view_weights.copy_(torch.tensor([0.9, 0.3]))
-    return Calibrator(
-        thermometer, features={}, target={"model": "a"}, train_tasks=["t"], pooled_temperature=2.5
-    )
+    return Calibrator(thermometer, TrainingRecord(["t"], 2.5, targets=[{"model": "a"}]))
 
 
 def test_the_number_of_answering_models_must_be_that_of_the_network(folder):
@@ -334,8 +331,7 @@ def test_an_empty_folder_and_missing_parents_are_fine(tmp_path):
 
 def test_a_checkpoint_is_replaced_as_a_whole_but_not_what_is_not_its_own(folder):
     (folder / "notes.txt").write_text("mine")
-    other = make(seed=1)
-    other.pictures = {}
+    other = make(seed=1).with_record(pictures={})
     other.save_pretrained(folder)
     assert (folder / "notes.txt").read_text() == "mine"
     assert not (folder / "plot.png").exists()
@@ -354,8 +350,8 @@ def test_a_link_keeps_pointing_at_the_checkpoint(folder):
 
 def test_a_failed_write_leaves_the_old_checkpoint(folder):
     before = contents(folder)
-    other = make(seed=1)
-    other.metrics = {"nll": object()}  # no JSON: fails after the weights are written
+    unwritable = {"nll": object()}  # no JSON: fails after the weights are written
+    other = make(seed=1).with_record(metrics=unwritable)
     with pytest.raises(TypeError, match="not JSON serializable"):
         other.save_pretrained(folder)
     assert contents(folder) == before
@@ -379,8 +375,7 @@ def test_a_failed_rename_puts_the_old_checkpoint_back(folder, monkeypatch):
 
 
 def test_a_failed_write_leaves_nothing_new(tmp_path):
-    other = make()
-    other.metrics = {"nll": object()}
+    other = make().with_record(metrics={"nll": object()})
     with pytest.raises(TypeError, match="not JSON serializable"):
         other.save_pretrained(tmp_path / "new")
     assert not list(tmp_path.iterdir())
@@ -388,7 +383,7 @@ def test_a_failed_write_leaves_nothing_new(tmp_path):
 
 def test_weights_of_any_float_type_are_stored_as_float32(tmp_path):
     content = checkpoint.Checkpoint(
-        {}, {"w": torch.ones(3, 2, dtype=torch.float64).T}, {}, ({},), (), 1.0
+        {}, {"w": torch.ones(3, 2, dtype=torch.float64).T}, TrainingRecord((), 1.0)
     )
     checkpoint.write(replace(content, card="# card"), tmp_path / "a")
     read = checkpoint.read(tmp_path / "a")
@@ -401,6 +396,6 @@ def test_the_card_says_what_was_measured_in_whatever_way(folder):
     calibrator = Calibrator.from_pretrained(folder)
     calibrator.save_pretrained(folder)
     assert "Not measured on unseen tasks." in (folder / "README.md").read_text()
-    calibrator.metrics = {"summary": "Closes 65 % of the gap on unseen subjects."}
-    calibrator.save_pretrained(folder)
+    measured = {"summary": "Closes 65 % of the gap on unseen subjects."}
+    calibrator.with_record(metrics=measured).save_pretrained(folder)
     assert "Closes 65 % of the gap" in (folder / "README.md").read_text()

@@ -206,7 +206,9 @@ def test_run_writes_tables_report_logs_and_checkpoint(finished, config):
     shape = calibrator.thermometer.config
     assert (shape.n_components, shape.n_members, shape.hidden_size) == (4, 2, 8)
     assert calibrator.train_tasks == tuple(f"task {number}" for number in range(6))
-    assert calibrator.metrics == json.loads((finished / "report" / "report.json").read_text())
+    assert calibrator.record.metrics == json.loads(
+        (finished / "report" / "report.json").read_text()
+    )
 
 
 def test_evaluate_reuses_the_tables(finished, config, capsys):

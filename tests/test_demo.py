@@ -30,7 +30,7 @@ def test_shipped_network_gives_the_recorded_temperatures(calibrator: th.Calibrat
 
 def test_shipped_checkpoint_states_how_it_was_measured(calibrator: th.Calibrator) -> None:
     assert len(calibrator.train_tasks) >= 40
-    closed = calibrator.metrics["methods"]["thermometer"]["mean_over_tasks"]["gap_closed"]
+    closed = calibrator.record.metrics["methods"]["thermometer"]["mean_over_tasks"]["gap_closed"]
     assert closed["low"] <= closed["estimate"] <= closed["high"]
 
 

@@ -52,7 +52,7 @@ def finished(lm, tmp_path_factory):
 
 def test_table_equals_what_the_model_says(lm, finished):
     table, questions = OutputTable.open(finished), task()
-    expected = lm.outputs(CLOZE.render_task(questions), CLOZE, token_budget=10**6)
+    expected = lm.with_token_budget(10**6).outputs(CLOZE.render_task(questions), CLOZE)
     assert table.ids == tuple(question.id for question in questions.questions)
     assert table.task_names == ("sizes",)
     answers = [
@@ -200,7 +200,7 @@ def test_three_processes_equal_one(lm, finished, tmp_path):
     ("change", "message"),
     [
         ({"template": Template("cloze", "char")}, r"provenance\.features\.template\.norm"),
-        ({"token_budget": 301}, "token_budget"),
+        ({"lm": 301}, "token_budget"),
         ({"feature_dtype": "float16"}, "feature_dtype"),
         ({"features": False}, r"provenance\.features"),
         ({"tasks": task(n=69)}, "digest"),
@@ -208,9 +208,11 @@ def test_three_processes_equal_one(lm, finished, tmp_path):
 )
 def test_other_settings_in_the_same_folder_are_refused(lm, finished, change, message):
     before = files(finished)
-    arguments = {"tasks": task(), "template": CLOZE, "token_budget": 300, "trainer": CPU, **change}
+    change = {"lm": 300, **change}
+    change["lm"] = lm.with_token_budget(change["lm"])
+    arguments = {"tasks": task(), "template": CLOZE, "trainer": CPU, **change}
     with pytest.raises(ValueError, match=rf"another extraction: .*{message}.* differ"):
-        extract(lm, out_dir=finished, **arguments)
+        extract(out_dir=finished, **arguments)
     assert files(finished) == before
 
 
@@ -248,7 +250,6 @@ def test_refused_prompts_leave_no_folder_behind(lm, tmp_path):
         ({"features": False, "scores": False}, "False for both"),
         ({"feature_dtype": "int8"}, "`feature_dtype` to be one of"),
         ({"tasks": []}, "at least one task"),
-        ({"token_budget": 0}, "`token_budget`"),
         ({"trainer": {"precision": "bf16-mixed"}}, "without `precision`"),
     ],
 )
@@ -323,7 +324,8 @@ def test_plan_is_written_for_people(finished):
 
 def test_the_summary_counts_what_was_computed(lm, finished, tmp_path):
     before = lm.work
-    extract(lm, task(), tmp_path / "t", template=CLOZE, token_budget=300, trainer=CPU)
+    small = lm.with_token_budget(300)
+    extract(small, task(), tmp_path / "t", template=CLOZE, trainer=CPU)
     work = lm.work - before
     found = json.loads((tmp_path / "t" / "summary.json").read_text())
     assert {name: found[name] for name in ("prompts", "input_tokens", "tokens", "padding")} == {
@@ -371,7 +373,7 @@ def test_budget_is_chosen_once_and_kept(lm, tmp_path):
     assert json.loads((tmp_path / "plan.json").read_text())["token_budget"] == 4096
     assert len(extract(lm, task(), tmp_path, template=CLOZE, trainer=CPU)) == len(table)
     with pytest.raises(ValueError, match="token_budget differ"):
-        extract(lm, task(), tmp_path, template=CLOZE, token_budget=100, trainer=CPU)
+        extract(lm.with_token_budget(100), task(), tmp_path, template=CLOZE, trainer=CPU)
 
 
 def test_budget_of_an_extraction_that_was_begun_is_taken_over(lm, tmp_path):

@@ -50,7 +50,7 @@ def test_batches_say_what_single_prompts_say(kind):
     expected = [greedy(kind, prompt.text, 6) for prompt in PROMPTS]
     assert len(set(expected)) > 1
     for budget in (30, 4096):
-        assert in_order(lm, PROMPTS, max_new_tokens=6, token_budget=budget) == expected
+        assert in_order(lm.with_token_budget(budget), PROMPTS, max_new_tokens=6) == expected
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_chat_is_answered_after_its_header():
 
 
 def test_units_keep_to_the_budget(lm):
-    sizes = {len(rows) for rows, _ in generate_lines(lm, PROMPTS, token_budget=50)}
+    sizes = {len(rows) for rows, _ in generate_lines(lm.with_token_budget(50), PROMPTS)}
     assert sizes == {1, 2}
 
 

@@ -114,7 +114,7 @@ def test_features_are_the_last_hidden_state_of_the_last_prompt_token(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_batch_of_one_equals_a_row_of_a_batch(kind):
     """Every other row is shorter: so this is right padding against no padding, too."""
-    together = make(kind).outputs(PROMPTS, CLOZE, token_budget=10**6)
+    together = make(kind).with_token_budget(10**6).outputs(PROMPTS, CLOZE)
     for row, prompt in enumerate(PROMPTS):
         alone = make(kind).outputs([prompt], CLOZE)
         np.testing.assert_allclose(alone.features[0], together.features[row], atol=1e-5)
@@ -125,11 +125,11 @@ def test_batch_of_one_equals_a_row_of_a_batch(kind):
 
 @pytest.mark.parametrize("budget", [1, 60, 200])
 def test_order_of_the_prompts_is_kept_whatever_the_batches(lm, budget):
-    whole = lm.outputs(PROMPTS, CLOZE, token_budget=10**6)
-    pieces = lm.outputs(PROMPTS, CLOZE, token_budget=budget)
+    whole = lm.with_token_budget(10**6).outputs(PROMPTS, CLOZE)
+    pieces = lm.with_token_budget(budget).outputs(PROMPTS, CLOZE)
     np.testing.assert_allclose(pieces.features, whole.features, atol=1e-5)
     np.testing.assert_allclose(pieces.scores, whole.scores, atol=1e-5)
-    backwards = lm.outputs(PROMPTS[::-1], CLOZE, token_budget=budget)
+    backwards = lm.with_token_budget(budget).outputs(PROMPTS[::-1], CLOZE)
     np.testing.assert_allclose(backwards.scores[::-1], whole.scores, atol=1e-5)
 
 
@@ -138,7 +138,7 @@ def test_no_forward_pass_exceeds_the_budget(kind):
     lm = make(kind)
     trees = lm.encode(PROMPTS, CLOZE)
     for budget in (1, 80, 150, 400):
-        units = lm.plan(trees, scores=True, token_budget=budget)
+        units = lm.with_token_budget(budget).plan(trees, scores=True)
         assert sorted(rows_of(units)) == list(range(len(trees)))
         for unit in units:
             chosen = [trees[i] for i in unit.rows]
@@ -165,7 +165,7 @@ trees = st.builds(
 @settings(max_examples=25, deadline=None)
 def test_random_trees_equal_plain_forward_passes(kind, batch):
     """Rows that share a prefix, rows of their own, and tails, in any mixture."""
-    outputs, model = make(kind).compute(batch, token_budget=100), tiny.model(kind)
+    outputs, model = make(kind).with_token_budget(100).compute(batch), tiny.model(kind)
     expected = [
         [
             reference.continuation(model, [*tree.prefix, *branch], len(tree.prefix))
@@ -218,11 +218,11 @@ def test_a_group_that_takes_several_passes_is_begun_once(lm):
     texts = [prompt.text for prompt in FEW_SHOT] * 5
     prompts = [Prompt(f"{n}", text, (" a", " b")) for n, text in enumerate(texts)]
     trees = lm.encode(prompts, CLOZE)
-    units = lm.plan(trees, scores=True, token_budget=200)
+    units = lm.with_token_budget(200).plan(trees, scores=True)
     assert len({unit.prefixes for unit in units}) == 1
     assert len(units) > 4
     before = lm.work
-    lm.compute(trees, token_budget=200)
+    lm.with_token_budget(200).compute(trees)
     shared = {n for unit in units for n in unit.shared}
     rest = sum(tree.n_tokens for tree in trees) - sum(sum(unit.shared) for unit in units)
     assert len(shared) == 1
@@ -251,8 +251,8 @@ def test_random_trees_that_begin_alike_equal_plain_forward_passes(kind, beginnin
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("thermometer.llm.sharing.ROW_CHARGE", 0)
         patch.setattr("thermometer.llm.sharing.GROUP_CHARGE", 0)
-        outputs = lm.compute(chosen, token_budget=budget)
-        alone = lm.compute(chosen, scores=False, token_budget=budget)
+        outputs = lm.with_token_budget(budget).compute(chosen)
+        alone = lm.with_token_budget(budget).compute(chosen, scores=False)
     expected = [
         [
             reference.continuation(model, [*tree.prefix, *branch], len(tree.prefix))
@@ -312,7 +312,7 @@ def test_norms_against_their_formulas(lm, norm):
         Prompt("b", "Question: Which is larger, and of what?\nAnswer:", (" é", " B", " London D")),
     ]
     template = Template("cloze", norm)
-    scores = lm.outputs(prompts, template, token_budget=50).scores
+    scores = lm.with_token_budget(50).outputs(prompts, template).scores
     tokenizer = tiny.tokenizer()
     for row, prompt in enumerate(prompts):
         raw = literal_scores("llama", [prompt])[0]
@@ -427,7 +427,7 @@ def test_the_model_is_frozen(lm):
 def test_encoder_decoder_against_the_models_first_decoder_step():
     tokenizer, model = tiny.tokenizer(bos=False, eos=True), tiny.model("t5")
     lm = LanguageModel(tiny.model("t5"), tokenizer, name="t5")
-    outputs = lm.outputs(LETTERS, Template(), token_budget=300)
+    outputs = lm.with_token_budget(300).outputs(LETTERS, Template())
     for row, prompt in enumerate(LETTERS):
         inputs = tokenizer(prompt.text, return_tensors="pt")
         assert inputs["input_ids"][0, -1] == tokenizer.eos_token_id

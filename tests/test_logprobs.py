@@ -11,7 +11,8 @@ from toy_server import OPTIONS, TOKENS, ToyModel
 
 from thermometer.baselines import invert_softmax
 from thermometer.calibrator import Calibrator
-from thermometer.logprobs import OptionTexts, option_probabilities
+from thermometer.checkpoint import TrainingRecord
+from thermometer.logprobs import OptionTexts, calibrate_responses, option_probabilities
 from thermometer.logprobs.positions import known, position, weights
 from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 from thermometer.scaling import scale_scores
@@ -288,23 +289,24 @@ def test_malformed_settings_are_refused(name, value, error):
 
 @pytest.fixture(scope="module")
 def calibrator():
-    made = {"features": {}, "target": {}, "train_tasks": ["law"], "pooled_temperature": 1.0}
-    return Calibrator(Thermometer(ThermometerConfig.scores_only()), **made)
+    network = Thermometer(ThermometerConfig.scores_only())
+    return Calibrator(network, TrainingRecord(["law"], 1.0))
 
 
 def test_a_calibrator_reads_responses(calibrator):
     responses = [chat(logs(A=0.7, B=0.2, C=0.05)), chat(logs(B=0.4, A=0.35)), json.dumps(GOOD)]
     raw = option_probabilities(responses, ["A", "B"])
-    result = calibrator.from_logprobs(responses, ["A", "B"])
+    result = calibrate_responses(calibrator, responses, ["A", "B"])
     expected = calibrator.calibrate(scores=raw.scores)
     np.testing.assert_array_equal(result.probs, expected.probs)
     np.testing.assert_array_equal(result.prediction, [0, 1, 0])
     assert result.ids == ("row 1", "row 2", "row 3")
     assert raw.warnings
     assert result.warnings == (*expected.warnings, *raw.warnings)
-    named = calibrator.from_logprobs(responses, ["A", "B"], ["one", "two", "three"], level="task")
+    prompts = ["one", "two", "three"]
+    named = calibrate_responses(calibrator, responses, ["A", "B"], prompts, level="task")
     assert named.ids[0] == "prompt 1"
-    halved = calibrator.from_logprobs(responses, ["A", "B"], temperature=2.0)
+    halved = calibrate_responses(calibrator, responses, ["A", "B"], temperature=2.0)
     assert not np.allclose(halved.probs, result.probs)
 
 
@@ -314,11 +316,7 @@ def test_scores_alone_are_enough_where_nothing_else_is_read(calibrator):
     found = calibrator.calibrate(scores=scores)
     np.testing.assert_array_equal(found.probs, expected.probs)
     np.testing.assert_array_equal(calibrator.temperature(scores=scores), expected.temperature)
-    measured = Calibrator(
-        calibrator.thermometer, features={}, target={}, train_tasks=["law"],
-        pooled_temperature=1.0, spread=0.3,
-    )  # fmt: skip
-    updated, factor = measured.update(None, [0, 1, -1, -1, 2], scores)
+    updated, factor = calibrator.with_record(spread=0.3).update(None, [0, 1, -1, -1, 2], scores)
     assert factor.n_labels == 3
     np.testing.assert_allclose(updated.temperature, expected.temperature * factor.factor)
 
@@ -331,9 +329,7 @@ def test_what_is_missing_is_named(calibrator):
     with pytest.raises(ValueError, match="`scores` to be at least one score"):
         calibrator.calibrate(scores=np.zeros((0, 2)))
     config = replace(ThermometerConfig.features_only(), n_components=0)
-    reader = Calibrator(
-        Thermometer(config, 8), features={}, target={}, train_tasks=["law"], pooled_temperature=1.0
-    )
+    reader = Calibrator(Thermometer(config, 8), TrainingRecord(["law"], 1.0))
     with pytest.raises(
         ValueError, match="`prompts` to be given, since this thermometer reads feat"
     ):

@@ -33,9 +33,9 @@ def limited(most, **options):
 
 
 def test_work_is_halved_until_it_fits(lm):
-    expected = lm.outputs(PROMPTS, CLOZE, token_budget=10**6)
+    expected = lm.with_token_budget(10**6).outputs(PROMPTS, CLOZE)
     small, allocator = limited(150)
-    outputs = small.outputs(PROMPTS, CLOZE, token_budget=10**6)
+    outputs = small.with_token_budget(10**6).outputs(PROMPTS, CLOZE)
     np.testing.assert_allclose(outputs.scores, expected.scores, atol=1e-5)
     np.testing.assert_allclose(outputs.features, expected.features, atol=1e-5)
     np.testing.assert_allclose(outputs.option_mass, expected.option_mass, atol=1e-5)
@@ -44,9 +44,9 @@ def test_work_is_halved_until_it_fits(lm):
 
 def test_what_did_not_fit_once_is_not_tried_again():
     small, allocator = limited(150)
-    small.outputs(PROMPTS, CLOZE, token_budget=10**6)
+    small.with_token_budget(10**6).outputs(PROMPTS, CLOZE)
     failed = sum(n > 150 for n in allocator.seen)
-    small.outputs(PROMPTS, CLOZE, token_budget=10**6)
+    small.with_token_budget(10**6).outputs(PROMPTS, CLOZE)
     assert 0 < sum(n > 150 for n in allocator.seen) < 2 * failed
 
 
@@ -61,7 +61,7 @@ def test_a_question_is_read_alone_where_the_shared_prefixes_do_not_fit(lm):
     texts = [words * 25 + f"{n}" for words in ("yes no ", "one two ") for n in range(6)]
     prompts = [Prompt(text, text, (" a b", " c")) for text in texts]
     trees = lm.encode(prompts, CLOZE)
-    units = lm.plan(trees, scores=True, token_budget=4096)
+    units = lm.plan(trees, scores=True)
     together = sum(size for _, size in units[0].prefixes)
     longest = max(tree.n_tokens for tree in trees)
     assert len(units[0].prefixes) == 2

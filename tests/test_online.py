@@ -8,6 +8,7 @@ from test_views import QUIET, shapes
 
 from thermometer.adaptation import for_model
 from thermometer.calibrator import Calibrator
+from thermometer.checkpoint import TrainingRecord
 from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 from thermometer.online import TemperatureStream
 from thermometer.presets import resolve
@@ -70,8 +71,7 @@ def test_wrong_calls_are_refused(calibrator):
 
 def test_wrong_features_are_refused_and_leave_the_stream_as_it_was():
     config = ThermometerConfig(("scores+features",), n_components=2, n_members=1)
-    made = {"features": {}, "target": {}, "train_tasks": ["t"], "pooled_temperature": 1.0}
-    calibrator = Calibrator(Thermometer(config, n_features=3), **made)
+    calibrator = Calibrator(Thermometer(config, n_features=3), TrainingRecord(["t"], 1.0))
     stream, untouched = TemperatureStream(calibrator), TemperatureStream(calibrator)
     good = {"scores": [[2.0, 0.0]], "features": [[1.0, 2.0, 3.0]]}
     stream.push(**good)

@@ -111,7 +111,7 @@ def test_update_turns_a_calibration_by_its_labels():
     wrong = replace(task, scores=task.scores * 1.6)  # hotter than the features say
     with pytest.raises(ValueError, match="`spread` to be known"):
         calibrator.update(wrong, wrong.labels)
-    calibrator.spread = 0.4
+    calibrator = calibrator.with_record(spread=0.4)
     before = calibrator.calibrate(wrong)
     none, factor = calibrator.update(wrong, np.full(60, -1))
     assert factor.n_labels == 0
@@ -150,7 +150,8 @@ def test_a_far_task_is_flagged_with_a_reason():
     table = make_table(n=40)
     calibrator = make_fit()(table)
     means = [table.features[table.tasks == t].mean(axis=0) for t in table.task_names]
-    calibrator.domain = Domain({"features": np.array(means, dtype=np.float64)})
+    domain = Domain({"features": np.array(means, dtype=np.float64)})
+    calibrator = calibrator.with_record(domain=domain)
     near = calibrator.calibrate(table.of_tasks(["task 03"]))
     assert near.in_domain
     assert not near.warnings

@@ -20,7 +20,7 @@ from thermometer.commands.calibrate import calibrate
 from thermometer.experiment import Experiment
 from thermometer.extraction import extract
 from thermometer.llm.language_model import LanguageModel
-from thermometer.logprobs import option_probabilities
+from thermometer.logprobs import calibrate_responses, option_probabilities
 from thermometer.model_spec import ModelSpec
 from thermometer.networks.reference_statistics import N_REFERENCE, reference_statistics
 from thermometer.networks.score_statistics import sample_statistics, softened
@@ -192,10 +192,10 @@ def trained():
 def test_a_checkpoint_knows_whose_scores_it_reads(trained, tmp_path):
     table, calibrator = trained
     assert calibrator.reads == {"scores", "reference_scores"}
-    assert calibrator.reference == {"model": "second"}
+    assert calibrator.record.reference == {"model": "second"}
     calibrator.save_pretrained(tmp_path / "c")
     loaded = Calibrator.from_pretrained(tmp_path / "c")
-    assert loaded.reference == {"model": "second"}
+    assert loaded.record.reference == {"model": "second"}
     np.testing.assert_array_equal(loaded.temperature(table), calibrator.temperature(table))
     card = (tmp_path / "c" / "README.md").read_text()
     assert "| reads reference scores of | `second` |" in card
@@ -243,7 +243,7 @@ def test_responses_of_two_models_will_do(trained):
 
     answers, others = [response(-0.1, -3.0), response(-0.4, -1.5)], [response(-1.0, -0.6)] * 2
     found, second = (option_probabilities(r, ["A", "B"]).scores for r in (answers, others))
-    result = calibrator.from_logprobs(answers, ["A", "B"], reference_scores=second)
+    result = calibrate_responses(calibrator, answers, ["A", "B"], reference_scores=second)
     expected = calibrator.calibrate(scores=found, reference_scores=second)
     np.testing.assert_array_equal(result.probs, expected.probs)
 
@@ -252,14 +252,7 @@ def test_a_few_labels_and_a_stream(trained):
     table, calibrator = trained
     task = table.of_tasks(["task 02"])
     arrays = {"scores": task.scores, "reference_scores": task.reference_scores}
-    calibrator = Calibrator(
-        calibrator.thermometer,
-        features={},
-        target={},
-        train_tasks=["a"],
-        pooled_temperature=1.0,
-        spread=0.3,
-    )
+    calibrator = calibrator.with_record(spread=0.3)
     _, factor = calibrator.update(None, task.labels, **arrays)
     assert 0 < factor.factor < np.inf
     stream = TemperatureStream(calibrator)
@@ -301,7 +294,7 @@ def test_it_is_adapted_to_another_answering_model(trained):
     assert float(adapted.thermometer.references[0]) == pytest.approx(
         3 * calibrator.pooled_temperature, rel=1e-4
     )
-    assert adapted.reference == {"model": "second"}
+    assert adapted.record.reference == {"model": "second"}
 
 
 def test_another_size_brings_its_own_reference_model(trained, tmp_path):
@@ -314,8 +307,8 @@ def test_another_size_brings_its_own_reference_model(trained, tmp_path):
     own = adapt(calibrator, table)
     np.testing.assert_allclose(adapted.temperature(other), 3 * own.temperature(table), rtol=1e-3)
     adapted.save_pretrained(tmp_path / "c")
-    assert Calibrator.from_pretrained(tmp_path / "c").reference == {"model": "third"}
-    assert calibrator.reference == {"model": "second"}
+    assert Calibrator.from_pretrained(tmp_path / "c").record.reference == {"model": "third"}
+    assert calibrator.record.reference == {"model": "second"}
     with pytest.raises(ValueError, match=r"of third .* of second"):
         adapted.temperature(table)
 
@@ -375,9 +368,10 @@ def tables(tmp_path_factory):
 def test_models_run_for_what_is_not_given(tables, second):
     """The reference model may be the small one, which is asked once, or a third."""
     table = tables["small"].join(tables["large"]).with_reference(tables[second])
-    calibrator = train(table, NETWORK, SHORT, trainer=QUIET)
-    calibrator.language_model = small = lm_of("gpt2")
-    calibrator.origins["reference_scores"].lm = small if second == "small" else lm_of("llama", 1)
+    small = lm_of("gpt2")
+    calibrator = train(table, NETWORK, SHORT, trainer=QUIET).with_language_model(small)
+    if second == "base":
+        calibrator = calibrator.with_language_model(lm_of("llama", 1), "reference_scores")
     task = TASKS[2]
     rows = table.of_tasks([task.name])
     expected = calibrator.temperature(rows)
@@ -396,7 +390,7 @@ def test_models_run_for_what_is_not_given(tables, second):
 def test_an_answering_model_that_reads_itself_is_asked_beside_its_reference(tables):
     table = tables["large"].with_reference(tables["base"])
     calibrator = train(table, NETWORK, SHORT, trainer=QUIET)
-    calibrator.origins["reference_scores"].lm = lm_of("llama", 1)
+    calibrator = calibrator.with_language_model(lm_of("llama", 1), "reference_scores")
     large = CalibratedLM(lm_of("llama"), calibrator)
     assert large.reads_itself
     expected = calibrator.temperature(table.of_tasks([TASKS[1].name]))
@@ -407,7 +401,7 @@ def test_the_wrong_reference_model_is_refused(tables):
     table = tables["small"].join(tables["large"]).with_reference(tables["base"])
     calibrator = train(table, NETWORK, SHORT, trainer=QUIET)
     with pytest.raises(ValueError, match="Expected reference scores of llama-1"):
-        calibrator.origins["reference_scores"].lm = lm_of("llama", seed=2, name="llama-1")
+        calibrator.with_language_model(lm_of("llama", 2, name="llama-1"), "reference_scores")
 
 
 @pytest.fixture(scope="module")
@@ -451,7 +445,7 @@ def test_an_experiment_asks_the_reference_model_too(folders, tmp_path):
         "reference",
     }
     calibrator = Calibrator.from_pretrained(tmp_path / "checkpoint")
-    assert calibrator.reference["model"] == str(folders / "base")
+    assert calibrator.record.reference["model"] == str(folders / "base")
     [task, *_] = load_tasks(TaskSource(str(folders / "tasks.jsonl")))
     large = CalibratedLM.from_pretrained(str(folders / "large"), calibrator)
     table = experiment(folders, tmp_path).extract()  # finds what is there

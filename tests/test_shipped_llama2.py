@@ -53,8 +53,8 @@ def test_the_card_states_how_it_was_measured(calibrator, name):
     card = (FOLDER / name / "README.md").read_text()
     for words in ("Hendrycks et al. 2021", "Five folds over subjects", "NLL gap closed"):
         assert words in card
-    assert ("reads reference scores of | `Llama-2-7b-hf`" in card) == bool(calibrator.reference)
-    measured = calibrator.metrics["chat"]["models"]
+    assert ("reads reference scores of | `Llama-2-7b-hf`" in card) == bool(calibrator.record.reference)
+    measured = calibrator.record.metrics["chat"]["models"]
     for size in SIZES:
         row = measured[f"Llama-2-{size}-chat-hf, trained on"]
         assert f"{row['gap_closed']:.0%} | {row['pooled_ece']:.3f} |" in card

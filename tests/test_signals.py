@@ -198,7 +198,7 @@ def test_samples_depend_on_the_seed_and_on_nothing_else(lm):
     options = {"n_samples": 6, "max_new_tokens": 4}
     whole = signals.consistency(lm, QUESTIONS, ANSWERS, **options)
     assert len({*sum(whole.samples, ())}) > 6
-    alone = signals.consistency(lm, QUESTIONS[1:2], ["other"], token_budget=60, **options)
+    alone = signals.consistency(lm.with_token_budget(60), QUESTIONS[1:2], ["other"], **options)
     assert alone.samples == whole.samples[1:2]
     other = signals.consistency(lm, QUESTIONS, ANSWERS, seed=1, **options)
     assert other.samples != whole.samples

@@ -20,7 +20,7 @@ def test_every_block_runs_and_tells_of_a_task():
     assert namespace["calibration"].standard_error < result.standard_error
     assert len(namespace["streamed"].temperature) == 50
     assert set(result.distances) == {"scores", "places", "fair"}
-    assert namespace["both"].targets == ({}, {"model": "cool"})
+    assert namespace["both"].record.targets == ({}, {"model": "cool"})
     table, cool, unseen = (namespace[name] for name in ("table", "cool", "unseen"))
     adapted = namespace["adapted"].temperature(cool.select(unseen))
     own = namespace["calibrator"].temperature(table.select(unseen))

@@ -121,11 +121,11 @@ def test_several_tables_are_one(small_table):
 def test_the_result_knows_where_it_comes_from(small_table):
     calibrator = train(small_table, TINY, SHORT, trainer={"accelerator": "cpu"})
     assert calibrator.train_tasks == small_table.task_names
-    assert calibrator.features == {"model": "small"}
+    assert calibrator.record.features == {"model": "small"}
     assert calibrator.target == {"model": "large"}
     pooled = fit_temperature(small_table.scores, small_table.labels).temperature
     assert calibrator.pooled_temperature == pytest.approx(pooled)
-    settings = yaml.safe_load(calibrator.training)
+    settings = yaml.safe_load(calibrator.record.training)
     assert ThermometerConfig(**settings["network"]) == TINY
     assert TrainingConfig(**settings["training"]) == SHORT
     assert settings["trainer"] == {"enable_progress_bar": False, "accelerator": "cpu"}
@@ -203,7 +203,7 @@ def test_max_steps_is_respected_for_each_member_and_callbacks_are_kept(small_tab
     training = replace(SHORT, max_steps=7)
     calibrator = train(small_table, TINY, training, trainer={"callbacks": [count]})
     assert count.steps == [7, 7]
-    assert "Count" in yaml.safe_load(calibrator.training)["trainer"]["callbacks"][0]
+    assert "Count" in yaml.safe_load(calibrator.record.training)["trainer"]["callbacks"][0]
 
 
 def test_patience_stops_early(small_table):
@@ -420,4 +420,4 @@ def test_numbers_out_of_range_are_refused(fields):
 def test_numpy_numbers_become_plain_ones(small_table):
     training = replace(SHORT, max_steps=np.int64(3), learning_rate=np.float32(0.01))
     calibrator = train(small_table, replace(TINY, hidden_size=np.int64(4)), training)
-    assert yaml.safe_load(calibrator.training)["training"]["max_steps"] == 3
+    assert yaml.safe_load(calibrator.record.training)["training"]["max_steps"] == 3

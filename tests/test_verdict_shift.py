@@ -9,8 +9,9 @@ from scipy.special import expit, log_expit
 from thermometer.baselines.platt import soft_targets
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
-from thermometer.free_form.verdict_shift import SHIFT, add_shift, shift_of, shift_verdicts, shifted
-from thermometer.scaling import fit_temperature, scale_scores
+from thermometer.free_form.answering import verify
+from thermometer.free_form.verdict_shift import add_shift, shift_verdicts
+from thermometer.scaling import VERDICT_SHIFT, fit_temperature, scale_scores, shifted
 from thermometer.tables import OutputTable
 
 
@@ -33,7 +34,7 @@ def drawn(shift, temperature, n=4000, seed=0):
 
 def test_shift_and_temperature_are_recovered():
     table = shift_verdicts(drawn(-4.0, 2.5))
-    assert shift_of(table.provenance["scores"]) == pytest.approx(-4.0, abs=0.3)
+    assert table.provenance["scores"][VERDICT_SHIFT] == pytest.approx(-4.0, abs=0.3)
     fit = fit_temperature(table.scores, table.labels)
     assert fit.temperature == pytest.approx(2.5, abs=0.25)
     yes = scale_scores(table.scores, fit.temperature)[:, 0]
@@ -54,14 +55,14 @@ def test_it_is_the_maximum_of_the_likelihood(sign):
 
     found = minimize(loss, [1.0, 0.0], bounds=[(0.05, None), (None, None)], tol=1e-12).x
     made = shift_verdicts(table_of(odds, right))
-    assert made.provenance["scores"][SHIFT] == pytest.approx(found[1] / found[0], rel=1e-2)
+    assert made.provenance["scores"][VERDICT_SHIFT] == pytest.approx(found[1] / found[0], rel=1e-2)
     assert (found[0] == 0.05) == (sign < 1)
 
 
 @pytest.mark.parametrize("right", [np.ones(20, bool), np.zeros(20, bool)])
 def test_verdicts_on_answers_all_right_or_all_wrong_stay_finite(right):
     odds = np.random.default_rng(0).normal(size=20)
-    shift = shift_verdicts(table_of(odds, right)).provenance["scores"][SHIFT]
+    shift = shift_verdicts(table_of(odds, right)).provenance["scores"][VERDICT_SHIFT]
     assert np.isfinite(shift)
     assert (shift > 0) == right[0]
     assert np.isfinite(shift_verdicts(table_of(np.ones(20), right)).scores).all()
@@ -72,9 +73,8 @@ def test_only_yes_is_shifted_and_it_is_noted():
     table = add_shift(before, -1.5)
     np.testing.assert_array_equal(table.scores[:, 1], before.scores[:, 1])
     np.testing.assert_allclose(table.scores[:, 0], before.scores[:, 0] - 1.5)
-    assert table.provenance["scores"] == {"model": "m", SHIFT: -1.5}
+    assert table.provenance["scores"] == {"model": "m", VERDICT_SHIFT: -1.5}
     assert before.provenance["scores"] == {"model": "m"}
-    assert shift_of({}) == 0
     raw = np.array([[1.0, 2.0]])
     assert shifted(raw, 1.0).tolist() == [[2.0, 2.0]]
     assert raw.tolist() == [[1.0, 2.0]]
@@ -98,11 +98,11 @@ def test_what_cannot_be_shifted_is_refused():
 def test_a_checkpoint_carries_the_shift_to_new_answers(lm, tmp_path):
     task = free_forms.task(4)
     texts, given = [q.text for q in task.questions], ["Rome", "Paris", "one", "two"]
-    before = CalibratedLM(lm, free_forms.calibrator_of(lm)).verify(texts, given)
-    made = free_forms.calibrator_of(lm, **{SHIFT: -2.0})
+    before = verify(CalibratedLM(lm, free_forms.calibrator_of(lm)), texts, given)
+    made = free_forms.calibrator_of(lm, **{VERDICT_SHIFT: -2.0})
     made.save_pretrained(tmp_path / "checkpoint")
     loaded = Calibrator.from_pretrained(tmp_path / "checkpoint", language_model=lm)
-    after = CalibratedLM(lm, loaded).verify(texts, given)
+    after = verify(CalibratedLM(lm, loaded), texts, given)
     for old, new in zip(before, after, strict=True):
         assert new.temperature == pytest.approx(old.temperature)
         odds = np.log(old.confidence / old.probs["No"]) - 2.0 / old.temperature

@@ -8,6 +8,7 @@ import pytest
 
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.extraction import extract
+from thermometer.free_form.answering import answer
 from thermometer.free_form.judging import is_right
 from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask, verify_question
 from thermometer.free_form.verdict_shift import shift_verdicts
@@ -94,7 +95,7 @@ def test_a_thermometer_is_trained_on_verdicts_and_used_on_answers(lm, tasks, tmp
     calibrator = train(
         moved, network, TrainingConfig(max_steps=3), trainer={"enable_progress_bar": False}
     )
-    answers = CalibratedLM(lm, calibrator).answer(tasks[1], max_new_tokens=5)
+    answers = answer(CalibratedLM(lm, calibrator), tasks[1], max_new_tokens=5)
     assert [
         f"{q.text}. \nAnswer: {a.answer}" for q, a in zip(tasks[1].questions, answers, strict=True)
     ] == [question.text for question in verdicts[0].questions]

@@ -178,8 +178,8 @@ def test_a_view_that_says_nothing_of_unseen_tasks_hardly_counts():
     useful, useless = network.view_weights
     assert useful > 0.8
     assert useless * spread[1] < 0.1 * useful * spread[0]
-    assert 0.02 <= calibrator.spread < 0.3
-    assert set(calibrator.domain.points) == {"features", "scores", "fair"}
+    assert 0.02 <= calibrator.record.spread < 0.3
+    assert set(calibrator.record.domain.points) == {"features", "scores", "fair"}
     alike = train(
         table, replace(config, weigh_views=False), TrainingConfig(max_steps=5), trainer=QUIET
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = _version("thermometer")
 
 _HOME = {
-    "Answer": "free_form.answers",
+    "Answer": "calibrated_lm",
     "Bands": "routing.bands",
     "CalibratedLM": "calibrated_lm",
     "Calibration": "types",
@@ -85,6 +85,7 @@ __all__ = sorted([*_HOME, "__version__"])
 if TYPE_CHECKING:
     from thermometer.adaptation import adapt as adapt
     from thermometer.adaptation import for_model as for_model
+    from thermometer.calibrated_lm import Answer as Answer
     from thermometer.calibrated_lm import CalibratedLM as CalibratedLM
     from thermometer.calibrator import Calibrator as Calibrator
     from thermometer.display.confidence import Confidence as Confidence
@@ -93,7 +94,6 @@ if TYPE_CHECKING:
     from thermometer.evaluation import evaluate as evaluate
     from thermometer.experiment import Experiment as Experiment
     from thermometer.extraction import extract as extract
-    from thermometer.free_form.answers import Answer as Answer
     from thermometer.free_form.answers import FreeFormAnswer as FreeFormAnswer
     from thermometer.free_form.answers import answers_frame as answers_frame
     from thermometer.free_form.questions import FreeFormQuestion as FreeFormQuestion

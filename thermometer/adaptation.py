@@ -3,10 +3,10 @@
 What a network has learned of one model's scores holds for another as far as both are read on their
 own scale: scores are divided by the model's one temperature, and every statistic is standardised
 over that model's prompts (the same is done to activations of a new domain by Li et al. 2016, arXiv
-1603.04779). Nothing here trains.
+1603.04779).
 """
 
-from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -31,17 +31,13 @@ def for_model(calibrator: Calibrator, model: str | int) -> Calibrator:
 
     Args:
         calibrator: Trained on tables of several answering models.
-        model: Its name, or its place in `Calibrator.targets`.
+        model: Its name, or its place in `calibrator.record.targets`.
 
     Raises:
         ValueError: If there is no such model, or several of that name.
     """
     _checks.instance("calibrator", calibrator, Calibrator, "`train` makes one")
-    place = number_of(calibrator.targets, model)
-    chosen = copy(calibrator)
-    chosen.model, chosen.target, chosen.is_chosen = place, calibrator.targets[place], True
-    chosen.pooled_temperature = float(calibrator.thermometer.references[place])
-    return chosen
+    return replace(calibrator, chosen=number_of(calibrator.record.targets, model))
 
 
 def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
@@ -87,7 +83,7 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     _checks.instance("calibrator", calibrator, Calibrator, "`train` makes one")
     _checks.instance("table", table, OutputTable, "of one answering model")
     if "features" in calibrator.reads:
-        check_same_origin("features", calibrator.features, table.provenance.get("features"))
+        check_same_origin("features", calibrator.record.features, table.provenance.get("features"))
     scores, old = table.require("scores"), calibrator.thermometer
     if len(table.task_names) < 2:
         raise _checks.fail("table", "of two or more tasks", len(table.task_names))
@@ -106,20 +102,19 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
         network.score_inputs.fit(z, groups, torch.zeros_like(groups), reference)
     if (table.labels >= 0).any():
         network.trust.fill_(_trust(network, table))
-    adapted = copy(calibrator)
-    adapted.thermometer = network.eval().requires_grad_(False)
-    adapted.targets = (dict(table.provenance.get("scores") or {}),)
-    made = table.provenance.get("reference_scores") or {}
-    if reference is not None and made != calibrator.reference:
-        adapted.reference = dict(made)
-        adapted.origins = {
-            **calibrator.origins,
-            "reference_scores": Origin("reference_scores", made),
-        }
-    adapted.model, adapted.target, adapted.is_chosen = 0, adapted.targets[0], False
-    adapted.pooled_temperature = pooled
-    adapted.metrics, adapted.pictures = {}, {}  # measured with another model
-    return adapted
+    record = replace(
+        calibrator.record,
+        targets=[dict(table.provenance.get("scores") or {})],
+        pooled_temperature=pooled,
+        metrics={},  # measured with another model
+        pictures={},
+    )
+    origins = calibrator.origins
+    made = dict(table.provenance.get("reference_scores") or {})
+    if reference is not None and made != record.reference:
+        record = replace(record, reference=made)
+        origins = {**origins, "reference_scores": Origin("reference_scores", made)}
+    return Calibrator(network, record, origins)
 
 
 def _temperatures(calibrator: Calibrator, table: OutputTable) -> tuple[float, float]:

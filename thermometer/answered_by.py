@@ -1,54 +1,44 @@
 """What provenance says of the answering model: whether it is another one, and how it was asked.
 
-Nothing here looks at the scores themselves: what nobody has named is taken at its word.
+What nobody has named is taken at its word.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from thermometer import _checks
 from thermometer.templates import Template
-
-if TYPE_CHECKING:
-    from thermometer.calibrator import Calibrator
 
 Made = Mapping[str, Any]
 
 
-def doubts(calibrator: "Calibrator", made: Made | None) -> tuple[str, ...]:
-    """A warning if scores are of another answering model than the thermometer is set to.
+def doubts(targets: Sequence[Made], made: Made | None) -> tuple[str, ...]:
+    """A warning if scores are of another answering model than a thermometer is set to.
 
     Args:
-        calibrator: Whose `target` says which model that is.
+        targets: Provenance of the scores that it was trained for; it is set to the first.
         made: Provenance of the scores, if known.
 
     Returns:
-        One sentence, or none: if the models agree, either is unnamed, or somebody has chosen the
-        model with `adaptation.for_model`.
+        One sentence, or none: if the models agree, or either is unnamed.
 
     Example:
-        >>> from types import SimpleNamespace
-        >>> target = {"model": "7B"}
-        >>> of_7b = SimpleNamespace(targets=(target,), target=target, is_chosen=False)
-        >>> doubts(of_7b, {"model": "70B"})[0].split(":")[0]
+        >>> doubts([{"model": "7B"}], {"model": "70B"})[0].split(":")[0]
         "The scores are of '70B', but the thermometer was trained for '7B'"
-        >>> doubts(of_7b, {"model": "somewhere/7b"}), doubts(of_7b, None)
+        >>> doubts([{"model": "7B"}], {"model": "somewhere/7b"}), doubts([{"model": "7B"}], None)
         ((), ())
     """
-    target = calibrator.target
-    if calibrator.is_chosen or not (made and made.get("model") and target.get("model")):
+    target = targets[0]
+    if not (made and made.get("model") and target.get("model")) or _same(made, target):
         return ()
-    if _same(made, target):
-        return ()
-    if (place := place_of(calibrator, made)) is not None:
-        other = calibrator.targets[place]
+    if (place := place_of(targets, made)) is not None:
         return (
             f"The scores are of {made['model']!r}, but the thermometer is set to "
-            f"{target['model']!r}: choose with `for_model(calibrator, {other['model']!r})`.",
+            f"{target['model']!r}: choose with "
+            f"`for_model(calibrator, {targets[place]['model']!r})`.",
         )
     if "file" in made:  # whose name need not be that of a model
         return ()
-    trained = [t for t in calibrator.targets if t.get("model")]
+    trained = [t for t in targets if t.get("model")]
     names = ", ".join(repr(t["model"]) for t in trained)
     weights = " with other weights" if _name(made) in map(_name, trained) else ""
     return (
@@ -58,50 +48,31 @@ def doubts(calibrator: "Calibrator", made: Made | None) -> tuple[str, ...]:
     )
 
 
-def place_of(calibrator: "Calibrator", made: Made) -> int | None:
+def place_of(targets: Sequence[Made], made: Made) -> int | None:
     """Which answering model of the training gave scores of some provenance, if one did.
 
     Example:
-        >>> from types import SimpleNamespace
-        >>> place_of(SimpleNamespace(targets=({"model": "7B"}, {"model": "70B"})), {"model": "70B"})
+        >>> place_of([{"model": "7B"}, {"model": "70B"}], {"model": "70B"})
         1
     """
-    for place, target in enumerate(calibrator.targets):
+    for place, target in enumerate(targets):
         if made.get("model") and target.get("model") and _same(made, target):
             return place
     return None
 
 
-def scores_template(calibrator: "Calibrator") -> Template:
+def scores_template(target: Made) -> Template:
     """The template of the scores that a calibrator was trained for.
 
     Raises:
-        ValueError: If its checkpoint names none: the scores were made elsewhere.
+        ValueError: If their provenance names none: the scores were made elsewhere.
     """
-    fields = calibrator.target.get("template")
-    if fields is None:
+    if (fields := target.get("template")) is None:
         raise ValueError(
             "Expected a calibrator of scores made by this package, but its checkpoint names no "
             "template; call `calibrator.calibrate` with the scores"
         )
     return Template(**fields)
-
-
-def verify_template(calibrator: "Calibrator") -> Template:
-    """As `scores_template`, of a calibrator of answers in words.
-
-    Raises:
-        ValueError: If the calibrator was trained on questions with options.
-    """
-    template = scores_template(calibrator)
-    if template.style != "verify":
-        raise wrong_calibrator("answers in words (template style 'verify')", template)
-    return template
-
-
-def wrong_calibrator(expected: str, template: Template) -> ValueError:
-    """The error for a calibrator that was trained on something else; the caller raises it."""
-    return _checks.fail("calibrator", f"trained on {expected}", f"one for {template}")
 
 
 def _same(made: Made, target: Made) -> bool:

@@ -1,28 +1,42 @@
 """A language model that answers with a confidence one can believe: an LM and a calibrator."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from thermometer import _checks
-from thermometer.answered_by import scores_template, verify_template, wrong_calibrator
+from thermometer.answered_by import scores_template
 from thermometer.calibrator import Calibrator, Level
-from thermometer.free_form.answering import answered, verified
-from thermometer.free_form.answers import Answer, FreeFormAnswer
-from thermometer.free_form.question_inputs import (
-    Context,
-    answers_to,
-    with_options,
-    without_options,
-)
-from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
-from thermometer.free_form.verdict_shift import shift_of, shifted
-from thermometer.llm.generation import MAX_NEW_TOKENS, Line
 from thermometer.llm.language_model import LanguageModel
 from thermometer.origins import check_same_origin
+from thermometer.scaling import VERDICT_SHIFT, shifted
 from thermometer.tables import OutputTable
 from thermometer.templates import Template
-from thermometer.types import Calibration, Task
+from thermometer.types import Calibration, Question, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a calibrated model says to one prompt with options.
+
+    Args:
+        answer: The most probable option.
+        confidence: Its calibrated probability, in [0, 1].
+        probs: Calibrated probability of every option, in their order.
+        temperature: By which the scores were divided.
+        warnings: What the user should know before trusting the confidence.
+    """
+
+    answer: str
+    confidence: float
+    probs: dict[str, float]
+    temperature: float
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {**asdict(self), "warnings": list(self.warnings)}
 
 
 class CalibratedLM:
@@ -31,7 +45,7 @@ class CalibratedLM:
     Args:
         lm: The answering model.
         calibrator: Trained for models of its family: on questions with options, to `classify`; on
-            answers in words, to `answer` and `verify`.
+            answers in words, for the functions of `free_form.answering`.
     """
 
     def __init__(self, lm: LanguageModel, calibrator: Calibrator) -> None:
@@ -62,7 +76,7 @@ class CalibratedLM:
     @property
     def template(self) -> Template:
         """The template of the scores that the calibrator was trained for."""
-        return scores_template(self.calibrator)
+        return scores_template(self.calibrator.target)
 
     @property
     def reads_itself(self) -> bool:
@@ -70,36 +84,30 @@ class CalibratedLM:
 
         Then one forward pass gives both features and scores.
         """
-        if "features" not in self.calibrator.reads or not self.calibrator.features:
+        expected = self.calibrator.record.features
+        if "features" not in self.calibrator.reads or not expected:
             return False
         try:
-            made = self.lm.provenance(self.template)
-            check_same_origin("features", self.calibrator.features, made)
+            check_same_origin("features", expected, self.lm.provenance(self.template))
         except ValueError:
             return False
         return True
 
-    def calibrate(
-        self, task: Task, *, level: Level = "sample", token_budget: int = 4096
-    ) -> Calibration:
+    def calibrate(self, task: Task, *, level: Level = "sample") -> Calibration:
         """Calibrated probabilities of the options of a task's questions.
 
         Args:
             task: Labels are not needed.
             level: See `Calibrator.calibrate`.
-            token_budget: Largest number of tokens, padding included, in one forward pass.
         """
         template, one_forward = self.template, self.reads_itself
         made = self.lm.provenance(template)
-        outputs = self.lm.outputs(
-            template.render_task(task), template, features=one_forward, token_budget=token_budget
-        )
+        outputs = self.lm.outputs(template.render_task(task), template, features=one_forward)
         assert outputs.scores is not None
-        shift = shift_of(self.calibrator.target)
+        shift = self.calibrator.target.get(VERDICT_SHIFT)
         scores = shifted(outputs.scores, shift) if shift else outputs.scores
         if not one_forward:
-            budget = {"token_budget": token_budget}
-            return self.calibrator.calibrate(task, scores, level=level, answered_by=made, **budget)
+            return self.calibrator.calibrate(task, scores, level=level, answered_by=made)
         table = OutputTable.from_arrays(
             [question.id for question in task.questions],
             [task.name] * len(task),
@@ -107,10 +115,11 @@ class CalibratedLM:
             features=outputs.features,
             provenance={"features": made, "scores": made},
         )
-        reference, origin = None, self.calibrator.origins["reference_scores"]
+        reference = None
         if "reference_scores" in self.calibrator.reads:
+            origin = self.calibrator.origins["reference_scores"]
             prompts = origin.template.render_task(task)
-            reference = origin.outputs(prompts, token_budget, features=False).scores
+            reference = origin.outputs(prompts, features=False, scores=True).scores
         return self.calibrator.calibrate(table, level=level, reference_scores=reference)
 
     def classify(
@@ -120,7 +129,6 @@ class CalibratedLM:
         *,
         task: str = "questions",
         level: Level = "sample",
-        token_budget: int = 4096,
     ) -> list[Answer]:
         """Choose among options, with a calibrated confidence.
 
@@ -129,7 +137,6 @@ class CalibratedLM:
             options: The same for all prompts, or one sequence per prompt.
             task: Name of the task, which some templates show.
             level: See `Calibrator.calibrate`.
-            token_budget: Largest number of tokens, padding included, in one forward pass.
 
         Returns:
             One answer per prompt, in order.
@@ -140,10 +147,10 @@ class CalibratedLM:
                 the same tokens, a prompt over the model's context, or a calibrator that was trained
                 on answers in words.
         """
-        questions = Task(task, with_options(prompts, options))
+        questions = Task(task, questions_of(prompts, options))
         if self.template.style == "verify":
             raise wrong_calibrator("questions with options", self.template)
-        result = self.calibrate(questions, level=level, token_budget=token_budget)
+        result = self.calibrate(questions, level=level)
         assert result.probs is not None
         return [
             Answer(
@@ -158,137 +165,53 @@ class CalibratedLM:
                 result.prediction,
                 result.confidence,
                 result.probs,
-                _divisors(result, level),
+                divisors(result, level),
                 strict=True,
             )
         ]
 
-    def answer(
-        self,
-        questions: FreeFormTask | Sequence[str],
-        context: Context = None,
-        *,
-        max_new_tokens: int = MAX_NEW_TOKENS,
-        level: Level = "sample",
-        token_budget: int = 4096,
-    ) -> list[FreeFormAnswer]:
-        """Answer in words, ask the model whether that is correct, and calibrate what it says.
 
-        The confidence is the calibrated probability of "Yes, it is correct". Answers are generated
-        greedily and end with the line.
-
-        Args:
-            questions: Texts without a frame, or a task.
-            context: A passage for all texts, or one for each; a task brings its own.
-            max_new_tokens: Where an answer is cut that does not end.
-            level: See `Calibrator.calibrate`.
-            token_budget: Largest number of tokens, padding included, in one forward pass.
-
-        Returns:
-            One answer per question, in order. An empty one has no confidence, and says so.
-
-        Raises:
-            TypeError: If `questions` is one string.
-            ValueError: For an empty list, a prompt over the model's context, or a calibrator that
-                was not trained on answers in words.
-        """
-        asked = without_options(questions, context)
-        return self._answer(asked, max_new_tokens, level, token_budget)
-
-    def answer_stream(
-        self,
-        questions: FreeFormTask | Sequence[str],
-        context: Context = None,
-        *,
-        window: int = 256,
-        max_new_tokens: int = MAX_NEW_TOKENS,
-        level: Level = "sample",
-        token_budget: int = 4096,
-    ) -> Iterator[FreeFormAnswer]:
-        """As `answer`, some questions at a time: for long lists, and to show progress.
-
-        A thermometer that reads the task as a whole sees one window of it, so that confidences
-        differ a little from those of `answer`.
-
-        Args:
-            questions: As for `answer`.
-            context: As for `answer`.
-            window: Number of questions that are answered together.
-            max_new_tokens: As for `answer`.
-            level: As for `answer`.
-            token_budget: As for `answer`.
-
-        Yields:
-            One answer per question, in order.
-        """
-        asked = without_options(questions, context)
-        _checks.integer("window", window)
-        for start in range(0, len(asked), window):
-            piece = asked[start : start + window]
-            yield from self._answer(piece, max_new_tokens, level, token_budget)
-
-    def verify(
-        self,
-        questions: FreeFormTask | Sequence[str],
-        answers: Sequence[str],
-        context: Context = None,
-        *,
-        level: Level = "sample",
-        token_budget: int = 4096,
-    ) -> list[FreeFormAnswer]:
-        """How confident the model is of answers that are at hand, its own or another's.
-
-        Args:
-            questions: As for `answer`.
-            answers: One text per question.
-            context: As for `answer`.
-            level: See `Calibrator.calibrate`.
-            token_budget: Largest number of tokens, padding included, in one forward pass.
-
-        Returns:
-            The answers with their confidence, in order.
-
-        Raises:
-            TypeError: If `questions` or `answers` is one string.
-            ValueError: As `answer`, and if there are not as many answers as questions.
-        """
-        verify_template(self.calibrator)
-        asked = without_options(questions, context)
-        texts = answers_to(asked, answers)
-        return self._verify(asked, [Line(text) for text in texts], level, token_budget)
-
-    def _answer(
-        self,
-        asked: Sequence[FreeFormQuestion],
-        max_new_tokens: int,
-        level: Level,
-        token_budget: int,
-    ) -> list[FreeFormAnswer]:
-        lines = answered(
-            self.lm,
-            asked,
-            verify_template(self.calibrator),
-            max_new_tokens=max_new_tokens,
-            token_budget=token_budget,
-        )
-        return self._verify(asked, lines, level, token_budget)
-
-    def _verify(
-        self,
-        asked: Sequence[FreeFormQuestion],
-        lines: Sequence[Line],
-        level: Level,
-        token_budget: int,
-    ) -> list[FreeFormAnswer]:
-        def calibrate(task: Task) -> tuple[Calibration, list[float]]:
-            result = self.calibrate(task, level=level, token_budget=token_budget)
-            return result, _divisors(result, level)
-
-        return verified(asked, lines, calibrate)
-
-
-def _divisors(result: Calibration, level: Level) -> list[float]:
+def divisors(result: Calibration, level: Level) -> list[float]:
     """The temperatures that the rows of a calibration were divided by."""
     if level == "sample":
         return list(map(float, result.temperature))
     return [result.task_temperature] * result.n_prompts
+
+
+def wrong_calibrator(expected: str, template: Template) -> ValueError:
+    """The error for a calibrator that was trained on something else; the caller raises it."""
+    return _checks.fail("calibrator", f"trained on {expected}", f"one for {template}")
+
+
+def questions_of(
+    prompts: Sequence[str], options: Sequence[str] | Sequence[Sequence[str]]
+) -> tuple[Question, ...]:
+    """Questions with options, numbered from 1.
+
+    Args:
+        prompts: At least one text.
+        options: The same for all prompts, or one sequence per prompt.
+
+    Raises:
+        TypeError: If one string stands where several are meant.
+        ValueError: For no prompts, or options that do not fit them or a `Question` refuses.
+
+    Example:
+        >>> [question.id for question in questions_of(["Is it?", "Was it?"], ["yes", "no"])]
+        ['prompt 1', 'prompt 2']
+    """
+    texts = _checks.strings("prompts", prompts)
+    if not texts:
+        raise _checks.fail("prompts", "at least one prompt", "none")
+    if isinstance(options, str):
+        raise TypeError(f"Expected `options` to be a list of strings, but got {options!r}")
+    if all(isinstance(option, str) for option in options):
+        choices: Sequence[Any] = [options] * len(texts)
+    elif len(options) == len(texts):
+        choices = options
+    else:
+        raise _checks.fail("options", f"of length {len(texts)} (as `prompts`)", len(options))
+    return tuple(
+        Question(f"prompt {number}", text, _checks.strings("options", own))
+        for number, (text, own) in enumerate(zip(texts, choices, strict=True), start=1)
+    )

@@ -4,8 +4,8 @@ It knows whose features and reference scores it reads and loads those language m
 needed. The answering model is not its business: scores come in as numbers.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,77 +13,80 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from thermometer import _checks, checkpoint
 from thermometer.answered_by import doubts
+from thermometer.checkpoint import Checkpoint, TrainingRecord
 from thermometer.combining import Level as Level
 from thermometer.combining import combined
-from thermometer.domain import Domain
 from thermometer.llm.language_model import LanguageModel
-from thermometer.logprobs import option_probabilities
+from thermometer.model_card import model_card
 from thermometer.networks.thermometer import Thermometer
-from thermometer.origins import Origin
+from thermometer.origins import Origin, check_same_origin
 from thermometer.posterior import FactorPosterior, updated
-from thermometer.prompt_inputs import PromptInputs, Prompts, network_inputs
+from thermometer.prompt_inputs import PromptInputs, Prompts
 from thermometer.templates import Template
-from thermometer.types import Calibration
+from thermometer.types import Calibration, Task
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Calibrator:
     """Predicts temperatures and calibrates scores; made by `train` or `from_pretrained`.
 
+    It never changes: `with_record`, `with_language_model` and `for_model` make another one, which
+    shares the language models.
+
     Args:
         thermometer: The trained network.
-        features: Provenance of the features that it reads.
-        target: Provenance of the scores that it was trained for, of each model if of several.
-        train_tasks: Names of the tasks that it was trained on.
-        pooled_temperature: The one that suited all training tasks together, of the first model.
-        spread: Standard deviation of the log of the factor by which task temperatures missed on
-            tasks held out in training; 0 if nobody measured it.
-        domain: The training tasks as points, to tell how far a new one is.
-        metrics: Measured quality, kept with the checkpoint.
-        training: The configuration that made it, as YAML.
-        language_model: The model that gives features; by default it is loaded as `features` say.
-        reference: Provenance of the reference scores that it reads.
+        record: What it was trained with and for.
+        origins: The language models that give `features` and `reference_scores`; by default those
+            that the record names, loaded when first needed.
+        chosen: Which answering model of the training it is set to, by its place in
+            `record.targets`, see `for_model`. By default the first, and scores of another are
+            warned of.
     """
 
-    def __init__(
-        self,
-        thermometer: Thermometer,
-        *,
-        features: Mapping[str, Any],
-        target: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        train_tasks: Sequence[str],
-        pooled_temperature: float,
-        spread: float = 0.0,
-        domain: Domain | None = None,
-        metrics: Mapping[str, Any] | None = None,
-        training: str = "",
-        language_model: LanguageModel | None = None,
-        reference: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.thermometer = thermometer.eval().requires_grad_(False)
-        small, second = Origin("features", features), Origin("reference_scores", reference or {})
-        one = bool(small.made) and small.made == second.made  # loaded once, asked for both at once
-        self.origins = {"features": small, "reference_scores": small if one else second}
-        self.features, self.reference = small.made, second.made
-        targets = (target,) if isinstance(target, Mapping) else target
-        self.targets = tuple(dict(of_model) for of_model in targets)
-        self.model, self.target, self.is_chosen = 0, self.targets[0], False  # see `for_model`
-        self.train_tasks = _checks.strings("train_tasks", train_tasks)
-        self.pooled_temperature = pooled_temperature
-        self.spread = _checks.number("spread", spread)
-        self.domain = domain or Domain({})
-        self.metrics = dict(metrics or {})
-        self.training = training
-        self.pictures: dict[str, bytes] = {}
-        if language_model is not None:
-            self.language_model = language_model
+    thermometer: Thermometer
+    record: TrainingRecord
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    chosen: int | None = None
+
+    def __post_init__(self) -> None:
+        self.thermometer.eval().requires_grad_(False)
+        if not self.origins:
+            small = Origin("features", self.record.features)
+            second = Origin("reference_scores", self.record.reference)
+            one = bool(small.made) and small.made == second.made  # loaded once, asked for both
+            origins = {"features": small, "reference_scores": small if one else second}
+            object.__setattr__(self, "origins", origins)
 
     def __repr__(self) -> str:
-        small, large = self.features.get("model"), self.target.get("model")
+        small, large = self.record.features.get("model"), self.target.get("model")
         tasks = f"train_tasks={len(self.train_tasks)}, thermometer={self.thermometer.config}"
         return f"Calibrator(features={small!r}, target={large!r}, {tasks})"
+
+    @property
+    def model(self) -> int:
+        """Place in `record.targets` of the answering model that it is set to."""
+        return self.chosen or 0
+
+    @property
+    def target(self) -> Mapping[str, Any]:
+        """Provenance of the scores of the answering model that it is set to."""
+        return self.record.targets[self.model]
+
+    @property
+    def pooled_temperature(self) -> float:
+        """The one temperature that suited all training tasks of that model together."""
+        if self.chosen is None:
+            return self.record.pooled_temperature
+        return float(self.thermometer.references[self.chosen])
+
+    @property
+    def train_tasks(self) -> tuple[str, ...]:
+        """Names of the tasks that it was trained on."""
+        return tuple(self.record.train_tasks)
 
     @property
     def template(self) -> Template:
@@ -92,17 +95,33 @@ class Calibrator:
 
     @property
     def language_model(self) -> LanguageModel:
-        """The small language model; loaded when first asked for."""
+        """The language model that gives features; loaded when first asked for."""
         return self.origins["features"].lm
-
-    @language_model.setter
-    def language_model(self, lm: LanguageModel) -> None:
-        self.origins["features"].lm = lm
 
     @property
     def reads(self) -> frozenset[str]:
         """What a prediction needs, of `features`, `scores` and `reference_scores`."""
         return self.thermometer.config.needs
+
+    def with_language_model(self, lm: LanguageModel, gives: str = "features") -> "Calibrator":
+        """The same thermometer with a model that is loaded already.
+
+        Args:
+            lm: The model that the record names.
+            gives: `features` or `reference_scores`; both where one model gave both in training.
+
+        Raises:
+            ValueError: If it is not the model of the training, or `gives` is unknown.
+        """
+        _checks.one_of("gives", gives, tuple(self.origins))
+        old = self.origins[gives]
+        new = Origin(old.name, old.made, lm)
+        origins = {name: new if one is old else one for name, one in self.origins.items()}
+        return replace(self, origins=origins)
+
+    def with_record(self, **changes: Any) -> "Calibrator":
+        """The same thermometer with other fields in its record, such as measured `metrics`."""
+        return replace(self, record=replace(self.record, **changes))
 
     def temperature(
         self,
@@ -110,7 +129,6 @@ class Calibrator:
         scores: ArrayLike | None = None,
         *,
         reference_scores: ArrayLike | None = None,
-        token_budget: int = 4096,
     ) -> NDArray[np.float64]:
         """Temperature of each prompt; all are taken as one task, those of a table by its tasks.
 
@@ -122,7 +140,6 @@ class Calibrator:
                 short rows; needed if in `reads`. By default those of the table, if it has any.
             reference_scores: (N, K) of the same options by the reference model, if in `reads`; by
                 default those of the table, or for a task those that the reference model gives.
-            token_budget: Largest number of tokens, padding included, in one forward pass.
 
         Returns:
             (N,) float64, > 0.
@@ -132,8 +149,7 @@ class Calibrator:
             ValueError: If the features are not of the model, layer and template of the training,
                 or something that is read is missing, or scores do not fit the prompts.
         """
-        given: dict[str, Any] = {"reference_scores": reference_scores, "token_budget": token_budget}
-        return self.calibrate(prompts, scores, **given).temperature
+        return self.calibrate(prompts, scores, reference_scores=reference_scores).temperature
 
     def calibrate(
         self,
@@ -142,7 +158,6 @@ class Calibrator:
         *,
         reference_scores: ArrayLike | None = None,
         level: Level = "sample",
-        token_budget: int = 4096,
         answered_by: Mapping[str, Any] | None = None,
     ) -> Calibration:
         """Calibrated probabilities of the answering model's options.
@@ -153,7 +168,6 @@ class Calibrator:
             reference_scores: As for `temperature`.
             level: Divide each row by its own temperature (`sample`), or all rows by the task's
                 (`task`), which is the mean over the prompts given.
-            token_budget: As for `temperature`.
             answered_by: Provenance of `scores`, to warn of another model; a table has its own.
 
         Returns:
@@ -164,45 +178,19 @@ class Calibrator:
         """
         _checks.one_of("level", level, ("sample", "task"))
         given = PromptInputs(prompts, scores, answered_by, reference_scores)
-        inputs = network_inputs(self, given, token_budget)
+        inputs = self._inputs(given)
         with torch.inference_mode():
             b = self.thermometer.predict(inputs, torch.from_numpy(given.groups), self.model)
         means = {name: values.double().mean(dim=0).numpy() for name, values in inputs.items()}
-        known = self.spread, self.domain.distances(means), doubts(self, given.answered_by)
-        return combined(b.double().numpy(), given.ids, given.scores, level, *known)
-
-    def from_logprobs(
-        self,
-        responses: Sequence[Any],
-        options: Sequence[str] | Sequence[Sequence[str]],
-        prompts: Prompts | None = None,
-        *,
-        reference_scores: ArrayLike | None = None,
-        level: Level = "sample",
-        token_budget: int = 4096,
-        **reading: Any,
-    ) -> Calibration:
-        """Calibrated probabilities from the responses of a black-box model's server.
-
-        Args:
-            responses: N of them, with log-probabilities: objects of a client, dicts or JSON text.
-            options: Texts that the model chose among; for each row its own, or the same for all.
-            prompts: As for `temperature`, if the thermometer reads features or reference scores.
-            reference_scores: As for `temperature`; say, `option_probabilities(...).scores`.
-            level: As for `calibrate`.
-            token_budget: As for `temperature`.
-            **reading: See `logprobs.option_probabilities`, which has raw probabilities and bounds.
-
-        Returns:
-            As `calibrate`, with warnings of responses that say too little.
-
-        Raises:
-            ValueError: As `calibrate`, and for responses without log-probabilities.
-        """
-        found = option_probabilities(responses, options, **reading)
-        given: dict[str, Any] = {"reference_scores": reference_scores, "token_budget": token_budget}
-        result = self.calibrate(prompts, found.scores, level=level, **given)
-        return replace(result, warnings=(*result.warnings, *found.warnings))
+        return combined(
+            b.double().numpy(),
+            given.ids,
+            given.scores,
+            level,
+            self.record.spread,
+            self.record.domain.distances(means),
+            doubts(self.record.targets, given.answered_by) if self.chosen is None else (),
+        )
 
     def update(
         self,
@@ -212,7 +200,6 @@ class Calibrator:
         *,
         reference_scores: ArrayLike | None = None,
         level: Level = "sample",
-        token_budget: int = 4096,
     ) -> tuple[Calibration, FactorPosterior]:
         """Calibrate with a few labels of the task itself: prediction as prior, labels as evidence.
 
@@ -222,7 +209,6 @@ class Calibrator:
             scores: As for `calibrate`; needed.
             reference_scores: As for `calibrate`.
             level: As for `calibrate`.
-            token_budget: As for `temperature`.
 
         Returns:
             The calibration, all temperatures times one factor; and that factor with its interval,
@@ -231,32 +217,66 @@ class Calibrator:
         Raises:
             ValueError: As `calibrate`; if there are no scores, or the training measured no spread.
         """
-        known = PromptInputs(prompts, scores).scores
-        if known is None or not self.spread:
+        known, spread = PromptInputs(prompts, scores).scores, self.record.spread
+        if known is None or not spread:
             raise _checks.fail("scores" if known is None else "spread", "known", None)
-        given: dict[str, Any] = {"reference_scores": reference_scores, "token_budget": token_budget}
-        prior = self.calibrate(prompts, scores, level=level, **given)
-        return updated(prior, known, labels, self.spread, level=level)
+        prior = self.calibrate(prompts, scores, reference_scores=reference_scores, level=level)
+        return updated(prior, known, labels, spread, level=level)
+
+    def _inputs(self, given: PromptInputs) -> dict[str, Tensor]:
+        """What the network reads of each prompt; language models run for what is missing.
+
+        Raises:
+            ValueError: If something that it reads is missing or of another origin, or N is 0.
+        """
+        if "scores" in self.reads and given.scores is None:
+            raise _checks.fail("scores", "given, since this thermometer reads them", "None")
+        if "features" in self.reads and given.prompts is None:
+            raise _checks.fail("prompts", "given, since this thermometer reads features", "None")
+        if not len(given):
+            name = "scores" if given.prompts is None else "prompts"
+            raise _checks.fail(name, f"at least one {name.removesuffix('s')}", "none")
+        features, reference = self._of_other_models(given)
+        found = {"scores": given.scores, "features": features, "reference_scores": reference}
+        return self.thermometer.inputs(
+            **{name: None if v is None else torch.tensor(v) for name, v in found.items()},
+            groups=torch.from_numpy(given.groups),
+            models=self.model,
+        )
+
+    def _of_other_models(
+        self, given: PromptInputs
+    ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+        """Features and reference scores, as far as they are read."""
+        for name in self.reads & set(self.origins):
+            made = None if given.table is None else given.table.provenance.get(name)
+            check_same_origin(name, self.origins[name].made, made)
+        small, second = self.origins["features"], self.origins["reference_scores"]
+        features: NDArray[Any] | None = None
+        reference: NDArray[Any] | None = None
+        if "reference_scores" in self.reads:
+            reference = given.reference_scores
+        asks_second = "reference_scores" in self.reads and reference is None
+        if asks_second and not isinstance(given.prompts, Task):
+            expected = "given, since this thermometer reads them and there is no task to ask about"
+            raise _checks.fail("reference_scores", expected, "None")
+        if "features" in self.reads and given.table is not None:
+            features = given.table.require("features")
+        elif "features" in self.reads:
+            both = asks_second and small is second
+            outputs = small.outputs(given.rendered(small.template), features=True, scores=both)
+            features, reference = outputs.features, outputs.scores if both else reference
+        if asks_second and reference is None:
+            prompts = given.rendered(second.template)
+            reference = second.outputs(prompts, features=False, scores=True).scores
+        if given.scores is not None and reference is not None:
+            _checks.same_options(given.scores, reference)
+        return features, reference
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a checkpoint folder of all its answering models; see checkpoints/README.md."""
-        from thermometer.model_card import model_card
-
-        pooled = float(self.thermometer.references[0]) if self.model else self.pooled_temperature
-        content = checkpoint.Checkpoint(
-            network=self.thermometer.architecture(),
-            weights=self.thermometer.state_dict(),
-            features=self.features,
-            reference=self.reference,
-            targets=self.targets,
-            train_tasks=self.train_tasks,
-            pooled_temperature=pooled,
-            spread=self.spread,
-            domain=self.domain.arrays,
-            metrics=self.metrics,
-            training=self.training,
-            pictures=self.pictures,
-        )
+        network, weights = self.thermometer.architecture(), self.thermometer.state_dict()
+        content = Checkpoint(network, weights, self.record)
         checkpoint.write(replace(content, card=model_card(content)), folder)
 
     @classmethod
@@ -276,21 +296,8 @@ class Calibrator:
         """
         path = checkpoint.locate(folder, revision)
         content = checkpoint.read(path)
-        loaded = cls(
-            checkpoint.rebuild(content, path),
-            features=content.features,
-            target=content.targets,
-            train_tasks=content.train_tasks,
-            pooled_temperature=content.pooled_temperature,
-            spread=content.spread,
-            domain=Domain.from_arrays(content.domain),
-            metrics=content.metrics,
-            training=content.training,
-            language_model=language_model,
-            reference=content.reference,
-        )
-        loaded.pictures = dict(content.pictures)
-        return loaded
+        loaded = cls(checkpoint.rebuild(content, path), content.record)
+        return loaded if language_model is None else loaded.with_language_model(language_model)
 
     def push_to_hub(self, repository: str, *, private: bool = False) -> str:
         """Upload the checkpoint to a hub; returns its address."""

@@ -7,19 +7,18 @@ checkpoints/README.md documents every key.
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from thermometer import __version__, _checks, _files
 from thermometer.checkpoint_upgrades import upgraded
+from thermometer.domain import Domain
 from thermometer.networks.thermometer import Thermometer
 
 FORMAT_VERSION = 4
@@ -46,38 +45,61 @@ _DOMAIN = "domain."  # before the names of the points of the training tasks
 
 
 @dataclass(frozen=True, eq=False)
+class TrainingRecord:
+    """What a network was trained with and for, and how good it was found to be.
+
+    Args:
+        train_tasks: Names of the tasks that it was trained on.
+        pooled_temperature: The one that suited all training tasks together, of the first model.
+        features: Provenance of the features that it reads; empty if there are none.
+        reference: Provenance of the reference scores that it reads; likewise.
+        targets: Provenance of the scores that it was trained for, of each answering model.
+        spread: Standard deviation of the log of the factor by which task temperatures missed on
+            tasks held out in training; 0 if nobody measured it.
+        domain: The training tasks as points, to tell how far a new one is; saved with the weights.
+        metrics: Measured quality, any JSON values.
+        training: The resolved configuration that made it, as YAML.
+        pictures: PNG files by name.
+
+    Raises:
+        TypeError: If `train_tasks` is one string.
+        ValueError: If `spread` is negative, or there are no `targets`.
+    """
+
+    train_tasks: Sequence[str]
+    pooled_temperature: float
+    features: Mapping[str, Any] = field(default_factory=dict)
+    reference: Mapping[str, Any] = field(default_factory=dict)
+    targets: Sequence[Mapping[str, Any]] = ({},)
+    spread: float = 0.0
+    domain: Domain = field(default_factory=Domain)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    training: str = ""
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _checks.number("spread", self.spread)
+        if not self.targets:
+            raise _checks.fail("targets", "at least one", "none")
+        object.__setattr__(self, "train_tasks", _checks.strings("train_tasks", self.train_tasks))
+        object.__setattr__(self, "targets", tuple(self.targets))
+
+
+@dataclass(frozen=True, eq=False)
 class Checkpoint:
     """The content of a checkpoint folder.
 
     Args:
         network: Fields of `ThermometerConfig`.
         weights: Its state dict, float32.
-        features: Provenance of the features that the network reads.
-        targets: Provenance of the scores that it was trained for, of each answering model.
-        reference: Provenance of the reference scores that the network reads; empty if none.
-        train_tasks: Names of the tasks that it was trained on.
-        pooled_temperature: The one temperature that suited all training tasks together.
-        spread: See `Calibrator`.
-        domain: By source, (T, R) points of the training tasks; saved with the weights.
-        metrics: Measured quality, any JSON values.
-        training: The resolved configuration that made it, as YAML.
+        record: What the network was trained with and for.
         card: The model card, as Markdown.
-        pictures: PNG files by name.
     """
 
     network: Mapping[str, Any]
     weights: Mapping[str, torch.Tensor]
-    features: Mapping[str, Any]
-    targets: tuple[Mapping[str, Any], ...]
-    train_tasks: tuple[str, ...]
-    pooled_temperature: float
-    spread: float = 0.0
-    reference: Mapping[str, Any] = field(default_factory=dict)
-    domain: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    training: str = ""
+    record: TrainingRecord
     card: str = ""
-    pictures: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def write(checkpoint: Checkpoint, folder: str | Path) -> None:
@@ -91,27 +113,28 @@ def write(checkpoint: Checkpoint, folder: str | Path) -> None:
     path = Path(folder).resolve()  # a link keeps pointing at the checkpoint
     if path.exists() and any(path.iterdir()) and not _is_checkpoint(path):
         raise FileExistsError(f"{path} is not empty and holds no checkpoint; choose another folder")
+    record = checkpoint.record
     config = {
         "format_version": FORMAT_VERSION,
         "thermometer_version": __version__,
         "network": dict(checkpoint.network),
-        "features": dict(checkpoint.features),
-        "reference": dict(checkpoint.reference),
-        "targets": [dict(target) for target in checkpoint.targets],
-        "train_tasks": list(checkpoint.train_tasks),
-        "pooled_temperature": float(checkpoint.pooled_temperature),
-        "spread": float(checkpoint.spread),
+        "features": dict(record.features),
+        "reference": dict(record.reference),
+        "targets": [dict(target) for target in record.targets],
+        "train_tasks": list(record.train_tasks),
+        "pooled_temperature": float(record.pooled_temperature),
+        "spread": float(record.spread),
     }
     with _files.replaced_folder(path) as new:
         _write_json(new / CONFIG, config)
         weights = {k: v.detach().float().cpu().contiguous() for k, v in checkpoint.weights.items()}
-        for name, points in checkpoint.domain.items():
+        for name, points in record.domain.arrays.items():
             weights[f"{_DOMAIN}{name}"] = torch.tensor(points, dtype=torch.float32)
         (new / WEIGHTS).write_bytes(save(weights))  # `save_file` would make it the owner's alone
-        _write_json(new / METRICS, checkpoint.metrics)
-        (new / TRAINING).write_text(checkpoint.training, encoding="utf-8")
+        _write_json(new / METRICS, record.metrics)
+        (new / TRAINING).write_text(record.training, encoding="utf-8")
         (new / CARD).write_text(checkpoint.card, encoding="utf-8")
-        for name, content in checkpoint.pictures.items():
+        for name, content in record.pictures.items():
             (new / name).write_bytes(content)
         for file in path.iterdir() if path.exists() else ():
             if file.name not in _FILES and file.suffix != ".png":  # somebody else's
@@ -145,24 +168,28 @@ def read(folder: str | Path) -> Checkpoint:
         temperature = config["pooled_temperature"]
         config["network"], weights = upgraded(version, config["network"], weights, temperature)
     metrics = path / METRICS
-    return Checkpoint(
-        network=config["network"],
-        weights={k: v for k, v in weights.items() if not k.startswith(_DOMAIN)},
+    points = {
+        k.removeprefix(_DOMAIN): v.double().numpy()
+        for k, v in weights.items()
+        if k.startswith(_DOMAIN)
+    }
+    record = TrainingRecord(
+        config["train_tasks"],
+        config["pooled_temperature"],
         features=config["features"],
         reference=config["reference"],
-        targets=tuple(config["targets"]),
-        train_tasks=tuple(config["train_tasks"]),
-        pooled_temperature=config["pooled_temperature"],
+        targets=config["targets"],
         spread=config["spread"],
-        domain={
-            k.removeprefix(_DOMAIN): v.double().numpy()
-            for k, v in weights.items()
-            if k.startswith(_DOMAIN)
-        },
+        domain=Domain.from_arrays(points),
         metrics=_read_json(metrics) if metrics.is_file() else {},
         training=_read_text(path / TRAINING),
-        card=_read_text(path / CARD),
         pictures={file.name: file.read_bytes() for file in sorted(path.glob("*.png"))},
+    )
+    return Checkpoint(
+        config["network"],
+        {k: v for k, v in weights.items() if not k.startswith(_DOMAIN)},
+        record,
+        _read_text(path / CARD),
     )
 
 
@@ -185,8 +212,9 @@ def rebuild(checkpoint: Checkpoint, path: Path) -> Thermometer:
         thermometer.load_state_dict(dict(checkpoint.weights), strict=True, assign=True)
     except RuntimeError as error:
         raise ValueError(f"{path / WEIGHTS}: {error}") from error
-    if len(checkpoint.targets) != thermometer.n_models:
-        expected = f"{len(checkpoint.targets)} answering models, as `targets` says"
+    n_targets = len(checkpoint.record.targets)
+    if n_targets != thermometer.n_models:
+        expected = f"{n_targets} answering models, as `targets` says"
         raise ValueError(f"{path / CONFIG}: expected {expected}, got {thermometer.n_models}")
     return thermometer
 

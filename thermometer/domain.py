@@ -1,11 +1,10 @@
 """How far a new task is from the tasks of the training: a sign that predictions may not hold.
 
-Every task is a point for each source: the mean of what the network reads of its rows. Nothing here
-knows what the numbers mean.
+Every task is a point for each source: the mean of what the network reads of its rows.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,8 @@ class Domain:
     """The training tasks as points.
 
     Args:
-        points: By source, (T, R): one row per training task of each answering model.
+        points: By source, (T, R): one row per training task of each answering model; none if
+            nobody knows them.
         models: (T,) the answering model of each row; one for all by default. How far training
             tasks are from one another is a matter of tasks of one model: the same task answered by
             another would always be near.
@@ -40,7 +40,7 @@ class Domain:
         True
     """
 
-    points: Mapping[str, Matrix]
+    points: Mapping[str, Matrix] = field(default_factory=dict)
     models: NDArray[np.int64] | None = None
 
     @classmethod

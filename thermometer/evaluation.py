@@ -69,6 +69,7 @@ def cross_validate(
             to be tested.
 
     Example:
+        >>> from thermometer.checkpoint import TrainingRecord
         >>> from thermometer.networks.thermometer import Thermometer, ThermometerConfig
         >>> scores, labels = [[2.0, 0.0], [0.0, 1.0]] * 2, [0, 1, 1, 1]
         >>> table = OutputTable.from_arrays(
@@ -76,8 +77,7 @@ def cross_validate(
         ... )
         >>> def fit(seen):  # in earnest: train
         ...     network = Thermometer(ThermometerConfig(("features",), 0), n_features=2)
-        ...     made = {"features": {}, "target": {}, "train_tasks": seen.task_names}
-        ...     return Calibrator(network, **made, pooled_temperature=1.0)
+        ...     return Calibrator(network, TrainingRecord(seen.task_names, 1.0))
         >>> report = cross_validate(table, fit, Protocol(leave_one_out=True), progress=False)
         >>> [(task.task, task.n, task.accuracy) for task in report.tasks]
         [('art', 2, 0.5), ('law', 2, 1.0)]

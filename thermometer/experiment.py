@@ -148,7 +148,6 @@ class Experiment:
             tasks,
             path,
             template=template,
-            token_budget=spec.token_budget,
             trainer=self.trainer,
             **wanted,
         )
@@ -204,9 +203,9 @@ class Experiment:
         _files.require_place(self.checkpoint / CONFIG)
         table = self._tables(tasks)
         report = self._evaluate(table)
-        calibrator = self._train(table)
-        calibrator.metrics = json.loads(report.to_json())
-        calibrator.pictures = pictures(report)
+        calibrator = self._train(table).with_record(
+            metrics=json.loads(report.to_json()), pictures=pictures(report)
+        )
         calibrator.save_pretrained(self.checkpoint)
         console = Console()
         print_report(report, console)

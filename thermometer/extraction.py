@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 
 from thermometer import _checks, _files, table_files
-from thermometer.llm import planning
+from thermometer.llm import memory, planning
 from thermometer.llm.language_model import LanguageModel
 from thermometer.llm.token_store import TokenStore
 from thermometer.predicting import Extraction, predict
@@ -42,15 +42,15 @@ def extract(
     template: Template | None = None,
     features: bool = True,
     scores: bool = True,
-    token_budget: int | None = None,
     feature_dtype: Literal["float16", "float32"] = "float32",
     trainer: Mapping[str, Any] | None = None,
     encoded: Encoded | None = None,
 ) -> OutputTable:
     """Compute features and option scores of all questions of some tasks.
 
-    Running it again with the same arguments resumes an extraction that was cut short, and returns
-    the table at once if it is finished. What was computed, and how fast, is in ``summary.json``.
+    Running it again with the same arguments resumes an extraction that was cut short, with the
+    token budget that it was begun with, and returns the table at once if it is finished. What was
+    computed, and how fast, is in ``summary.json``.
 
     Args:
         lm: The model.
@@ -59,8 +59,6 @@ def extract(
         template: How to render questions; letters by default.
         features: Whether to write features.
         scores: Whether to write option scores and option mass.
-        token_budget: Largest number of tokens, padding included, in one forward pass; by default
-            what was used in this folder before, else what suits the device (`memory.token_budget`).
         feature_dtype: How features are stored; float16 halves the file and holds up to 65,504.
         trainer: Keywords of `lightning.Trainer`: devices, strategy, num_nodes, …
         encoded: Keeps token trees for the next model with the same tokenizer and template.
@@ -81,8 +79,6 @@ def extract(
     _checks.one_of("feature_dtype", feature_dtype, ("float16", "float32"))
     if "precision" in (trainer or {}):
         raise _checks.fail("trainer", "without `precision` (use the model's dtype)", trainer)
-    if token_budget is not None:
-        _checks.integer("token_budget", token_budget)
     chosen, folder = template or Template(), Path(out_dir)
     _checks.instance("template", chosen, Template, 'as `Template("cloze")`')
     tasks = [tasks] if isinstance(tasks, Task) else list(tasks)
@@ -101,7 +97,7 @@ def extract(
     plan = {
         "digest": table_files.questions_digest(rows),
         "provenance": made_by,
-        "token_budget": token_budget or _budget(folder, lm, trainer or {}),
+        "token_budget": lm.token_budget or _budget(folder, lm, trainer or {}),
         "feature_dtype": feature_dtype,
     }
     if not _is_finished(folder, plan):
@@ -121,9 +117,9 @@ def _write(
     trainer: Mapping[str, Any],
 ) -> None:
     """Compute what is missing of a table and declare it finished."""
-    budget, made_by = plan["token_budget"], plan["provenance"]
+    lm, made_by = lm.with_token_budget(plan["token_budget"]), plan["provenance"]
     features, scores = (made_by[name] is not None for name in ("features", "scores"))
-    units = lm.plan(trees, scores=scores, token_budget=budget)
+    units = lm.plan(trees, scores=scores)
     parts = {
         f"part-{number:05d}.parquet": part
         for number, part in enumerate(
@@ -133,7 +129,7 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     _files.write_text(folder / PLAN, json.dumps(plan, indent=2) + "\n")
     todo = [name for name in parts if not (folder / name).is_file()]
-    module = Extraction(lm, trees, rows, parts, features, scores, budget, plan["feature_dtype"])
+    module = Extraction(lm, trees, rows, parts, features, scores, plan["feature_dtype"])
     predict(module, folder, todo, trainer)
     summary = module.summary()
     if module.is_first_rank:
@@ -173,7 +169,8 @@ def _budget(folder: Path, lm: LanguageModel, trainer: Mapping[str, Any]) -> int:
         if isinstance(found, int):
             return found
     on_gpu = trainer.get("accelerator", "auto") in ("auto", "gpu", "cuda")
-    return lm.token_budget("cuda" if on_gpu and torch.cuda.is_available() else "cpu")
+    device = "cuda" if on_gpu and torch.cuda.is_available() else "cpu"
+    return memory.token_budget(lm.model, torch.device(device))
 
 
 def _is_finished(folder: Path, plan: Mapping[str, Any]) -> bool:

@@ -10,13 +10,14 @@ from thermometer.checkpoint import Checkpoint
 
 def model_card(checkpoint: Checkpoint) -> str:
     """The card as Markdown, with the metadata block that hubs read."""
-    features, targets = checkpoint.features, checkpoint.targets
+    record = checkpoint.record
+    features, targets = record.features, record.targets
     named = ", ".join(str(target.get("model", "recorded scores")) for target in targets)
     small = f"| reads hidden states of | {_model(features)} |\n"
-    reference = f"| reads reference scores of | {_model(checkpoint.reference)} |\n"
+    reference = f"| reads reference scores of | {_model(record.reference)} |\n"
     reads = small if checkpoint.network.get("n_features") else ""
     reads += reference if "reference_temperatures" in checkpoint.weights else ""
-    pictures = "".join(f"\n![{name}]({name})\n" for name in sorted(checkpoint.pictures))
+    pictures = "".join(f"\n![{name}]({name})\n" for name in sorted(record.pictures))
     return f"""---
 library_name: thermometer
 tags: [calibration, temperature-scaling, uncertainty]
@@ -40,13 +41,13 @@ result.probs, result.temperature, result.task_temperature
 {reads}| trained for scores of | {"; ".join(_model(target) for target in targets)} |
 | template | `{json.dumps(features.get("template"))}` |
 | network | `{json.dumps(dict(checkpoint.network))}` |
-| trained on | {len(checkpoint.train_tasks)} tasks |
+| trained on | {len(record.train_tasks)} tasks |
 | one temperature for all of them | {_temperatures(checkpoint)} |
 | made with | thermometer {__version__} |
 
 ## How good it is
 
-{_metrics(checkpoint.metrics)}
+{_metrics(record.metrics)}
 {pictures}
 ## Limits
 
@@ -56,7 +57,7 @@ never what it answers, and cannot make a model right more often.
 
 ## Training tasks
 
-{", ".join(checkpoint.train_tasks)}
+{", ".join(record.train_tasks)}
 """
 
 
@@ -64,7 +65,7 @@ def _temperatures(checkpoint: Checkpoint) -> str:
     """The one temperature, of each answering model if there are several."""
     of_models = checkpoint.weights["references"].tolist()
     if len(of_models) == 1:
-        return f"{checkpoint.pooled_temperature:.4g}"
+        return f"{checkpoint.record.pooled_temperature:.4g}"
     return ", ".join(f"{temperature:.4g}" for temperature in of_models)
 
 

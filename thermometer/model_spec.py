@@ -47,6 +47,7 @@ class ModelSpec:
             position=self.position,
             device_map=self.device_map,
             gguf_file=self.gguf_file,
+            token_budget=self.token_budget,
         )
 
     def asks(self, template: Template) -> tuple[object, ...]:
@@ -58,7 +59,3 @@ class ModelSpec:
         if self.num_layers is not None:
             expected = "None: an answering model is whole"
             raise _checks.fail(f"{name}.num_layers", expected, self.num_layers)
-
-    def budget(self, lm: LanguageModel) -> int:
-        """The token budget, or what suits the device of the loaded model."""
-        return lm.token_budget() if self.token_budget is None else self.token_budget

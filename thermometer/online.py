@@ -1,7 +1,7 @@
 """Temperatures for prompts that come one after another, with forgetting.
 
 The latest prompts are the context of the next, so that a stream that changes its subject changes
-its temperature. Nothing here runs a language model: features and scores come in as numbers.
+its temperature. Features and scores come in as numbers.
 """
 
 from dataclasses import dataclass
@@ -43,10 +43,10 @@ class TemperatureStream:
         ValueError: If a number is out of range.
 
     Example:
+        >>> from thermometer.checkpoint import TrainingRecord
         >>> from thermometer.networks.thermometer import Thermometer, ThermometerConfig
         >>> network = Thermometer(ThermometerConfig.scores_only())
-        >>> made = {"features": {}, "target": {}, "train_tasks": ["law"]}
-        >>> stream = TemperatureStream(Calibrator(network, **made, pooled_temperature=1.0))
+        >>> stream = TemperatureStream(Calibrator(network, TrainingRecord(["law"], 1.0)))
         >>> stream.push(scores=[[2.0, 0.0], [1.0, 0.5]]).temperature.shape
         (2,)
     """

@@ -1,10 +1,12 @@
 """Whose numbers they are: language models known by the provenance of what they gave.
 
 A thermometer holds for the hidden states, or the reference scores, of the model that it was trained
-with, read from the same layer of the same prompts. Nothing here looks at the numbers themselves.
+with, read from the same layer of the same prompts.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from thermometer.llm.engine import Outputs
@@ -51,12 +53,17 @@ def check_same_origin(
             )
 
 
+@dataclass(frozen=True, eq=False)
 class Origin:
     """A language model that is loaded when it is first needed, as provenance says.
 
     Args:
         name: What it gives: `features` or `reference_scores`.
         made: Their provenance; empty if there are none.
+        given: The model, if it is loaded already.
+
+    Raises:
+        ValueError: If `given` is not the model that `made` names.
 
     Example:
         >>> Origin("features", {}).template
@@ -66,10 +73,13 @@ class Origin:
 pass an OutputTable with features
     """
 
-    def __init__(self, name: str, made: Mapping[str, Any]) -> None:
-        self.name = name
-        self.made = dict(made)
-        self.loaded: LanguageModel | None = None
+    name: str
+    made: Mapping[str, Any]
+    given: LanguageModel | None = None
+
+    def __post_init__(self) -> None:
+        if self.given is not None:
+            _ = self.lm
 
     @property
     def template(self) -> Template:
@@ -82,28 +92,22 @@ pass an OutputTable with features
             )
         return Template(**fields)
 
-    @property
+    @cached_property
     def lm(self) -> LanguageModel:
         """The model; numbers that were recorded elsewhere have none, which is a `ValueError`."""
-        if self.loaded is None:
-            _ = self.template
-            self.lm = LanguageModel.from_pretrained(
-                self.made["model"],
-                revision=self.made.get("revision"),
-                dtype=self.made["dtype"],
-                num_layers=self.made["num_layers"],
-                layer=self.made["layer"],
-                position="mean" if self.made.get("position") == "mean" else "last",
-                gguf_file=self.made.get("gguf_file"),
-            )
-        assert self.loaded is not None
-        return self.loaded
+        template = self.template
+        lm = self.given or LanguageModel.from_pretrained(
+            self.made["model"],
+            revision=self.made.get("revision"),
+            dtype=self.made["dtype"],
+            num_layers=self.made["num_layers"],
+            layer=self.made["layer"],
+            position="mean" if self.made.get("position") == "mean" else "last",
+            gguf_file=self.made.get("gguf_file"),
+        )
+        check_same_origin(self.name, self.made, lm.provenance(template))
+        return lm
 
-    @lm.setter
-    def lm(self, lm: LanguageModel) -> None:
-        check_same_origin(self.name, self.made, lm.provenance(self.template))
-        self.loaded = lm
-
-    def outputs(self, prompts: Sequence[Prompt], token_budget: int, **wanted: bool) -> Outputs:
-        """What the model says of prompts that `template` rendered: `features`, `scores` or both."""
-        return self.lm.outputs(prompts, self.template, token_budget=token_budget, **wanted)
+    def outputs(self, prompts: Sequence[Prompt], *, features: bool, scores: bool) -> Outputs:
+        """What the model says of prompts that `template` rendered."""
+        return self.lm.outputs(prompts, self.template, features=features, scores=scores)

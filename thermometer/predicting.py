@@ -38,7 +38,6 @@ class Extraction(LightningModule):
         parts: Units of work by the name of the file that they go to.
         features: Whether features are wanted.
         scores: Whether scores are.
-        token_budget: For the prompts that scores are compared with.
         feature_dtype: How features are stored.
     """
 
@@ -50,7 +49,6 @@ class Extraction(LightningModule):
         parts: Mapping[str, Sequence[Unit]],
         features: bool,
         scores: bool,
-        token_budget: int,
         feature_dtype: str,
     ) -> None:
         super().__init__()
@@ -59,7 +57,6 @@ class Extraction(LightningModule):
         self._rows = rows
         self._parts = parts
         self._wanted = {"features": features, "scores": scores}
-        self._token_budget = token_budget
         self._feature_dtype = feature_dtype
         self._before = lm.work
         self._seconds = 0.0
@@ -112,9 +109,7 @@ class Extraction(LightningModule):
             return None
         units = self._parts[batch]
         start = time.perf_counter()
-        outputs = self._lm.compute(
-            self._trees, units, token_budget=self._token_budget, **self._wanted
-        )
+        outputs = self._lm.compute(self._trees, units, **self._wanted)
         self._seconds += time.perf_counter() - start
         index = planning.rows_of(units)
         trees = [self._trees[i] for i in index]

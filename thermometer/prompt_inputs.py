@@ -1,23 +1,17 @@
-"""What was handed to a calibrator, prompts or scores or both, and what its network reads of it."""
+"""What was handed to a calibrator: prompts or scores or both."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from thermometer import _checks
-from thermometer.origins import check_same_origin
 from thermometer.tables import OutputTable
 from thermometer.templates import Prompt, Template
 from thermometer.types import Task
-
-if TYPE_CHECKING:
-    from thermometer.calibrator import Calibrator
 
 Prompts = Task | OutputTable | Sequence[str]
 
@@ -61,6 +55,11 @@ class PromptInputs:
             return len(self.prompts)
         return len(_checks.strings("prompts", self.prompts))
 
+    @property
+    def table(self) -> OutputTable | None:
+        """The prompts, if they are those of a table."""
+        return self.prompts if isinstance(self.prompts, OutputTable) else None
+
     @cached_property
     def scores(self) -> NDArray[np.float64] | None:
         """(N, K) those given, or those of the table, or `None`."""
@@ -72,8 +71,8 @@ class PromptInputs:
         return self._matrix("reference_scores", self.given_reference)
 
     def _matrix(self, name: str, given: ArrayLike | None) -> NDArray[np.float64] | None:
-        if given is None and isinstance(self.prompts, OutputTable):
-            given = getattr(self.prompts, name)
+        if given is None and self.table is not None:
+            given = getattr(self.table, name)
         if given is None:
             return None
         matrix = _checks.score_matrix(name, given)
@@ -84,20 +83,15 @@ class PromptInputs:
     @property
     def answered_by(self) -> Mapping[str, Any] | None:
         """Provenance of the scores: as given, or that of the table where they are its own."""
-        if (
-            self.made is None
-            and self.given_scores is None
-            and isinstance(self.prompts, OutputTable)
-        ):
-            found: Mapping[str, Any] | None = self.prompts.provenance.get("scores")
-            return found
+        if self.made is None and self.given_scores is None and self.table is not None:
+            return self.table.provenance.get("scores")
         return self.made
 
     @property
     def ids(self) -> tuple[str, ...]:
         """Ids of a table or task; plain strings and rows are numbered."""
-        if isinstance(self.prompts, OutputTable):
-            return self.prompts.ids
+        if self.table is not None:
+            return self.table.ids
         if isinstance(self.prompts, Task):
             return tuple(question.id for question in self.prompts.questions)
         kind = "row" if self.prompts is None else "prompt"
@@ -106,8 +100,8 @@ class PromptInputs:
     @property
     def groups(self) -> NDArray[np.int64]:
         """(N,) the task of each prompt, from 0: by name in a table, one for all otherwise."""
-        if isinstance(self.prompts, OutputTable):
-            return np.unique(self.prompts.tasks, return_inverse=True)[1].astype(np.int64)
+        if self.table is not None:
+            return np.unique(self.table.tasks, return_inverse=True)[1].astype(np.int64)
         return np.zeros(len(self), dtype=np.int64)
 
     def rendered(self, template: Template) -> list[Prompt]:
@@ -120,60 +114,3 @@ class PromptInputs:
             Prompt(identifier, text, chat=template.chat)
             for identifier, text in zip(self.ids, self.prompts, strict=True)
         ]
-
-
-def network_inputs(
-    calibrator: "Calibrator", given: PromptInputs, token_budget: int
-) -> dict[str, Tensor]:
-    """What a calibrator's thermometer reads of each prompt; its language models run if they must.
-
-    Raises:
-        ValueError: If something that it reads is missing or of another origin, or N is 0.
-    """
-    if "scores" in calibrator.reads and given.scores is None:
-        raise _checks.fail("scores", "given, since this thermometer reads them", "None")
-    if "features" in calibrator.reads and given.prompts is None:
-        raise _checks.fail("prompts", "given, since this thermometer reads features", "None")
-    if not len(given):
-        name = "scores" if given.prompts is None else "prompts"
-        raise _checks.fail(name, f"at least one {name.removesuffix('s')}", "none")
-    found = {"scores": given.scores, **_of_other_models(calibrator, given, token_budget)}
-    return calibrator.thermometer.inputs(
-        **{name: None if v is None else torch.tensor(v) for name, v in found.items()},
-        groups=torch.from_numpy(given.groups),
-        models=calibrator.model,
-    )
-
-
-def _of_other_models(
-    calibrator: "Calibrator", given: PromptInputs, token_budget: int
-) -> dict[str, NDArray[Any] | None]:
-    """Features and reference scores, as far as they are read; a model runs for what is missing."""
-    table = given.prompts if isinstance(given.prompts, OutputTable) else None
-    reads, origins = calibrator.reads, calibrator.origins
-    for name in reads & set(origins):
-        made = None if table is None else table.provenance.get(name)
-        check_same_origin(name, origins[name].made, made)
-    reference: NDArray[Any] | None = None
-    if "reference_scores" in reads:
-        reference = given.reference_scores
-    asks_second = "reference_scores" in reads and reference is None
-    if asks_second and not isinstance(given.prompts, Task):
-        expected = "given, since this thermometer reads them and there is no task to ask about"
-        raise _checks.fail("reference_scores", expected, "None")
-    features: NDArray[np.float32] | None = None
-    if "features" in reads and table is not None:
-        features = table.require("features")
-    elif "features" in reads:
-        small = origins["features"]
-        both = asks_second and small is origins["reference_scores"]
-        outputs = small.outputs(given.rendered(small.template), token_budget, scores=both)
-        features = outputs.features
-        reference = outputs.scores if both else reference
-    if asks_second and reference is None:
-        second = origins["reference_scores"]
-        prompts = given.rendered(second.template)
-        reference = second.outputs(prompts, token_budget, features=False).scores
-    if given.scores is not None and reference is not None:
-        _checks.same_options(given.scores, reference)
-    return {"features": features, "reference_scores": reference}

@@ -1,9 +1,8 @@
 """Dividing option scores by a temperature, and the temperature that suits labelled scores best.
 
 `scores` are (N, K), unnormalised (logits or log-likelihoods), with ``-inf`` on the right of rows
-that have fewer than K options. Nothing here knows where scores come from, and no network is
-involved: `fit_temperature` is classical temperature scaling, which needs the labels;
-`fit_to_reference` takes the confidence of another model instead.
+that have fewer than K options. `fit_temperature` is classical temperature scaling, which needs the
+labels; `fit_to_reference` takes the confidence of another model instead.
 """
 
 from collections.abc import Callable
@@ -17,6 +16,8 @@ from thermometer import _checks
 
 MIN_TEMPERATURE = 1e-2
 MAX_TEMPERATURE = 1e2
+VERDICT_SHIFT = "verdict_shift"
+"""Key in the provenance of verdicts, and so in a checkpoint: what is added to the score of Yes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,23 @@ def fit_to_reference(scores: ArrayLike, reference_scores: ArrayLike) -> Temperat
         expected = "of the same preferred option as `scores` in some row"
         raise _checks.fail("reference_scores", expected, "none")
     return _fit(logits[alike], scale_scores(others[alike], 1.0), _weights(None, int(alike.sum())))
+
+
+def shifted(scores: ArrayLike, shift: float) -> NDArray[np.float64]:
+    """(N, 2) scores of verdicts with a shift added to that of Yes, the first.
+
+    Raises:
+        ValueError: If the scores are not of two options, or not finite.
+
+    Example:
+        >>> shifted([[2.0, 0.0]], -1.5).tolist()
+        [[0.5, 0.0]]
+    """
+    moved = np.array(scores, dtype=np.float64)
+    if moved.ndim != 2 or moved.shape[1] != 2 or not np.isfinite(moved).all():
+        raise _checks.fail("scores", "of two options, Yes and No", f"shape {moved.shape}")
+    moved[:, 0] += shift
+    return moved
 
 
 def _fit(

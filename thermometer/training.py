@@ -16,6 +16,7 @@ import yaml
 from thermometer import _checks
 from thermometer._lightning import is_first_process, shows_progress
 from thermometer.calibrator import Calibrator
+from thermometer.checkpoint import TrainingRecord
 from thermometer.data import TaskData, set_aside
 from thermometer.domain import Domain
 from thermometer.networks.answering_models import rows_of
@@ -209,17 +210,17 @@ def train(
         "training": asdict(training),
         "trainer": {key: _plain(value) for key, value in (trainer or {}).items()},
     }
-    return Calibrator(
-        thermometer.float().cpu(),
+    record = TrainingRecord(
+        sorted(set(rows.task_names)),
+        rows.temperatures[0],
         features=rows.source,
-        target=rows.targets,
         reference=rows.reference,
-        train_tasks=sorted(set(rows.task_names)),
-        pooled_temperature=rows.temperatures[0],
+        targets=rows.targets,
         spread=spread,
         domain=_domain(inputs, data),
         training=yaml.safe_dump(settings, sort_keys=False),
     )
+    return Calibrator(thermometer.float().cpu(), record)
 
 
 def _domain(inputs: Mapping[str, torch.Tensor], data: TaskData) -> Domain:

@@ -36,7 +36,6 @@ def extract_both(
     *,
     template: Template | None = None,
     small_template: Template | None = None,
-    token_budget: int | None = None,
     feature_dtype: Literal["float16", "float32"] = "float32",
     trainer: Mapping[str, Any] | None = None,
 ) -> OutputTable:
@@ -53,7 +52,6 @@ def extract_both(
         out_dir: Folder of both tables.
         template: How to render questions; letters by default.
         small_template: How to render them for `small`; as `template` by default.
-        token_budget: See `extract`; for both.
         feature_dtype: See `extract`.
         trainer: Keywords of `lightning.Trainer`, for both.
 
@@ -67,11 +65,10 @@ def extract_both(
     chosen = template or Template()
     for_small = small_template or chosen
     one = small is large and for_small == chosen
-    common: dict[str, Any] = {"token_budget": token_budget, "trainer": trainer}
     kept: dict[str, Any] = {"feature_dtype": feature_dtype}
     return joined(
-        partial(extract, small, tasks, template=for_small, scores=False, **common, **kept),
-        partial(extract, large, tasks, template=chosen, **common, **(kept if one else {})),
+        partial(extract, small, tasks, template=for_small, scores=False, trainer=trainer, **kept),
+        partial(extract, large, tasks, template=chosen, trainer=trainer, **(kept if one else {})),
         out_dir,
         trainer,
         one=one,

@@ -15,6 +15,7 @@ from harness import Target
 
 import thermometer as th
 from thermometer import baselines, cli, table_files
+from thermometer.checkpoint import TrainingRecord
 from thermometer.commands import report as report_command
 from thermometer.confidence_files import read_answers
 from thermometer.networks.thermometer import Thermometer
@@ -134,19 +135,18 @@ def make_checkpoint(folder):
     scores, other = torch.randn(2, 30, 3, dtype=torch.float64)
     groups, models = torch.arange(30) // 10, torch.zeros(30, dtype=torch.int64)
     network.fit_inputs(torch.randn(30, 4), scores, groups, 1.5, models, other, 1.2)
-    made = th.Calibrator(
-        network,
+    record = TrainingRecord(
+        ["one", "two"],
+        1.5,
         features={"model": "small", "layer": -1},
         reference={"model": "second"},
-        target={"model": "large"},
-        train_tasks=["one", "two"],
-        pooled_temperature=1.5,
+        targets=[{"model": "large"}],
         spread=0.1,
         metrics={"nll": 0.5},
         training="seed: 0\n",
     )
     shutil.rmtree(folder)
-    made.save_pretrained(folder)
+    th.Calibrator(network, record).save_pretrained(folder)
 
 
 def read_checkpoint(folder):
@@ -276,9 +276,7 @@ def _known(table):
     config = th.ThermometerConfig(("features",), n_components=3, n_members=1)
     network = Thermometer(config, 4)
     network.fit_inputs(torch.tensor(table.features), None, None, 1.0)
-    return th.Calibrator(
-        network, features={}, target={}, train_tasks=table.task_names, pooled_temperature=1.0
-    )
+    return th.Calibrator(network, TrainingRecord(table.task_names, 1.0))
 
 
 def read_report(folder):

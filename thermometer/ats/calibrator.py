@@ -110,14 +110,11 @@ class AtsCalibrator:
         assert self._reader is not None
         return self._reader
 
-    def temperature(
-        self, prompts: Sequence[str], *, token_budget: int = 4096
-    ) -> NDArray[np.float64]:
+    def temperature(self, prompts: Sequence[str]) -> NDArray[np.float64]:
         """Temperature of the token that follows each prompt.
 
         Args:
             prompts: As users write them, if the head was trained on chats; otherwise complete.
-            token_budget: Largest number of tokens, padding included, in one forward pass.
 
         Returns:
             (N,) float64, > 0.
@@ -127,24 +124,23 @@ class AtsCalibrator:
             ValueError: For no prompts, or one longer than the model's context.
         """
         rows = self._encode(prompts)
-        return predicting.next_temperatures(self._loaded(), self.head, rows, token_budget)
+        return predicting.next_temperatures(self._loaded(), self.head, rows)
 
-    def logprobs(self, prompts: Sequence[str], *, token_budget: int = 4096) -> NDArray[np.float32]:
+    def logprobs(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Calibrated log-probabilities of every token after each prompt.
 
         Args:
             prompts: As for `temperature`, with its errors.
-            token_budget: Likewise.
 
         Returns:
             (N, V) float32; exp of a row sums to one. The order of tokens is the model's.
         """
         rows = self._encode(prompts)
-        return predicting.next_logprobs(self._loaded(), self.head, rows, token_budget)
+        return predicting.next_logprobs(self._loaded(), self.head, rows)
 
-    def probs(self, prompts: Sequence[str], *, token_budget: int = 4096) -> NDArray[np.float32]:
+    def probs(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Calibrated probabilities (N, V) of every token after each prompt: exp of `logprobs`."""
-        found: NDArray[np.float32] = np.exp(self.logprobs(prompts, token_budget=token_budget))
+        found: NDArray[np.float32] = np.exp(self.logprobs(prompts))
         return found
 
     def responses(
@@ -152,14 +148,12 @@ class AtsCalibrator:
         pairs: Sequence[Pair] | Sequence[TokenPair],
         *,
         temperature: float | None = None,
-        token_budget: int = 4096,
     ) -> ResponseTokens:
         """What the model says of every token of given responses.
 
         Args:
             pairs: Texts, written as in training, or tokens.
             temperature: One for all tokens, in place of the head's: 1 for the model as it is.
-            token_budget: Largest number of tokens, padding included, in one forward pass.
 
         Returns:
             Tokens in the order of the pairs.
@@ -174,13 +168,9 @@ class AtsCalibrator:
         if len(tokens) < len(pairs):
             got = f"{len(pairs) - len(tokens)} longer ones"
             raise _checks.fail("pairs", f"prompts below {self.style.max_length} tokens", got)
-        return predicting.response_tokens(
-            self._loaded(), self.head, tokens, temperature, token_budget
-        )
+        return predicting.response_tokens(self._loaded(), self.head, tokens, temperature)
 
-    def table(
-        self, tasks: Task | Sequence[Task], template: Template, *, token_budget: int = 4096
-    ) -> OutputTable:
+    def table(self, tasks: Task | Sequence[Task], template: Template) -> OutputTable:
         """Calibrated option scores of multiple-choice tasks.
 
         A score is the calibrated log-probability of the option's token; softmax over a row's scores
@@ -189,25 +179,26 @@ class AtsCalibrator:
         Args:
             tasks: One or several; labels are copied.
             template: Renders them; each option must be one token: the `letter` style.
-            token_budget: Largest number of tokens, padding included, in one forward pass.
 
         Raises:
             ValueError: For options of several tokens.
         """
         several = [tasks] if isinstance(tasks, Task) else list(tasks)
-        return predicting.option_table(self._loaded(), self.head, several, template, token_budget)
+        return predicting.option_table(self._loaded(), self.head, several, template)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a checkpoint folder: JSON and safetensors, in the format of all checkpoints."""
         content = checkpoint.Checkpoint(
             network={"architecture": _KIND, **self.head.architecture()},
             weights=self.head.state_dict(),
-            features=self.provenance,
-            targets=(self.provenance,),
-            train_tasks=self.train_tasks,
-            pooled_temperature=self.pooled_temperature,
-            metrics=self.metrics,
-            training=self.training,
+            record=checkpoint.TrainingRecord(
+                self.train_tasks,
+                self.pooled_temperature,
+                features=self.provenance,
+                targets=[self.provenance],
+                metrics=self.metrics,
+                training=self.training,
+            ),
             card=_card(self),
         )
         checkpoint.write(content, folder)
@@ -225,22 +216,22 @@ class AtsCalibrator:
         """
         path = Path(folder)
         content = checkpoint.read(path)
-        network = dict(content.network)
+        network, record = dict(content.network), content.record
         if network.pop("architecture", None) != _KIND:
             raise ValueError(f"{path / checkpoint.CONFIG}: not a checkpoint of ATS")
         try:
-            _check_provenance(content.features)
+            _check_provenance(record.features)
             head = AtsHead.from_architecture(network)
             head.load_state_dict(dict(content.weights), strict=True)
         except (RuntimeError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
         return cls(
             head,
-            provenance=content.features,
-            pooled_temperature=content.pooled_temperature,
-            train_tasks=content.train_tasks,
-            metrics=content.metrics,
-            training=content.training,
+            provenance=record.features,
+            pooled_temperature=record.pooled_temperature,
+            train_tasks=record.train_tasks,
+            metrics=record.metrics,
+            training=record.training,
             language_model=language_model,
         )
 

@@ -43,21 +43,21 @@ class ResponseTokens:
 
 
 def next_temperatures(
-    reader: TokenReader, head: AtsHead, rows: Sequence[Sequence[int]], token_budget: int
+    reader: TokenReader, head: AtsHead, rows: Sequence[Sequence[int]]
 ) -> NDArray[np.float64]:
     """(N,) temperature of the token that follows each row of tokens."""
     found = np.empty(len(rows))
-    for unit, _, b in _batches(reader, head, rows, token_budget):
+    for unit, _, b in _batches(reader, head, rows):
         found[unit] = b.neg().exp().double().cpu().numpy()
     return found
 
 
 def next_logprobs(
-    reader: TokenReader, head: AtsHead, rows: Sequence[Sequence[int]], token_budget: int
+    reader: TokenReader, head: AtsHead, rows: Sequence[Sequence[int]]
 ) -> NDArray[np.float32]:
     """(N, V) calibrated log-probabilities of every token after each row of tokens."""
     found: NDArray[np.float32] | None = None
-    for unit, reading, b in _batches(reader, head, rows, token_budget):
+    for unit, reading, b in _batches(reader, head, rows):
         logits = torch.cat(list(reader.logits(reading)), dim=1)
         logprobs = (logits * b.to(logits.device).exp()[:, None]).log_softmax(dim=1).cpu().numpy()
         if found is None:
@@ -72,13 +72,12 @@ def response_tokens(
     head: AtsHead,
     pairs: Sequence[TokenPair],
     temperature: float | None,
-    token_budget: int,
 ) -> ResponseTokens:
     """What the model says of the tokens of responses; see `AtsCalibrator.responses`."""
     if temperature is not None:
         _checks.number("temperature", temperature, maximum=1e3, strict=True)
     pieces: list[NDArray[np.float64]] = [np.empty((4, 0))] * len(pairs)
-    for unit in planning.plan_units([len(pair.ids) for pair in pairs], token_budget):
+    for unit in planning.plan_units([len(pair.ids) for pair in pairs], reader.lm.budget):
         reading = reader.pairs([pairs[i] for i in unit.rows])
         if temperature is None:
             b = _log_inverse(head, reading)
@@ -97,7 +96,6 @@ def option_table(
     head: AtsHead,
     tasks: Sequence[Task],
     template: Template,
-    token_budget: int,
 ) -> OutputTable:
     """Calibrated option scores; see `AtsCalibrator.table`."""
     lm = reader.lm
@@ -108,7 +106,7 @@ def option_table(
         if tree.tail or any(len(branch) > 1 for branch in tree.branches):
             got = f"several in question {tree.id}"
             raise _checks.fail("template", "one whose options are one token each", got)
-    logprobs = next_logprobs(reader, head, [tree.prefix for tree in trees], token_budget)
+    logprobs = next_logprobs(reader, head, [tree.prefix for tree in trees])
     scores = np.full((len(trees), max(len(tree.branches) for tree in trees)), -np.inf)
     for row, tree in enumerate(trees):
         ids = [branch[0] for branch in tree.branches]
@@ -125,10 +123,10 @@ def option_table(
 
 
 def _batches(
-    reader: TokenReader, head: AtsHead, rows: Sequence[Sequence[int]], token_budget: int
+    reader: TokenReader, head: AtsHead, rows: Sequence[Sequence[int]]
 ) -> Iterator[tuple[list[int], Reading, Tensor]]:
     """Which rows, what the model makes of them, and b after the last token of each."""
-    for unit in planning.plan_units([len(row) for row in rows], token_budget):
+    for unit in planning.plan_units([len(row) for row in rows], reader.lm.budget):
         reading = reader.prompts([rows[i] for i in unit.rows])
         yield list(unit.rows), reading, _log_inverse(head, reading)
 

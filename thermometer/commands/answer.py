@@ -6,9 +6,9 @@ Both write JSON lines as they go and, run again after a kill, go on where they w
 from rich.progress import Progress
 
 from thermometer import _files
-from thermometer.answered_by import verify_template
 from thermometer.calibrator import Calibrator, Level
 from thermometer.commands.placing import placed
+from thermometer.free_form import answering
 from thermometer.free_form.answer_files import GrowingLines
 from thermometer.free_form.judging import Judge
 from thermometer.free_form.questions import FreeFormTask
@@ -45,9 +45,8 @@ def answer(
     _files.require_place(out)  # before a model is loaded, as the questions are read
     tasks = load_free_form(questions)
     calibrator = Calibrator.from_pretrained(checkpoint)
-    verify_template(calibrator)
+    answering.verify_template(calibrator)
     large = placed(model, calibrator)
-    budget = model.budget(large.lm)
     rows = [free_form_row(question, task.name) for task in tasks for question in task.questions]
     made_by = {
         "questions": questions_digest(rows),
@@ -69,12 +68,7 @@ def answer(
         for piece in pieces:
             end += len(piece)
             if (n_missing := min(len(piece), end - lines.n_done)) > 0:
-                found = large.answer(
-                    piece,
-                    max_new_tokens=max_new_tokens,
-                    level=level,
-                    token_budget=budget,
-                )
+                found = answering.answer(large, piece, max_new_tokens=max_new_tokens, level=level)
                 lines.append({"task": piece.name, **a.to_dict()} for a in found[-n_missing:])
                 bar.advance(shown, n_missing)
     print(f"{len(ids)} questions answered: {out}")  # noqa: T201
@@ -109,7 +103,6 @@ def ask(
         template=model.template or Template("verify"),
         judge=judge,
         max_new_tokens=max_new_tokens,
-        token_budget=model.budget(lm),
     )
     right = [question.answer == 0 for task in made for question in task.questions]
     silent = sum(map(len, asked)) - len(right)

@@ -44,8 +44,7 @@ def calibrate(
         results = [calibrator.calibrate(task) for task in asked]
     else:
         large = placed(scores, calibrator)
-        budget = scores.budget(large.lm)
-        results = [large.calibrate(task, level=level, token_budget=budget) for task in asked]
+        results = [large.calibrate(task, level=level) for task in asked]
     rows = [row for pair in zip(asked, results, strict=True) for row in _rows(*pair)]
     file.parent.mkdir(parents=True, exist_ok=True)
     _files.write_text(file, "\n".join(json.dumps(row) for row in rows) + "\n")

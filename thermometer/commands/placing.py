@@ -20,14 +20,15 @@ def placed(model: ModelSpec, calibrator: Calibrator) -> CalibratedLM:
     Raises:
         ValueError: Before anything is loaded, if the checkpoint does not say how to ask the model.
     """
-    template = scores_template(calibrator)
+    template, targets = scores_template(calibrator.target), calibrator.record.targets
     lm = model.load().to_accelerator()
     made = lm.provenance(template)
-    if (place := place_of(calibrator, made)) is not None:
+    if (place := place_of(targets, made)) is not None:
         calibrator = for_model(calibrator, place)
+    else:
+        for doubt in doubts(targets, made):
+            print(f"warning     {doubt}")  # noqa: T201
     large = CalibratedLM(lm, calibrator)
-    for doubt in doubts(calibrator, made):
-        print(f"warning     {doubt}")  # noqa: T201
     for name, origin in calibrator.origins.items():
         if name in calibrator.reads and not (name == "features" and large.reads_itself):
             origin.lm.to_accelerator()

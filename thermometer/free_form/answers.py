@@ -1,35 +1,11 @@
-"""What a calibrated model says: answers with a confidence, as rows of a file or a frame.
-
-Nothing here knows about models.
-"""
+"""Answers in words with a confidence, as rows of a file or a frame."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a calibrated model says to one prompt with options.
-
-    Args:
-        answer: The most probable option.
-        confidence: Its calibrated probability, in [0, 1].
-        probs: Calibrated probability of every option, in their order.
-        temperature: By which the scores were divided.
-        warnings: What the user should know before trusting the confidence.
-    """
-
-    answer: str
-    confidence: float
-    probs: dict[str, float]
-    temperature: float
-    warnings: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return _plain(self)
+from thermometer.calibrated_lm import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +33,7 @@ class FreeFormAnswer:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values."""
-        return _plain(self)
+        return {**asdict(self), "warnings": list(self.warnings)}
 
 
 def answers_frame(answers: Sequence[Answer] | Sequence[FreeFormAnswer]) -> Any:
@@ -80,7 +56,3 @@ def answers_frame(answers: Sequence[Answer] | Sequence[FreeFormAnswer]) -> Any:
     frame = pandas.DataFrame([answer.to_dict() for answer in answers])
     numbers = {"confidence": "float64", "temperature": "float64"}
     return frame.astype({name: kind for name, kind in numbers.items() if name in frame})
-
-
-def _plain(answer: Answer | FreeFormAnswer) -> dict[str, Any]:
-    return {**asdict(answer), "warnings": list(answer.warnings)}

@@ -1,24 +1,20 @@
 """The one thing that a temperature cannot mend: a model that says Yes, or No, to everything.
 
 A shift of the score of Yes, fitted on labelled verdicts, moves the point at which Yes and No are
-equally likely; the thermometer then divides the shifted scores. Nothing here runs a model.
+equally likely; the thermometer then divides the shifted scores.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
 
 from thermometer import _checks
 from thermometer.baselines.platt import fit_line, soft_targets
+from thermometer.scaling import VERDICT_SHIFT, shifted
 from thermometer.tables import OutputTable
-
-SHIFT = "verdict_shift"
-"""Key of the shift in the provenance of scores, and so in a checkpoint."""
 
 _SLOPE = 0.05
 """Least slope in log-odds: verdicts that say nothing, or the contrary, count as this weak."""
@@ -53,7 +49,7 @@ def shift_verdicts(table: OutputTable) -> OutputTable:
         raise _checks.fail("table", "labelled in every row", table)
     scores = table.require("scores")
     right = (table.labels == 0).astype(np.float64)
-    odds = _log_odds(scores)
+    odds = shifted(scores, 0.0) @ (1.0, -1.0)
     slope, intercept = fit_line(odds, right)
     if slope < _SLOPE:
         slope, intercept = _SLOPE, _intercept(_SLOPE * odds, soft_targets(right).mean())
@@ -67,38 +63,14 @@ def add_shift(table: OutputTable, shift: float) -> OutputTable:
         ValueError: If rows have not two options, or the scores are shifted already.
     """
     made = dict(table.provenance.get("scores") or {})
-    if SHIFT in made:
-        raise _checks.fail("table", "of scores as the model gave them", f"{SHIFT} {made[SHIFT]}")
+    if VERDICT_SHIFT in made:
+        got = f"{VERDICT_SHIFT} {made[VERDICT_SHIFT]}"
+        raise _checks.fail("table", "of scores as the model gave them", got)
     return replace(
         table,
         scores=shifted(table.require("scores"), shift),
-        provenance={**table.provenance, "scores": {**made, SHIFT: float(shift)}},
+        provenance={**table.provenance, "scores": {**made, VERDICT_SHIFT: float(shift)}},
     )
-
-
-def shift_of(target: Mapping[str, Any]) -> float:
-    """The shift that a calibrator's `target` asks for; 0 if none."""
-    return float(target.get(SHIFT, 0.0))
-
-
-def shifted(scores: ArrayLike, shift: float) -> NDArray[np.float64]:
-    """(N, 2) scores of verdicts with a shift added to that of Yes.
-
-    Example:
-        >>> shifted([[2.0, 0.0]], -1.5).tolist()
-        [[0.5, 0.0]]
-    """
-    moved = np.array(scores, dtype=np.float64)
-    _log_odds(moved)
-    moved[:, 0] += shift
-    return moved
-
-
-def _log_odds(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    if scores.ndim != 2 or scores.shape[1] != 2 or not np.isfinite(scores).all():
-        raise _checks.fail("scores", "of two options, Yes and No", f"shape {scores.shape}")
-    odds: NDArray[np.float64] = scores[:, 0] - scores[:, 1]
-    return odds
 
 
 def _intercept(line: NDArray[np.float64], mean: float) -> float:

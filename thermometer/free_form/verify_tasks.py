@@ -1,7 +1,7 @@
 """Free-form tasks as training data: a model answers them, its answers are judged.
 
 What comes out are ordinary tasks of questions with two options, "is this answer correct?", which
-are extracted, trained on and evaluated like any other. Nothing here measures confidence.
+are extracted, trained on and evaluated like any other.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,9 @@ from rich.progress import Progress
 
 from thermometer import _checks
 from thermometer.free_form.answer_files import GrowingLines
-from thermometer.free_form.answering import answered
 from thermometer.free_form.judging import JUDGES, Judge, is_right
 from thermometer.free_form.questions import FreeFormTask, verify_question
-from thermometer.llm.generation import MAX_NEW_TOKENS
+from thermometer.llm.generation import MAX_NEW_TOKENS, lines_of
 from thermometer.llm.language_model import LanguageModel
 from thermometer.table_files import questions_digest
 from thermometer.tasks import free_form_row, load_tasks, question_row
@@ -32,7 +31,6 @@ def verify_tasks(
     template: Template | None = None,
     judge: Judge = "match",
     max_new_tokens: int = MAX_NEW_TOKENS,
-    token_budget: int = 4096,
     progress: bool = True,
 ) -> list[Task]:
     """Answer labelled free-form questions, judge the answers, and ask whether they are correct.
@@ -47,7 +45,6 @@ def verify_tasks(
         template: Of the style `verify`, which is the default.
         judge: The rule that decides which answers are right, see `judging.is_right`.
         max_new_tokens: Where an answer is cut that does not end.
-        token_budget: Largest number of tokens, padding included, in one forward pass.
         progress: Show a progress bar.
 
     Returns:
@@ -81,13 +78,8 @@ def verify_tasks(
         shown = bar.add_task("answering", total=len(pairs), completed=lines.n_done)
         for start in range(lines.n_done, len(pairs), _WINDOW):
             piece = pairs[start : start + _WINDOW]
-            said = answered(
-                lm,
-                [question for _, question in piece],
-                chosen,
-                max_new_tokens=max_new_tokens,
-                token_budget=token_budget,
-            )
+            prompts = [chosen.render_open(question) for _, question in piece]
+            said = lines_of(lm, prompts, max_new_tokens=max_new_tokens)
             lines.append(
                 question_row(
                     verify_question(

@@ -31,10 +31,9 @@ class Extractor:
         demonstrations: Answered questions by the name of the task, for a template with shots.
         features: Whether to compute features.
         scores: Whether to compute option scores and option mass.
-        token_budget: Largest number of tokens, padding included, in one forward pass.
         feature_dtype: How features travel.
         device: Where to put the model: by default the GPU that Ray assigned, else the CPU.
-        **options: Of `LanguageModel.from_pretrained`: `dtype`, `num_layers`, `layer`, …
+        **options: Of `LanguageModel.from_pretrained`: `dtype`, `num_layers`, `token_budget`, …
 
     Raises:
         ValueError: If neither `features` nor `scores` are wanted, or scores of a model cut to its
@@ -60,7 +59,6 @@ class Extractor:
         demonstrations: Mapping[str, Sequence[Question]] | None = None,
         features: bool = True,
         scores: bool = True,
-        token_budget: int = 4096,
         feature_dtype: Literal["float16", "float32"] = "float32",
         device: str | None = None,
         **options: Any,
@@ -75,7 +73,6 @@ class Extractor:
         self._template = template or Template()
         self._demonstrations = demonstrations or {}
         self._features, self._scores = features, scores
-        self._budget = token_budget
         self._feature_dtype = feature_dtype
         made_by = self._lm.provenance(self._template)
         provenance = {
@@ -107,9 +104,7 @@ class Extractor:
             shots = self._demonstrations.get(row["task"], ())
             prompts.append(self._template.render(question, row["task"], shots))
         trees = self._lm.encode(prompts, self._template)
-        outputs = self._lm.compute(
-            trees, features=self._features, scores=self._scores, token_budget=self._budget
-        )
+        outputs = self._lm.compute(trees, features=self._features, scores=self._scores)
         columns = dict(batch)
         columns["n_prompt_tokens"] = np.array([tree.n_prompt_tokens for tree in trees])
         columns["provenance"] = np.array([self._provenance] * len(trees), dtype=object)

@@ -46,16 +46,16 @@ def generate_lines(
     *,
     seeds: Sequence[int] | None = None,
     max_new_tokens: int = MAX_NEW_TOKENS,
-    token_budget: int = 4096,
 ) -> Iterator[tuple[list[int], list[Line]]]:
     r"""Continue prompts, each to the end of its first line that is not empty.
+
+    What is generated counts towards the token budget of the model.
 
     Args:
         lm: The model.
         prompts: At least one; options do not matter.
         seeds: One for each prompt, to sample at temperature 1; `None` takes the likeliest tokens.
         max_new_tokens: Where a line is cut that does not end.
-        token_budget: Largest number of tokens, padding and what is generated included, at once.
 
     Yields:
         Indices into `prompts` and what is said to them, the longest prompts first; every index
@@ -79,7 +79,7 @@ def generate_lines(
                 f"{tree.n_prompt_tokens} tokens for question {tree.id}",
             )
     lengths = [tree.n_prompt_tokens + max_new_tokens for tree in trees]
-    for unit in planning.plan_units(lengths, token_budget):
+    for unit in planning.plan_units(lengths, lm.budget):
         rows = [[*trees[i].prefix, *trees[i].tail] for i in unit.rows]
         noise = None if seeds is None else GumbelNoise([seeds[i] for i in unit.rows])
         yield list(unit.rows), _first_lines(lm, rows, max_new_tokens, noise)

@@ -6,6 +6,7 @@ Nothing here knows about tasks, files or temperatures.
 """
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import asdict
 from typing import Any, Literal, get_args
 
@@ -46,6 +47,8 @@ class LanguageModel:
             but the first. A mean needs every prompt whole: beginnings that prompts share are then
             not computed once.
         gguf_file: As for `from_pretrained`, for provenance.
+        token_budget: Largest number of tokens, padding included, in one forward pass; by default
+            what suits the device that the model is on. Results do not depend on it.
 
     Raises:
         ValueError: For a `num_layers` or `layer` that the model does not have, an unknown
@@ -63,8 +66,11 @@ class LanguageModel:
         layer: int = -1,
         position: Position = "last",
         gguf_file: str | None = None,
+        token_budget: int | None = None,
     ) -> None:
         _checks.one_of("position", position, get_args(Position))
+        if token_budget is not None:
+            _checks.integer("token_budget", token_budget)
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
@@ -73,6 +79,7 @@ class LanguageModel:
         self.layer = layer
         self.position = position
         self.gguf_file = gguf_file
+        self.token_budget = token_budget
         self.is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self.fingerprint = loading.fingerprint(model)
         self.max_length: int | None = getattr(self._config, "max_position_embeddings", None)
@@ -108,6 +115,7 @@ class LanguageModel:
         device_map: str | None = None,
         tp_plan: str | None = None,
         gguf_file: str | None = None,
+        token_budget: int | None = None,
     ) -> "LanguageModel":
         """Load a model from a hub, a folder, a GGUF file or an installed package.
 
@@ -124,6 +132,7 @@ class LanguageModel:
             tp_plan: Likewise: ``auto`` spreads the weights over the processes that ``torchrun``
                 started, which must all make the same calls and get the same outputs.
             gguf_file: A GGUF file inside the repository or folder `model`.
+            token_budget: See the class.
 
         Raises:
             ValueError: For an unknown dtype or position, or a layer that the model does not have.
@@ -132,8 +141,17 @@ class LanguageModel:
         """
         loaded, tokenizer = loading.load(model, revision, dtype, device_map, tp_plan, gguf_file)
         commit = loading.commit_of(model, revision, gguf_file) or revision
-        reads: dict[str, Any] = {"num_layers": num_layers, "layer": layer, "position": position}
-        return cls(loaded, tokenizer, name=model, revision=commit, gguf_file=gguf_file, **reads)
+        return cls(
+            loaded,
+            tokenizer,
+            name=model,
+            revision=commit,
+            num_layers=num_layers,
+            layer=layer,
+            position=position,
+            gguf_file=gguf_file,
+            token_budget=token_budget,
+        )
 
     def __repr__(self) -> str:
         return (
@@ -215,7 +233,6 @@ class LanguageModel:
         *,
         features: bool = True,
         scores: bool = True,
-        token_budget: int = 4096,
     ) -> Outputs:
         """Features and option scores of prompts, batched by length, in the order given.
 
@@ -224,19 +241,17 @@ class LanguageModel:
             template: That rendered them; decides the normalisation of scores.
             features: Whether to return features.
             scores: Whether to return scores and option mass.
-            token_budget: Largest number of tokens, padding included, in one forward pass.
 
         Raises:
             ValueError: For prompts that `encode` refuses, scores asked of a model cut to its first
                 layers, or scores that come out as NaN.
             MemoryError: If there is not enough memory for a single prompt.
         """
-        trees = self.encode(prompts, template)
-        return self.compute(trees, features=features, scores=scores, token_budget=token_budget)
+        return self.compute(self.encode(prompts, template), features=features, scores=scores)
 
-    def plan(self, trees: Sequence[TokenTree], *, scores: bool, token_budget: int) -> list[Unit]:
+    def plan(self, trees: Sequence[TokenTree], *, scores: bool) -> list[Unit]:
         """Which trees `compute` puts together in one forward pass, and what they share."""
-        return self._engine.plan(trees, scores=scores, token_budget=token_budget)
+        return self._engine.plan(trees, scores=scores, token_budget=self.budget)
 
     def compute(
         self,
@@ -245,7 +260,6 @@ class LanguageModel:
         *,
         features: bool = True,
         scores: bool = True,
-        token_budget: int = 4096,
     ) -> Outputs:
         """As `outputs`, of prompts that `encode` has turned into token trees.
 
@@ -253,8 +267,9 @@ class LanguageModel:
         """
         if scores:
             self.require_scores()
-        wanted = {"features": features, "scores": scores}
-        return self._engine.compute(trees, units, token_budget=token_budget, **wanted)
+        return self._engine.compute(
+            trees, units, features=features, scores=scores, token_budget=self.budget
+        )
 
     @property
     def work(self) -> Work:
@@ -266,9 +281,18 @@ class LanguageModel:
         """What the number of its operations depends on."""
         return ModelSize.of(self.model)
 
-    def token_budget(self, device: torch.device | str | None = None) -> int:
-        """Tokens of one forward pass that suit a device; see `memory.token_budget`."""
-        return memory.token_budget(self.model, torch.device(device or self.device))
+    @property
+    def budget(self) -> int:
+        """The token budget: as given, or what suits the device; see `memory.token_budget`."""
+        return self.token_budget or memory.token_budget(self.model, self.device)
+
+    def with_token_budget(self, token_budget: int | None) -> "LanguageModel":
+        """The same model, not loaded again, with another token budget."""
+        if token_budget is not None:
+            _checks.integer("token_budget", token_budget)
+        other = copy(self)
+        other.token_budget = token_budget
+        return other
 
     def require_scores(self) -> None:
         """Raise `ValueError` if this model is cut to its first layers, and so has no scores."""

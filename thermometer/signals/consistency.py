@@ -44,13 +44,12 @@ def consistency(
     equivalence: Equivalence = same_words,
     chat: bool = False,
     max_new_tokens: int = MAX_NEW_TOKENS,
-    token_budget: int = 4096,
 ) -> Consistency:
     """Sample answers at temperature 1, and count the meanings among them and the answer.
 
-    The question is asked as `CalibratedLM.answer` asks it. What is drawn for a question depends on
-    the seed, the question's text and the model, not on what else is asked (Wang et al. 2023,
-    "Self-Consistency"; Kuhn, Gal and Farquhar 2023, "Semantic Uncertainty").
+    The question is asked as `free_form.answering.answer` asks it. What is drawn for a question
+    depends on the seed, the question's text and the model, not on what else is asked (Wang et al.
+    2023, "Self-Consistency"; Kuhn, Gal and Farquhar 2023, "Semantic Uncertainty").
 
     Args:
         lm: The model.
@@ -63,7 +62,6 @@ def consistency(
             your own of a question and pairs of answers to it.
         chat: Ask as the user of a chat.
         max_new_tokens: Where a sample is cut that does not end with its line.
-        token_budget: Largest number of tokens, padding included, in one forward pass.
 
     Raises:
         TypeError: If `questions` or `answers` is one string.
@@ -80,7 +78,6 @@ def consistency(
         [prompt for prompt in prompts for _ in range(n_samples)],
         seeds=[_seed(prompt.text, i, seed) for prompt in prompts for i in range(n_samples)],
         max_new_tokens=max_new_tokens,
-        token_budget=token_budget,
     )
     samples = tuple(
         tuple(line.text for line in drawn[start : start + n_samples])

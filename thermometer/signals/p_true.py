@@ -17,11 +17,10 @@ def p_true(
     context: Context = None,
     *,
     chat: bool = False,
-    token_budget: int = 4096,
 ) -> Vector:
     """P(Yes) of Yes and No to "is this answer correct?" (P(True) of Kadavath et al. 2022).
 
-    It is what `CalibratedLM.verify` calibrates, at temperature 1.
+    It is what `free_form.answering.verify` calibrates, at temperature 1.
 
     Args:
         lm: The model.
@@ -29,7 +28,6 @@ def p_true(
         answers: One for each question, of the same model or another.
         context: A passage for all texts, or one for each; a task brings its own.
         chat: Ask as the user of a chat.
-        token_budget: Largest number of tokens, padding included, in one forward pass.
 
     Returns:
         (N,) float64 in [0, 1]; NaN where the answer is empty.
@@ -44,6 +42,6 @@ def p_true(
     prompts = [template.render(verify_question(*pair)) for pair in pairs.given()]
     if not prompts:
         return pairs.spread([])
-    scores = lm.outputs(prompts, template, features=False, token_budget=token_budget).scores
+    scores = lm.outputs(prompts, template, features=False).scores
     assert scores is not None
     return pairs.spread(scale_scores(scores, 1.0)[:, 0])

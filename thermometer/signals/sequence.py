@@ -19,14 +19,13 @@ def sequence_probability(
     *,
     normalised: bool = True,
     chat: bool = False,
-    token_budget: int = 4096,
 ) -> Vector:
     """How probable the tokens of each answer are after its question.
 
     With t_1 ... t_L the tokens of the answer, exp(sum_l log p(t_l | question, t_<l) / L), their
     geometric mean (Malinin and Gales 2021, "Uncertainty Estimation in Autoregressive Structured
     Prediction"), or without the division the probability of the whole. The end of the answer is not
-    counted. The question is asked as `CalibratedLM.answer` asks it.
+    counted. The question is asked as `free_form.answering.answer` asks it.
 
     Args:
         lm: The model that answered, or another one.
@@ -35,7 +34,6 @@ def sequence_probability(
         context: A passage for all texts, or one for each; a task brings its own.
         normalised: Divide by the number of tokens, so that long answers are not unlikely as such.
         chat: Ask as the user of a chat.
-        token_budget: Largest number of tokens, padding included, in one forward pass.
 
     Returns:
         (N,) float64 in [0, 1]; NaN where the answer is empty.
@@ -54,6 +52,6 @@ def sequence_probability(
     if not prompts:
         return pairs.spread([])
     norm = Template("cloze", norm="token" if normalised else "none", chat=chat)
-    scores = lm.outputs(prompts, norm, features=False, token_budget=token_budget).scores
+    scores = lm.outputs(prompts, norm, features=False).scores
     assert scores is not None
     return pairs.spread(np.exp(scores[:, 0].astype(np.float64)))

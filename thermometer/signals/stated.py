@@ -48,7 +48,6 @@ def stated_confidence(
     scale: Scale = "percent",
     chat: bool = False,
     max_new_tokens: int = 24,
-    token_budget: int = 4096,
 ) -> Stated:
     """Ask a model in words how likely an answer is to be correct, and read the number.
 
@@ -64,7 +63,6 @@ def stated_confidence(
         scale: On which the model is asked, and a bare number is read, see `read_confidence`.
         chat: Ask as the user of a chat.
         max_new_tokens: Where a reply is cut that does not end with its line.
-        token_budget: Largest number of tokens, padding included, in one forward pass.
 
     Raises:
         TypeError: If `questions` or `answers` is one string.
@@ -77,7 +75,7 @@ def stated_confidence(
     prompts = [_prompt(question, answer, scale, chat) for question, answer in given]
     said: dict[str, str] = {}
     if prompts:
-        lines = lines_of(lm, prompts, max_new_tokens=max_new_tokens, token_budget=token_budget)
+        lines = lines_of(lm, prompts, max_new_tokens=max_new_tokens)
         said = {prompt.id: line.text for prompt, line in zip(prompts, lines, strict=True)}
     read = [read_confidence(said[question.id], scale) for question, _ in given]
     confidence = pairs.spread([np.nan if value is None else value for value in read])

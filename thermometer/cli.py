@@ -1,4 +1,4 @@
-"""The command line: stages of an `Experiment`, a `Study`, and functions of their own.
+"""The command line: stages of an `Experiment`, and functions of their own.
 
 Only the module of the command that is asked for is imported, so that `report`, which needs no
 language model, does not wait for the libraries of one.
@@ -77,9 +77,6 @@ COMMANDS = {
         "commands.import_logprobs",
         "import_logprobs",
         "turn responses of an API into an output table",
-    ),
-    "compare": _Command(
-        "study", "Study", "compare methods on recorded scores, few labels, other models", "run"
     ),
     "report": _Command(
         "commands.report",

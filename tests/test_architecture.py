@@ -32,7 +32,8 @@ ORDER = """
     llm.gumbel_noise llm.repeated_prompts llm.logits_processor integrations integrations.vllm
     baselines ensemble routing recommendation_words recommendation outcomes pictures
     pictures.drawing pictures.reliability_panels pictures.reliability pictures.smooth_reliability
-    pictures.temperature_plot pictures.risk_plot pictures.terminal_plots comparison reports reports.grids reports.grid_text
+    pictures.temperature_plot pictures.risk_plot pictures.terminal_plots comparison reports
+    reports.grids reports.grid_text
     reports.grid_html reports.report_words reports.method_tables monitoring commands
     commands.monitor segmentation segmentation.gap_comparison segmentation.segment_columns
     segmentation.segment_errors segmentation.segment_tables segmentation.segment_report

@@ -273,9 +273,7 @@ config tasks: {source: VALUE}'
     if found is not None:
         tried = [why for why in found[2].split(" - ") if why != "Expected a NoneType"]
         flat = f"{found[1]} {' or '.join(tried)}.{found[3]}"
-    said = (
-        "Unable to load config|Expected a dot import path|Not a valid subclass|Problem with given"
-    )
+    said = "Unable to load config|Expected a dot import path|Not a valid subclass|Problem with"
     whole = re.match(rf'Parser key "(\w+)": ({said})', flat)
     return _fields(whole[1]) if whole and whole[1] in _FIRST else flat
 

@@ -67,8 +67,8 @@ def cross_validate(
 
     Raises:
         ValueError: If a row has no label, the table lacks scores or features that are read, a
-            method is unknown, the protocol does not fit the tasks, or `fit` returns a calibrator that was trained on tasks
-            to be tested.
+            method is unknown, the protocol does not fit the tasks, or `fit` returns a calibrator
+            that was trained on tasks to be tested.
 
     Example:
         >>> from thermometer.networks.thermometer import Thermometer, ThermometerConfig

@@ -86,9 +86,7 @@ def _of_table(
         calibrator = for_model(calibrator, place)
     for doubt in doubts(calibrator, made):
         print(f"warning     {doubt}")  # noqa: T201
-    lacking = (
-        calibrator.reads - {"scores"} - ({"features"} if table.features is not None else set())
-    )
+    lacking = calibrator.reads - {"scores", *(["features"] if table.features is not None else [])}
     rows = {name: table.of_tasks([name]) for name in table.task_names}
     prompts: dict[str, Task | OutputTable] = {**rows}
     if lacking:

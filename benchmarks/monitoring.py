@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from scipy.stats import binomtest
+from simulation import map_with_ece
 
 from thermometer.baselines import PlattScaling
 from thermometer.metrics import bin_index
@@ -21,7 +22,6 @@ from thermometer.monitoring import Bets, EarlySign, Monitor, MonitorSettings
 from thermometer.monitoring.gap_picture import draw_monitor
 from thermometer.monitoring.wealth import kept_back, start_weight
 from thermometer.pictures import drawing
-from thermometer.simulation import map_with_ece
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "monitoring.json"

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from quality import BASE, CHAT, TOGETHER
 from reference import PAIRS
+from selection import train_best
 
 from thermometer._versions import versions
 from thermometer.comparison import compare
@@ -24,7 +25,6 @@ from thermometer.presets import resolve
 from thermometer.protocols import Protocol
 from thermometer.recorded import load_table
 from thermometer.reports.report import plain
-from thermometer.selection import train_best
 
 CANDIDATES = {
     "default": ("default", {}, {}),

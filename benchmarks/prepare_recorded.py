@@ -1,4 +1,4 @@
-"""Make recorded MMLU scores fit for `thermometer compare`, with features of a small model.
+"""Make recorded MMLU scores fit for `configs/mmlu_methods.yaml`, with features of a small model.
 
     .venv/bin/python benchmarks/prepare_recorded.py ../shared/data/recorded outputs/recorded
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import bdtr, expit, logit
+from simulation import CalibrationMap, Segment, map_with_ece, simulate_conversations
 
 from thermometer.routing import Bands, Router, guaranteed_threshold, held_confidence
-from thermometer.simulation import CalibrationMap, Segment, map_with_ece, simulate_conversations
 
 RESULTS = Path(__file__).parent / "results" / "routing.json"
 CONVERSATIONS, ANSWERS = 400, 2000

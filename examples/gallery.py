@@ -16,16 +16,14 @@ from PIL import Image
 
 import thermometer as th
 from thermometer import metrics
-from thermometer.metrics.intervals import bootstrap, task_counts
+from thermometer.metrics.intervals import bootstrap
 from thermometer.pictures.reliability import draw_reliability, prepare_reliability
 from thermometer.pictures.risk_plot import draw_risk_coverage
-from thermometer.pictures.small_multiples import draw_small_multiples
 from thermometer.pictures.smooth_reliability import (
     draw_smooth_reliability,
     prepare_smooth_reliability,
 )
 from thermometer.pictures.temperature_plot import draw_temperatures
-from thermometer.pictures.temperature_spread import draw_task_temperatures
 from thermometer.pictures.terminal_plots import text_bars, text_reliability
 
 KINDS = ["stated", "linguistic", "sequence_probability"]
@@ -46,12 +44,6 @@ def best_temperatures(scores, labels, tasks):
     }
 
 
-def resampled_temperatures(scores, labels, n_resamples=100):
-    """Best temperatures of resampled rows: how well so many labels determine one."""
-    counts = task_counts(len(labels), n_resamples)
-    return [th.fit_temperature(scores, labels, weights).temperature for weights in counts]
-
-
 def gap_of(task, rows, tasks):
     """Name, signed gap and its interval."""
     confidence, correct = (column[tasks == task] for column in rows)
@@ -70,34 +62,19 @@ def pictures(small, large, stated):
     bins = {name: prepare_reliability(*row, n_bins=10) for name, row in rows.items()}
     smooth = {name: prepare_smooth_reliability(*row) for name, row in rows.items()}
     after = rows["one temperature"]
-    each = {
-        str(task): prepare_reliability(
-            after.confidence[tasks == task], after.correct[tasks == task], n_bins=10
-        )
-        for task in np.unique(tasks)
-    }
     known = {kind: stated[kind] for kind in KINDS if kind in stated}
     curves = {kind: metrics.risk_coverage(known[kind], stated["correct"]) for kind in known}
     areas = {kind: metrics.aurc(known[kind], stated["correct"]) for kind in known}
     ours, theirs = best_temperatures(*small), best_temperatures(*large)
     best = {task: fit.temperature for task, fit in ours.items()}
     inner = [task for task, fit in ours.items() if not fit.at_bound]
-    spread = {t: resampled_temperatures(scores[tasks == t], labels[tasks == t]) for t in best}
     print(text_reliability(bins["as it is"]), end="\n\n")
     chosen = ("college_physics", "professional_law", "marketing", "us_foreign_policy", "virology")
-    print(text_bars([gap_of(task, after, tasks) for task in chosen if task in each], 72))
+    print(text_bars([gap_of(task, after, tasks) for task in chosen if task in best], 72))
     return {
         "reliability": lambda theme: draw_reliability(bins, theme=theme),
         "smooth_reliability": lambda theme: draw_smooth_reliability(smooth, theme=theme),
-        "small_multiples": lambda theme: draw_small_multiples(each, theme=theme),
         "risk_coverage": lambda theme: draw_risk_coverage(curves, aurc=areas, theme=theme),
-        "task_temperatures": lambda theme: draw_task_temperatures(
-            spread,
-            best=best,
-            at_bound=[task for task, fit in ours.items() if fit.at_bound],
-            pooled=one,
-            theme=theme,
-        ),
         "temperatures": lambda theme: draw_temperatures(
             {task: best[task] for task in inner},
             {task: theirs[task].temperature for task in inner},

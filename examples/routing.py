@@ -8,13 +8,13 @@ import numpy as np
 
 from thermometer.display import Confidence, line
 from thermometer.routing import Router, guaranteed_threshold
-from thermometer.simulation import simulate_conversations
 
 
 def make_answers(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Calibrated confidence and whether the answer was right, one answer of each customer."""
-    drawn = simulate_conversations(n, 1, spread=0.8, seed=seed)
-    return drawn.confidence[:, 0], drawn.correct[:, 0]
+    rng = np.random.default_rng(seed)
+    confidence = rng.beta(5.0, 1.5, size=n)
+    return confidence, rng.random(n) < confidence
 
 
 def main() -> None:
@@ -25,10 +25,12 @@ def main() -> None:
     print(found, "\n")
 
     router = Router(found.bands(reject=0.6, width=1.0))
-    customers = simulate_conversations(200, 50, spread=0.8, seed=2)
+    rng = np.random.default_rng(2)
+    log_odds = rng.normal(1.4, 0.8, size=(200, 1)) + rng.normal(0.0, 0.4, size=(200, 50))
+    confidences = 1 / (1 + np.exp(-log_odds))  # each customer's answers are alike, but for noise
     for step in range(50):
         for customer in range(200):
-            confidence = customers.confidence[customer, step]
+            confidence = confidences[customer, step]
             decision = router.decide(f"customer {customer}", confidence)
             if customer == 35 and step < 8:
                 shown = line(Confidence(confidence, calibrated=True), ascii=True)

@@ -3,8 +3,11 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
+from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))  # simulation, selection
 _cache = tempfile.mkdtemp(prefix="thermometer-tests-")
 atexit.register(shutil.rmtree, _cache, ignore_errors=True)
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -8,7 +8,7 @@ import pytest
 
 from thermometer import Calibrator, cli
 from thermometer.commands.placing import placed
-from thermometer.model_spec import ModelSpec
+from thermometer.model_spec import Source
 from thermometer.tasks import free_form_row
 
 
@@ -107,8 +107,8 @@ def test_a_config_of_free_form_answers_is_measured(folder):
 def test_a_model_that_gives_scores_and_features_is_loaded_once(
     llama_folder, tmp_path, layer, is_own
 ):
-    spec = ModelSpec(llama_folder, dtype="float32")
-    read = ModelSpec(llama_folder, dtype="float32", layer=layer)
+    spec = Source(llama_folder, dtype="float32")
+    read = Source(llama_folder, dtype="float32", layer=layer)
     free_forms.calibrator_of(read.load()).save_pretrained(tmp_path / "checkpoint")
     calibrator = Calibrator.from_pretrained(tmp_path / "checkpoint")
     assert placed(spec, calibrator).reads_itself == is_own

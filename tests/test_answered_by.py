@@ -14,7 +14,7 @@ from thermometer.answered_by import doubts
 from thermometer.commands.calibrate import calibrate
 from thermometer.extraction import extract
 from thermometer.llm.language_model import LanguageModel
-from thermometer.model_spec import ModelSpec
+from thermometer.model_spec import Source
 from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.tasks import TaskSource
 from thermometer.templates import Template
@@ -117,7 +117,7 @@ def test_the_command_sets_a_thermometer_for_several_to_the_model_that_answers(tm
     for name, table in tables.items():
         out = tmp_path / f"{name}.jsonl"
         asked = TaskSource(str(tmp_path / "tasks.jsonl"))
-        calibrate(str(tmp_path / "checkpoint"), asked, str(out), ModelSpec(str(tmp_path / name)))
+        calibrate(str(tmp_path / "checkpoint"), str(out), asked, Source(str(tmp_path / name)))
         found = [json.loads(line)["temperature"] for line in out.read_text().splitlines()]
         expected = for_model(both, str(tmp_path / name)).temperature(table)
         np.testing.assert_allclose(found, expected, rtol=1e-4)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import thermometer as th
-from thermometer import Study, cli
+from thermometer import Experiment, cli
 from thermometer.checkpoint import TrainingRecord
 
 ROOT = Path(__file__).parents[1]
@@ -44,9 +44,9 @@ def test_the_request_of_each_server_is_the_one_that_errors_name():
 
 def test_the_commands_are_understood():
     lines = re.findall(r"^thermometer (.*)$", TEXT, flags=re.MULTILINE)
-    (read, _), (compare, fields) = (cli.parse(shlex.split(line)) for line in lines)
-    assert (read, compare) == ("import-logprobs", "compare")
-    assert "thermometer" in Study(**fields).methods
+    (read, _), (run, fields) = (cli.parse(shlex.split(line)) for line in lines)
+    assert (read, run) == ("import-logprobs", "run")
+    assert Experiment(**fields).scores.table == "outputs/api"
 
 
 def test_the_example_of_an_api_reads_the_recording_without_a_server(folder, capsys):

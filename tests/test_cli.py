@@ -13,13 +13,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from thermometer import Calibrator, Experiment, __version__, cli
-from thermometer.methods import METHODS
 from thermometer.presets import resolve
-from thermometer.study import Study
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
-STUDIES = [path for path in CONFIGS if "thermometer compare" in path.read_text().splitlines()[0]]
 STAGES = ["run", "extract", "train", "evaluate"]
 
 
@@ -129,9 +126,7 @@ def finished(config):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize(
-    "path", [path for path in CONFIGS if path not in STUDIES], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_is_an_experiment_for_every_stage(path, stage):
     command, fields = cli.parse([stage, "--config", str(path), "--training.max_steps", "7"])
     assert command == stage
@@ -141,35 +136,8 @@ def test_every_config_is_an_experiment_for_every_stage(path, stage):
     assert training.max_steps == 7
     assert network == resolve(experiment.preset, {}, {})[0]
     assert experiment.protocol.folds == 5
-    assert experiment.features.model
+    assert experiment.features.name
     assert (experiment.template.style == "cloze") == (path.stem == "demo")
-
-
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_every_other_config_is_a_study(path):
-    command, fields = cli.parse(["compare", "--config", str(path), "--n_repeats", "3"])
-    assert command == "compare"
-    study = Study(**fields)  # loads nothing
-    assert study.out_dir == f"outputs/{path.stem}"
-    assert study.n_repeats == 3
-    assert study.methods == tuple(METHODS)
-
-
-def test_compare_writes_and_prints_a_report(tmp_path, capsys):
-    rows = [
-        {"id": f"{task}{i}", "task": task, "label": int(i % 3 == 0), "scores": [2.0 + i % 4, 1.0]}
-        for task in "abc"
-        for i in range(12)
-    ]
-    scores = tmp_path / "my-model.jsonl"
-    scores.write_text("\n".join(map(json.dumps, rows)))
-    arguments = ["--scores", f"[{scores}]", "--out_dir", str(tmp_path / "out")]
-    arguments += ["--methods", "[vanilla, isotonic]", "--protocol.folds", "3", "--labels", "[0, 4]"]
-    cli.main(["compare", *arguments, "--n_resamples", "20"])
-    assert "my-model: best is" in capsys.readouterr().out
-    assert (tmp_path / "out" / "my-model-labels-nll.png").is_file()
-    with pytest.raises(SystemExit, match=r"`methods` to be one of 'batch', .*, but got 'magic'"):
-        cli.main(["compare", *arguments, "--methods", "[magic]"])
 
 
 def test_every_command_is_where_the_table_says():
@@ -363,7 +331,7 @@ def test_where_nothing_can_be_written_no_model_is_loaded(command, tmp_path, caps
             ["run", "--template", "chat"],
             r"--template.style VALUE, .* \(see thermometer run --help\)",
         ),
-        (["calibrate", "--checkpoint", "a"], "required: --tasks.source, --out"),
+        (["calibrate", "--checkpoint", "a"], "required: --out"),
         (["report"], "required: source "),
     ],
 )
@@ -397,8 +365,8 @@ def test_scores_made_elsewhere_are_refused_before_a_model_is_loaded(finished, tm
         (["--traning.max_steps", "3"], "traning.max_steps"),
         (["--features.modle", "x"], "'modle' is not accepted"),
         (["--scores.modle", "x"], "scores.modle"),
-        (["--tasks.names", "law"], 'key "tasks.names": Expected a tuple. Given value: law'),
-        (["--tasks.sources", "x"], "tasks.sources"),
+        (["--tasks.names", "law"], 'key "names": Expected a tuple. Given value: law'),
+        (["--tasks.sources", "x"], "'sources' is not accepted"),
         (["--trainer.devicez", "1"], "devicez"),
         (["--protocol.folds", "many"], "protocol.folds"),
         (["--protocol.fraction", "0.5"], "protocol"),
@@ -414,7 +382,7 @@ def test_scores_made_elsewhere_are_refused_before_a_model_is_loaded(finished, tm
             "`model` to be a folder .*'./nowhere', which is no folder",
         ),
         (["--scores.dtype", "float8"], "`dtype` to be one of .*, but got 'float8'"),
-        (["--features", "null"], "`features` to be a model, since the preset 'default' reads"),
+        (["--features", "null"], "`features` to be a model or table, since the preset"),
         (["--network.n_components", "72"], "less than the number of questions.*which is 72, but"),
         (["--conf", "abbreviated.yaml"], "--conf"),
     ],

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from simulation import Segment, map_with_ece
 
 from thermometer.routing import Costs
-from thermometer.simulation import Segment, map_with_ece
 
 costs = st.builds(
     Costs,

@@ -14,13 +14,11 @@ from thermometer import metrics
 from thermometer.pictures import drawing
 from thermometer.pictures.reliability import draw_reliability, prepare_reliability
 from thermometer.pictures.risk_plot import draw_risk_coverage
-from thermometer.pictures.small_multiples import draw_small_multiples
 from thermometer.pictures.smooth_reliability import (
     draw_smooth_reliability,
     prepare_smooth_reliability,
 )
 from thermometer.pictures.temperature_plot import draw_temperatures
-from thermometer.pictures.temperature_spread import draw_task_temperatures
 
 # Colours as a dichromat sees them: Machado, Oliveira and Fernandes (2009), table 1, severity 1.
 EYES = {
@@ -76,15 +74,6 @@ def several(kind, n, theme, title="Large language models on many tasks"):
     """A picture of one kind with `n` tasks, or with up to `n` panels or curves."""
     names = [*NAMES, *(f"task {i}" for i in range(n))][:n]
     look = {"theme": theme, "title": title}
-    if kind == "small multiples":
-        diagrams = {name: prepare_reliability(*outcomes(i), 10) for i, name in enumerate(names)}
-        return draw_small_multiples(diagrams, **look)
-    if kind == "task temperatures":
-        rng = np.random.default_rng(0)
-        spread = {name: rng.lognormal(rng.normal(), 0.2, 30) for name in names}
-        best = {name: float(np.median(values) * 1.2) for name, values in spread.items()}
-        best[names[0]] = 100.0
-        return draw_task_temperatures(spread, best=best, at_bound=names[:1], pooled=1.3, **look)
     if kind == "temperatures":
         best = {name: 1.0 + i % 7 / 5 + i / 40 for i, name in enumerate(names[::-1])}
         return draw_temperatures({k: 1.1 * v for k, v in best.items()}, best, pooled=1.4, **look)
@@ -100,8 +89,6 @@ def several(kind, n, theme, title="Large language models on many tasks"):
 
 
 KINDS = [
-    "small multiples",
-    "task temperatures",
     "temperatures",
     "reliability",
     "smooth reliability",
@@ -181,11 +168,6 @@ def test_no_text_leaves_the_picture_or_covers_a_title(kind, n):
     titles = [*named, *(text for text in figure.texts if text.get_text() == "Many tasks")]
     boxes = [text.get_window_extent() for text in titles]
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
-    ticks = [t for axis in figure.axes for t in axis.get_yticklabels() if t.get_text()]
-    if kind == "task temperatures":
-        boxes = [tick.get_window_extent().shrunk(1, 0.7) for tick in ticks]
-        assert len(boxes) == n
-        assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -233,13 +215,10 @@ def test_an_unknown_theme_is_refused_with_the_known_ones(kind):
 def test_drawing_needs_no_pyplot_and_numbers_no_matplotlib():
     code = (
         "import sys\n"
-        "from thermometer.pictures import risk_plot, small_multiples, smooth_reliability as s\n"
-        "from thermometer.pictures import temperature_spread as t, terminal_plots\n"
+        "from thermometer.pictures import risk_plot, smooth_reliability as s, terminal_plots\n"
         "diagram = s.prepare_smooth_reliability([0.5, 0.7], [1, 0])\n"
-        "t.prepare_task_temperatures({'a': [1.0]})\n"
         "assert 'matplotlib' not in sys.modules\n"
         "s.draw_smooth_reliability(diagram)\n"
-        "t.draw_task_temperatures({'a': [1.0]})\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert 'torch' not in sys.modules\n"
     )

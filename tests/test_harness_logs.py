@@ -10,7 +10,7 @@ import pages
 import pytest
 from lm_eval_logs import LOGS, STAMP, edit_results, only
 
-from thermometer import cli
+from thermometer import Calibrator, cli
 from thermometer.extraction import extract
 from thermometer.harness.logs import import_lm_eval
 from thermometer.recorded import load_table
@@ -116,7 +116,7 @@ def test_questions_can_be_asked_another_model_and_joined(facts, lm, tmp_path):
     assert np.array_equal(joined.labels, [facts.labels[facts.ids.index(i)] for i in joined.ids])
 
 
-def test_the_commands_import_measure_and_compare(tmp_path, capsys):
+def test_the_commands_import_measure_train_and_calibrate(tmp_path, capsys):
     folder = tmp_path / "table"
     cli.main(["import-lm-eval", str(LOGS), "--out", str(folder)])
     said = capsys.readouterr().out
@@ -125,10 +125,21 @@ def test_the_commands_import_measure_and_compare(tmp_path, capsys):
     assert load_table(folder).ids == OutputTable.open(folder).ids
     cli.main(["report", str(folder), "--n_resamples", "100"])
     assert "ECE" in capsys.readouterr().out
-    study = ["--scores", f"[{folder}]", "--out_dir", str(tmp_path / "study")]
-    study += ["--methods", "[vanilla,pooled]", "--n_resamples", "100"]
-    cli.main(["compare", *study])
-    assert (tmp_path / "study" / "report.html").is_file()
+    quick = ["--training.max_steps", "3", "--n_resamples", "20", "--protocol.folds", "2"]
+    run = ["run", "--scores.table", str(folder), "--preset", "scores", *quick]
+    cli.main([*run, "--methods", "[platt, batch]", "--out_dir", str(tmp_path / "out")])
+    said = capsys.readouterr().out
+    assert "Platt" in said
+    assert "with every method but batch calibration (" in said
+    checkpoint = tmp_path / "out" / "checkpoint"
+    arguments = ["calibrate", "--checkpoint", str(checkpoint), "--scores.table", str(folder)]
+    cli.main([*arguments, "--out", str(tmp_path / "calibrated.jsonl")])
+    rows = [json.loads(line) for line in (tmp_path / "calibrated.jsonl").read_text().splitlines()]
+    table = load_table(folder)
+    assert {row["id"] for row in rows} == set(table.ids)
+    expected = Calibrator.from_pretrained(checkpoint).temperature(table)
+    found = {row["id"]: row["temperature"] for row in rows}
+    assert [found[i] for i in table.ids] == pytest.approx(expected, rel=1e-6)
 
 
 def test_missing_files_are_named(tmp_path):

@@ -21,12 +21,11 @@ from thermometer.experiment import Experiment
 from thermometer.extraction import extract
 from thermometer.llm.language_model import LanguageModel
 from thermometer.logprobs import calibrate_responses, option_probabilities
-from thermometer.model_spec import ModelSpec
+from thermometer.model_spec import Source
 from thermometer.networks.reference_statistics import N_REFERENCE, reference_statistics
 from thermometer.networks.score_statistics import sample_statistics, softened
 from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 from thermometer.online import TemperatureStream
-from thermometer.study import Study
 from thermometer.table_files import MANIFEST
 from thermometer.tables import OutputTable
 from thermometer.tasks import TaskSource, load_tasks
@@ -422,9 +421,9 @@ def folders(tmp_path_factory):
 def experiment(folders, out, **changes):
     given = {
         "tasks": TaskSource(str(folders / "tasks.jsonl")),
-        "scores": ModelSpec(str(folders / "large")),
-        "features": ModelSpec(str(folders / "small")),
-        "reference": ModelSpec(str(folders / "base")),
+        "scores": Source(str(folders / "large")),
+        "features": Source(str(folders / "small")),
+        "reference": Source(str(folders / "base")),
         "out_dir": str(out),
         "template": TEMPLATE,
         "preset": "reference",
@@ -453,17 +452,17 @@ def test_an_experiment_asks_the_reference_model_too(folders, tmp_path):
     np.testing.assert_allclose(large.calibrate(task).temperature, expected, rtol=1e-4)
     out = tmp_path / "calibrated.jsonl"
     source = TaskSource(str(folders / "tasks.jsonl"))
-    calibrate(str(tmp_path / "checkpoint"), source, str(out), ModelSpec(str(folders / "large")))
+    calibrate(str(tmp_path / "checkpoint"), str(out), source, Source(str(folders / "large")))
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     found = [row["temperature"] for row in rows if row["task"] == task.name]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_a_small_model_that_is_the_reference_is_asked_once(folders, tmp_path):
-    small = ModelSpec(str(folders / "small"))
+    small = Source(str(folders / "small"))
     table = experiment(folders, tmp_path / "one", reference=small).extract()
     assert {p.parent.name for p in tmp_path.glob(f"one/*/{MANIFEST}")} == {"features", "scores"}
-    beside = ModelSpec(str(folders / "small"), dtype="float32")  # the same, said otherwise
+    beside = Source(str(folders / "small"), dtype="float32")  # the same, said otherwise
     apart = experiment(folders, tmp_path / "two", reference=beside).extract()
     np.testing.assert_allclose(table.reference_scores, apart.reference_scores, atol=1e-4)
     np.testing.assert_allclose(table.features, apart.features, atol=1e-4)
@@ -473,14 +472,16 @@ def test_a_small_model_that_is_the_reference_is_asked_once(folders, tmp_path):
 def test_a_table_of_features_alone_is_not_taken_for_both(folders, tmp_path):
     plain = experiment(folders, tmp_path, preset="default", reference=None)
     plain.extract()
-    small = ModelSpec(str(folders / "small"))
+    small = Source(str(folders / "small"))
     with pytest.raises(ValueError, match="features holds a table without scores: delete"):
         experiment(folders, tmp_path, reference=small).extract()
 
 
 def test_what_does_not_go_together_is_refused(folders, tmp_path):
-    base = ModelSpec(str(folders / "base"))
-    with pytest.raises(ValueError, match="`reference` to be a model, since the preset 'reference'"):
+    base = Source(str(folders / "base"))
+    with pytest.raises(
+        ValueError, match="`reference` to be a model or table, since the preset 'reference'"
+    ):
         experiment(folders, tmp_path, reference=None)
     with pytest.raises(
         ValueError, match="`reference` to be None, since the preset 'default' reads"
@@ -488,7 +489,7 @@ def test_what_does_not_go_together_is_refused(folders, tmp_path):
         experiment(folders, tmp_path, preset="default")
     with pytest.raises(ValueError, match=r"`reference\.num_layers` to be None"):
         experiment(folders, tmp_path, reference=replace(base, num_layers=1))
-    large = ModelSpec(str(folders / "large"), dtype="float32", template=TEMPLATE)
+    large = Source(str(folders / "large"), dtype="float32", template=TEMPLATE)
     with pytest.raises(ValueError, match="`reference` to be another model than `scores`, or"):
         experiment(folders, tmp_path, reference=large)
     experiment(folders, tmp_path, reference=replace(large, template=Template("letter")))
@@ -497,7 +498,7 @@ def test_what_does_not_go_together_is_refused(folders, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_a_study_reads_a_table_of_the_reference_model(tmp_path):
+def test_an_experiment_reads_a_table_of_the_reference_model(tmp_path):
     tables = table_of(n_tasks=6, n=20)
     for name, table in zip(("large", "second"), tables, strict=True):
         rows = {
@@ -505,20 +506,24 @@ def test_a_study_reads_a_table_of_the_reference_model(tmp_path):
             "task": table.tasks.tolist(),
             "label": table.labels.tolist(),
             "scores": table.scores.tolist(),
-            "model": [name] * len(table),
         }
         pq.write_table(pa.table(rows), tmp_path / f"{name}.parquet")
+    large, second = (Source(table=str(tmp_path / f"{n}.parquet")) for n in ("large", "second"))
     given = {
-        "scores": (str(tmp_path / "large.parquet"),),
+        "scores": large,
         "out_dir": str(tmp_path / "out"),
-        "methods": ("thermometer",),
         "preset": "reference",
         "network": {"views": ("scores+reference",), "n_members": 1},
         "training": {"max_steps": 5},
         "n_resamples": 10,
+        "trainer": CPU,
     }
-    with pytest.raises(ValueError, match="`reference` to be a table, since a thermometer"):
-        Study(**given)
-    report = Study(**given, reference=str(tmp_path / "second.parquet")).run()
-    [comparisons] = report.comparisons.values()
-    assert "thermometer" in comparisons[0].methods
+    with pytest.raises(ValueError, match="`reference` to be a model or table, since"):
+        Experiment(**given)
+    with pytest.raises(ValueError, match="`reference` to be another model than `scores`"):
+        Experiment(**given, reference=large)
+    report = Experiment(**given, reference=second).run()
+    assert len(report.tasks) == 6
+    assert (
+        Calibrator.from_pretrained(tmp_path / "out" / "checkpoint").reference["model"] == "second"
+    )

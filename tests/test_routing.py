@@ -12,9 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from scipy.special import expit, logit
+from simulation import simulate_conversations
 
 from thermometer.routing import Bands, Router, held_confidence
-from thermometer.simulation import simulate_conversations
 
 EDGES = ("accept_above", "accept_until", "reject_below", "reject_until")
 chances = st.floats(0, 1) | st.sampled_from([0.0, 0.2, 0.5, 0.8, 1.0])

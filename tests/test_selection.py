@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from selection import held_out_nll, train_best
 from test_views import QUIET, shapes
 
 from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.presets import resolve
 from thermometer.scaling import fit_temperature, scale_scores
-from thermometer.selection import held_out_nll, train_best
 from thermometer.training import TrainingConfig, train
 
 SHORT = TrainingConfig(max_steps=100)

@@ -38,7 +38,6 @@ _HOME = {
     "Router": "routing.router",
     "SegmentReport": "segmentation.segment_report",
     "SignalEnsemble": "ensemble.signal_ensemble",
-    "Study": "study",
     "Summary": "metrics.summary",
     "Task": "types",
     "TaskSource": "tasks",
@@ -75,7 +74,6 @@ _HOME = {
     "shift_verdicts": "free_form.verdict_shift",
     "summarise": "metrics.summary",
     "train": "training",
-    "train_best": "selection",
     "verify_tasks": "free_form.verify_tasks",
     "write_table": "table_writer",
 }
@@ -138,8 +136,6 @@ if TYPE_CHECKING:
     from thermometer.scaling import scale_scores as scale_scores
     from thermometer.segmentation.segment_report import SegmentReport as SegmentReport
     from thermometer.segmentation.segment_report import segments as segments
-    from thermometer.selection import train_best as train_best
-    from thermometer.study import Study as Study
     from thermometer.table_writer import write_table as write_table
     from thermometer.tables import OutputTable as OutputTable
     from thermometer.tasks import TaskSource as TaskSource

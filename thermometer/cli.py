@@ -1,4 +1,4 @@
-"""The command line: stages of an `Experiment`, a `Study`, and functions of their own.
+"""The command line: stages of an `Experiment`, and functions of their own.
 
 Only the module of the command that is asked for is imported, so that `report`, which needs no
 language model, does not wait for the libraries of one.
@@ -78,9 +78,6 @@ COMMANDS = {
         "import_logprobs",
         "turn responses of an API into an output table",
     ),
-    "compare": _Command(
-        "study", "Study", "compare methods on recorded scores, few labels, other models", "run"
-    ),
     "report": _Command(
         "commands.report",
         "report",
@@ -126,6 +123,10 @@ _FIRST = {
     "protocol": "folds",
 }
 """A field of each argument that has fields, to tell how they are given."""
+
+
+_SCORES = ("scores.model", "scores.table")
+"""Fields of the answering model that are shown; the others are those of `features`, too."""
 
 
 class _Parser(ArgumentParser):  # type: ignore[misc]
@@ -207,10 +208,23 @@ def _command_parser(command: _Command) -> ArgumentParser:
         parser.add_argument(flag, **keywords)
     if isinstance(found, type):
         parser.add_class_arguments(found, as_positional=False)
+        _shorten(parser)
     else:
         skip = {flag.removeprefix("--") for flag in command.own}
         parser.add_function_arguments(found, as_positional=False, skip=skip)
     return parser
+
+
+def _shorten(parser: ArgumentParser) -> None:
+    """Leave out of an experiment's help what it says elsewhere: --features.help has all fields."""
+    parser.usage = "thermometer [options] COMMAND --config CONFIG [--FIELD VALUE ...]"
+    for action in parser._actions:
+        if action.dest == "print_config":
+            action.help = "print all fields as YAML and exit"
+        elif action.dest in ("scores", "template", "protocol"):
+            action.help = SUPPRESS  # a whole section from a file
+        elif action.dest.startswith("scores.") and action.dest not in _SCORES:
+            action.help = SUPPRESS
 
 
 def _check_configs(given: Sequence[str]) -> None:
@@ -259,7 +273,7 @@ config tasks: {source: VALUE}'
     if found is not None:
         tried = [why for why in found[2].split(" - ") if why != "Expected a NoneType"]
         flat = f"{found[1]} {' or '.join(tried)}.{found[3]}"
-    said = "Unable to load config|Expected a dot import path|Not a valid subclass"
+    said = "Unable to load config|Expected a dot import path|Not a valid subclass|Problem with"
     whole = re.match(rf'Parser key "(\w+)": ({said})', flat)
     return _fields(whole[1]) if whole and whole[1] in _FIRST else flat
 

@@ -4,7 +4,7 @@
 every row its temperatures and leave the numbers to `comparison`. Nothing here trains or draws.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ from thermometer._versions import versions
 from thermometer.calibrator import Calibrator
 from thermometer.comparison import Predicted, compare
 from thermometer.held_out import HeldOut, check_labelled, hold_out
-from thermometer.methods import Vector, task_level
+from thermometer.methods import THERMOMETERS, Vector, check_methods, task_level
 from thermometer.protocols import Protocol
 from thermometer.reports.report import Report, TaskResult
 from thermometer.scaling import scale_scores
@@ -25,7 +25,6 @@ from thermometer.segmentation.question_columns import question_columns
 from thermometer.segmentation.segment_report import SegmentReport, segments
 from thermometer.tables import OutputTable
 
-_METHODS = ("vanilla", "pooled", "thermometer", "thermometer_task")
 _PAIRS = [
     (method, baseline)
     for method in ("thermometer", "thermometer_task")
@@ -38,6 +37,7 @@ def cross_validate(
     fit: Callable[[OutputTable], Calibrator],
     protocol: Protocol | None = None,
     *,
+    methods: Sequence[str] = (),
     n_resamples: int = 1000,
     seed: int = 0,
     progress: bool = True,
@@ -52,6 +52,7 @@ def cross_validate(
         table: Scores and labels, and features if `fit` reads them.
         fit: Trains on the rows of the seen tasks, for example ``train``. Called once per split.
         protocol: How tasks are left out; by default 5 folds.
+        methods: Recalibrators to measure beside the thermometer: names of `methods.METHODS`.
         n_resamples: Number of resamples of tasks behind the intervals.
         seed: Of the resamples. That of the splits is in `protocol`.
         progress: Show a progress bar over the splits.
@@ -59,14 +60,15 @@ def cross_validate(
             segments of the report; by default `segmentation.question_columns` of the table.
 
     Returns:
-        The report. Its methods, as temperatures of each row: `vanilla` (1), `pooled` (one, fitted
-        on the seen tasks), `thermometer` (of each sample), `thermometer_task` (their mean over the
-        task), `topline` (the best of each task on its own labels: no method, a bound).
+        The report. Its methods: `vanilla` (temperature 1), `pooled` (one, fitted on the seen
+        tasks), those asked for, `thermometer` (a temperature of each sample), `thermometer_task`
+        (their mean over the task), `topline` (the best of each task on its own labels: no method,
+        a bound).
 
     Raises:
-        ValueError: If a row has no label, the table lacks scores or features that are read, the
-            protocol does not fit the tasks, or `fit` returns a calibrator that was trained on tasks
-            to be tested.
+        ValueError: If a row has no label, the table lacks scores or features that are read, a
+            method is unknown, the protocol does not fit the tasks, or `fit` returns a calibrator
+            that was trained on tasks to be tested.
 
     Example:
         >>> from thermometer.checkpoint import TrainingRecord
@@ -83,17 +85,8 @@ def cross_validate(
         [('art', 2, 0.5), ('law', 2, 1.0)]
     """
     protocol = protocol or Protocol()
-    check_labelled("table", table)
-    n_splits = len(protocol.splits(table.task_names))
-    held = hold_out(
-        table,
-        {"table": table},
-        _METHODS,
-        protocol,
-        fit,
-        progress=progress,
-        description=f"{n_splits} {'split' if n_splits == 1 else 'folds'}",
-    )["table"]
+    chosen = check_methods((*THERMOMETERS, *_checks.strings("methods", methods)))
+    held = hold_out(table, chosen, protocol, fit, progress=progress)
     described = {**protocol.to_dict(), "description": str(protocol)}
     return _report(table, held, frozenset(), described, n_resamples, seed, by)
 
@@ -168,7 +161,10 @@ def _report(
         tasks,
         held.methods,
         baseline="pooled",
-        pairs=_PAIRS,
+        pairs=[
+            *_PAIRS,
+            *(("thermometer", name) for name in held.methods if name not in THERMOMETERS),
+        ],
         n_resamples=n_resamples,
         seed=seed,
     )

@@ -4,13 +4,16 @@ Each stage leaves its product on disk and finds those of the stages before it, s
 stopped and repeated. The same class is the Python API, the command line and the file's schema.
 """
 
+import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from thermometer import _checks, _files
@@ -20,14 +23,15 @@ from thermometer.checkpoint import CONFIG
 from thermometer.evaluation import cross_validate
 from thermometer.extraction import extract
 from thermometer.llm import loading
-from thermometer.model_spec import ModelSpec
+from thermometer.methods import THERMOMETERS, check_methods
+from thermometer.model_spec import Source
 from thermometer.networks.components import too_few_rows
 from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.presets import Preset, resolve
 from thermometer.protocols import Protocol
-from thermometer.reports.report import Report, pictures, print_report, write_report
+from thermometer.reports.report import Report, pictures, plain, print_report, write_report
 from thermometer.segmentation.question_columns import question_columns, read_questions
-from thermometer.table_files import MANIFEST, questions_digest
+from thermometer.table_files import MANIFEST, QUESTIONS, questions_digest
 from thermometer.tables import OutputTable
 from thermometer.tasks import TaskSource, load_tasks, question_row
 from thermometer.templates import Template
@@ -40,13 +44,19 @@ from thermometer.types import Task
 class Experiment:
     """Everything that decides a result.
 
+    Models are run on the questions of `tasks`; tables hold what was said of theirs before, by
+    models or by whatever `import-lm-eval`, `import-logprobs` and `merge` read.
+
     Args:
-        tasks: Where the questions come from.
-        scores: The large model, whose confidence is calibrated.
+        scores: The large model, whose confidence is calibrated, or a table of its scores.
         out_dir: Folder for tables, report and logs.
-        features: The small model, whose hidden states are read; not needed by the preset `scores`.
+        tasks: Where the questions come from. If `scores` is a table, they are its own by default;
+            if both are given, only rows of these tasks are used, and have to be the same questions.
+        features: The small model, whose hidden states are read, or a table of them; not needed by
+            the preset `scores`, nor if the table of `scores` holds them, too.
         reference: The reference model, for the preset `reference`: that from which the answering
-            model was tuned, or the small one, which then does both in one pass.
+            model was tuned, or the small one, which then does both in one pass; or a table of its
+            scores.
         checkpoint_dir: Folder of the checkpoint; ``checkpoint`` in `out_dir` by default.
         template: How questions become prompts.
         preset: `default`, `features`, `scores`, `reference`, `family` or `paper`, see
@@ -54,49 +64,57 @@ class Experiment:
         network: Fields of `ThermometerConfig` that differ from the preset.
         training: Fields of `TrainingConfig` that differ from the preset.
         protocol: How tasks are left out to measure.
+        methods: What is measured, by names of `methods.METHODS`. The thermometer and what it is
+            compared with, which is the default, are always among them.
         trainer: Keywords of `lightning.Trainer` for extraction (devices, num_nodes, strategy, …)
             and, if one device is meant, for training.
         n_resamples: Bootstrap resamples behind the intervals.
 
     Raises:
-        ValueError: For an unknown preset or field, a network that reads features or reference
-            scores where no model gives them, an answering or reference model that is cut short, or
-            a reference model that would say what the answering one says.
+        ValueError: For an unknown preset, method or field, a network that reads features or
+            reference scores where nothing gives them, neither tasks nor a table of scores, an
+            answering or reference model that is cut short, or a reference that would say what the
+            answering model says.
     """
 
-    tasks: TaskSource
-    scores: ModelSpec
+    scores: Source
     out_dir: str
-    features: ModelSpec | None = None
-    reference: ModelSpec | None = None
+    tasks: TaskSource | None = None
+    features: Source | None = None
+    reference: Source | None = None
     checkpoint_dir: str | None = None
     template: Template = field(default_factory=Template)
     preset: Preset = "default"
     network: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     protocol: Protocol = field(default_factory=Protocol)
+    methods: tuple[str, ...] = THERMOMETERS
     trainer: dict[str, Any] = field(default_factory=dict)
     n_resamples: int = 1000
 
     def __post_init__(self) -> None:
         network, _ = self.resolved()
         reads = f"the preset {self.preset!r} reads"
-        if self.features is None and "features" in network.needs:
-            expected = f"a model, since {reads} features (`scores` does not)"
+        if self.features is None and "features" in network.needs and not self.scores.table:
+            expected = f"a model or table, since {reads} features (`scores` does not)"
             raise _checks.fail("features", expected, None)
+        if self.tasks is None and not self.scores.table:
+            raise _checks.fail("tasks", "given, since `scores` is no table that has some", None)
         self.scores.require_whole("scores")
         if self.reference is None and "reference_scores" in network.needs:
-            raise _checks.fail("reference", f"a model, since {reads} its scores", None)
+            raise _checks.fail("reference", f"a model or table, since {reads} its scores", None)
         if self.reference is not None:
             if "reference_scores" not in network.needs:
-                raise _checks.fail("reference", f"None, since {reads} none", self.reference.model)
+                raise _checks.fail("reference", f"None, since {reads} none", self.reference.name)
             self.reference.require_whole("reference")
             if self.reference.asks(self.template) == self.scores.asks(self.template):
                 expected = "another model than `scores`, or that model with another template"
-                raise _checks.fail("reference", expected, self.reference.model)
+                raise _checks.fail("reference", expected, self.reference.name)
         if unknown := unknown_keywords(self.trainer):
             raise _checks.fail("trainer", "keywords of lightning.Trainer", repr(unknown))
         _checks.integer("n_resamples", self.n_resamples)
+        chosen = check_methods((*THERMOMETERS, *_checks.strings("methods", self.methods)))
+        object.__setattr__(self, "methods", chosen)
 
     def resolved(self) -> tuple[ThermometerConfig, TrainingConfig]:
         """Network and training: the preset with the fields that differ."""
@@ -108,43 +126,119 @@ class Experiment:
         return Path(self.checkpoint_dir or Path(self.out_dir) / "checkpoint")
 
     def extract(self) -> OutputTable:
-        """Write the tables that the models give, or resume writing them; returns their join."""
-        return self._tables(load_tasks(self.tasks))
+        """Write the tables that the models give, or resume writing them; returns all, joined."""
+        return self._tables(self._load_tasks())
 
-    def _tables(self, tasks: Sequence[Task]) -> OutputTable:
+    def train(self) -> Calibrator:
+        """Train on all tasks of the tables and write the checkpoint.
+
+        The quality that `evaluate` measured of this network, training and table is kept with it.
+        """
+        _files.require_place(self.checkpoint / CONFIG)
+        return self._train(self._trainable())
+
+    def evaluate(self) -> Report:
+        """Measure on unseen tasks by the protocol, write the report and print it."""
+        return self._evaluate(self._trainable(self.protocol))
+
+    def run(self) -> Report:
+        """Extract, measure on unseen tasks, train on all of them, and write everything."""
+        _files.require_place(self.checkpoint / CONFIG)
+        table = self._trainable(self.protocol)
+        report = self._evaluate(table)
+        self._train(table)
+        return report
+
+    def _load_tasks(self) -> list[Task] | None:
+        """The questions to ask the models, and to look for in tables; `None` for all of tables."""
+        if self.tasks is not None:
+            return load_tasks(self.tasks)
+        models = [s.name for s in (self.features, self.reference) if s is not None and s.model]
+        if not models:
+            return None
+        if self.scores.questions is None:
+            expected = f"given, since {self.scores.name} has no texts to ask {models[0]} about"
+            raise _checks.fail("tasks", expected, None)
+        return load_tasks(self.scores.questions)
+
+    def _trainable(self, protocol: Protocol | None = None) -> OutputTable:
+        """The tables; refuses what cannot be trained on, before hours of extraction are spent."""
+        tasks = self._load_tasks()
+        if tasks is None:
+            table = self._tables(None)
+            self._require_trainable(
+                "scores",
+                dict(zip(table.ids, table.labels.tolist(), strict=True)),
+                table.tasks.tolist(),
+                protocol,
+            )
+            return table
+        asked = [(q, task.name) for task in tasks for q in task.questions]
+        labels = {q.id: -1 if q.answer is None else q.answer for q, _ in asked}
+        self._require_trainable("tasks", labels, [name for _, name in asked], protocol)
+        return self._tables(tasks)
+
+    def _require_trainable(
+        self, source: str, labels: dict[str, int], tasks: Sequence[str], protocol: Protocol | None
+    ) -> None:
+        """Raise unless all questions have labels, and there are enough in every training part."""
+        if unknown := [identifier for identifier, label in labels.items() if label < 0]:
+            got = f"{len(unknown)} of {len(labels)} without, first {unknown[0]}"
+            raise _checks.fail(source, "questions with an `answer` each", got)
+        sizes = Counter(map(str, tasks))
+        names = sorted(sizes)
+        trained = [split.train for split in protocol.splits(names)] if protocol else [names]
+        least = min(sum(sizes[name] for name in part) for part in trained)
+        network, _ = self.resolved()
+        if "features" in network.sources and least <= network.n_components:
+            raise too_few_rows(least, network.n_components)
+
+    def _tables(self, tasks: Sequence[Task] | None) -> OutputTable:
         out, one = Path(self.out_dir), self.features == self.scores
         _files.require_place(out / SCORES / MANIFEST)
         both = self.reference is not None and self.reference == self.features  # small, in one pass
-        specs = {FEATURES: None if one else self.features, SCORES: None if one else self.scores}
-        specs[REFERENCE] = None if both else self.reference
-        for folder, spec in specs.items():
-            if not (spec is None or (out / folder / MANIFEST).is_file()):
-                loading.check(spec.model, spec.revision, spec.dtype, spec.gguf_file)
-        scores = partial(self._extract, self.scores, tasks)
+        opened = {}  # before hours are spent on the others
+        for folder, source in (
+            (ONE if one else SCORES, self.scores),
+            (ONE if one else FEATURES, self.features),
+            (FEATURES if both else REFERENCE, self.reference),
+        ):
+            if source is not None and source.table:
+                opened[source] = source.open(tasks)
+            elif source is not None and not (one or (out / folder / MANIFEST).is_file()):
+                loading.check(source.name, source.revision, source.dtype, source.gguf_file)
+
+        def table_of(source: Source, path: Path, **wanted: Any) -> OutputTable:
+            return opened.get(source) or self._extract(source, tasks or (), path, **wanted)
+
+        scores = partial(table_of, self.scores)
         if self.features is None:
             table = scores(out / SCORES, features=False)
         else:
-            features = partial(self._extract, self.features, tasks, scores=both)
+            features = partial(table_of, self.features, scores=both)
             table = joined(features, scores, out, self.trainer, one=one)
+        if "features" in self.resolved()[0].needs and table.features is None:
+            expected = f"given, since {self.scores.name} is a table without features"
+            raise _checks.fail("features", expected, None)
         if self.reference is None:
             return table
-        if both:
+        if both and self.reference.model:
             return table.with_reference(OutputTable.open(out / FEATURES))
-        reference = self._extract(self.reference, tasks, out / REFERENCE, features=False)
+        reference = table_of(self.reference, out / REFERENCE, features=False)
         return table.with_reference(reference)
 
     def _extract(
-        self, spec: ModelSpec, tasks: Sequence[Task], path: Path, **wanted: Any
+        self, source: Source, tasks: Sequence[Task], path: Path, **wanted: Any
     ) -> OutputTable:
-        template = spec.template or self.template
+        template = source.template or self.template
         if (path / MANIFEST).is_file():  # no need to load the model
             table = OutputTable.open(path)
-            self._check_same(path, table, spec, template, tasks)
+            self._check_same(path, table, source, template, tasks)
             if wanted.get("scores", True) and table.scores is None:
                 raise ValueError(f"{path} holds a table without scores: delete the folder")
             return table
         return extract(
-            spec.load(),
+            source.load(),
             tasks,
             path,
             template=template,
@@ -154,24 +248,24 @@ class Experiment:
 
     @staticmethod
     def _check_same(
-        path: Path, table: OutputTable, spec: ModelSpec, template: Template, tasks: Sequence[Task]
+        path: Path, table: OutputTable, source: Source, template: Template, tasks: Sequence[Task]
     ) -> None:
         """Raise unless a finished table is what the experiment asks for."""
         made = table.provenance.get("features") or table.provenance.get("scores") or {}
-        dtype = made.get("dtype") if spec.dtype == "auto" else spec.dtype
+        dtype = made.get("dtype") if source.dtype == "auto" else source.dtype
         revision = made.get("revision")  # the commit of that day, if no other is asked for
-        if spec.revision is not None:
-            commit = loading.commit_of(spec.model, spec.revision, spec.gguf_file)
-            revision = commit or spec.revision
+        if source.revision is not None:
+            commit = loading.commit_of(source.name, source.revision, source.gguf_file)
+            revision = commit or source.revision
         rows = [question_row(q, task.name) for task in tasks for q in task.questions]
         differing = [
             name
             for name, found, wanted in (
-                ("model", made.get("model"), spec.model),
-                ("gguf_file", made.get("gguf_file"), spec.gguf_file),
-                ("num_layers", made.get("num_layers"), spec.num_layers),
-                ("layer", made.get("layer"), spec.layer),
-                ("position", made.get("position") == "mean", spec.position == "mean"),
+                ("model", made.get("model"), source.model),
+                ("gguf_file", made.get("gguf_file"), source.gguf_file),
+                ("num_layers", made.get("num_layers"), source.num_layers),
+                ("layer", made.get("layer"), source.layer),
+                ("position", made.get("position") == "mean", source.position == "mean"),
                 ("revision", made.get("revision"), revision),
                 ("dtype", made.get("dtype"), dtype),
                 ("template", made.get("template_digest"), template.digest),
@@ -185,68 +279,58 @@ class Experiment:
                 "for. Choose another `out_dir` or delete the folder"
             )
 
-    def train(self) -> Calibrator:
-        """Train on all tasks of the tables and write the checkpoint."""
-        tasks = self._trainable_tasks()
-        _files.require_place(self.checkpoint / CONFIG)
-        calibrator = self._train(self._tables(tasks))
-        calibrator.save_pretrained(self.checkpoint)
-        return calibrator
-
-    def evaluate(self) -> Report:
-        """Measure on unseen tasks by the protocol, and write the report."""
-        return self._evaluate(self._tables(self._trainable_tasks(self.protocol)))
-
-    def run(self) -> Report:
-        """Extract, measure on unseen tasks, train on all of them, and write everything."""
-        tasks = self._trainable_tasks(self.protocol)
-        _files.require_place(self.checkpoint / CONFIG)
-        table = self._tables(tasks)
-        report = self._evaluate(table)
-        calibrator = self._train(table).with_record(
-            metrics=json.loads(report.to_json()), pictures=pictures(report)
-        )
-        calibrator.save_pretrained(self.checkpoint)
-        console = Console()
-        print_report(report, console)
-        console.print(f"report      {Path(self.out_dir) / 'report' / 'report.html'}")
-        console.print(f"checkpoint  {self.checkpoint}")
-        return report
-
-    def _trainable_tasks(self, protocol: Protocol | None = None) -> list[Task]:
-        """The tasks; refuses what cannot be trained on, before hours of extraction are spent."""
-        loaded = load_tasks(self.tasks)
-        tasks = {task.name: task for task in loaded}
-        asked = [question for task in tasks.values() for question in task.questions]
-        if unknown := [question.id for question in asked if question.answer is None]:
-            got = f"{len(unknown)} of {len(asked)} without, first {unknown[0]}"
-            raise _checks.fail("tasks", "questions with an `answer` each", got)
-        trained = (
-            [split.train for split in protocol.splits(list(tasks))] if protocol else [tuple(tasks)]
-        )
-        least = min(sum(len(tasks[name]) for name in names) for names in trained)
-        network, _ = self.resolved()
-        if "features" in network.sources and least <= network.n_components:
-            raise too_few_rows(least, network.n_components)
-        return loaded
-
-    def _train(self, table: OutputTable) -> Calibrator:
-        return self._fit(table, log_dir=Path(self.out_dir) / "logs")
-
     def _evaluate(self, table: OutputTable) -> Report:
-        questions = read_questions(
-            Path(self.out_dir) / (ONE if self.features == self.scores else SCORES)
-        )
+        folder = Path(self.out_dir) / (ONE if self.features == self.scores else SCORES)
+        folder = Path(self.scores.table or folder)
         report = cross_validate(
             table,
             self._fit,
             self.protocol,
+            methods=self.methods,
             n_resamples=self.n_resamples,
             progress=shows_progress(self.trainer),
-            by=question_columns(table, questions),
+            by=question_columns(
+                table, read_questions(folder) if (folder / QUESTIONS).is_file() else ()
+            ),
         )
-        write_report(report, Path(self.out_dir) / "report")
+        report = replace(report, settings={**report.settings, **self._settings(table)})
+        file = write_report(report, Path(self.out_dir) / "report") / "report.html"
+        console = Console()
+        print_report(report, console)
+        console.print(f"report      {file}", soft_wrap=True, markup=False)
         return report
+
+    def _train(self, table: OutputTable) -> Calibrator:
+        measured = self._measured(table)
+        calibrator = self._fit(table, log_dir=Path(self.out_dir) / "logs")
+        if measured is not None:
+            found = json.loads(measured.to_json())
+            calibrator = calibrator.with_record(metrics=found, pictures=pictures(measured))
+        calibrator.save_pretrained(self.checkpoint)
+        Console().print(f"checkpoint  {self.checkpoint}", soft_wrap=True, markup=False)
+        return calibrator
+
+    def _measured(self, table: OutputTable) -> Report | None:
+        """The report on disk, if it is of what is to be trained."""
+        file = Path(self.out_dir) / "report" / "report.json"
+        if not file.is_file():
+            return None
+        try:
+            report = Report.from_json(_files.read_text(file))
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
+        settings = self._settings(table)
+        return report if settings == {k: report.settings.get(k) for k in settings} else None
+
+    def _settings(self, table: OutputTable) -> dict[str, Any]:
+        """What a report must share with a checkpoint to be about it."""
+        network, training = self.resolved()
+        read = hashlib.sha256(json.dumps([table.ids, table.tasks.tolist()]).encode())
+        for values in (table.labels, table.scores, table.features, table.reference_scores):
+            read.update(b"" if values is None else np.ascontiguousarray(values).tobytes())
+        settings = {"network": asdict(network), "training": asdict(training)}
+        found: dict[str, Any] = plain({**settings, "table": read.hexdigest()[:16]})
+        return found
 
     def _fit(self, table: OutputTable, log_dir: Path | None = None) -> Calibrator:
         network, training = self.resolved()

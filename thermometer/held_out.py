@@ -1,10 +1,9 @@
 """What methods say of tasks that they did not see, split by split.
 
 The rows of all splits are put together again, each predicted by methods fitted on other tasks.
-Nothing here measures anything; `comparison` and `curves` do.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,58 +33,45 @@ class HeldOut:
 
 
 def hold_out(
-    train: OutputTable,
-    tests: Mapping[str, OutputTable],
+    table: OutputTable,
     methods: Sequence[str],
     protocol: Protocol,
     fit: Fit | None = None,
     *,
     progress: bool = True,
-    description: str = "",
-) -> dict[str, HeldOut]:
-    """Fit methods on some tasks of one table, and apply them to the other tasks of several.
-
-    With ``tests={"a": train}`` it is cross-validation over tasks; tables of other answering models
-    to the same questions show how methods transfer.
+) -> HeldOut:
+    """Fit methods on some tasks, and apply them to the others: cross-validation over tasks.
 
     Args:
-        train: Labelled rows with scores (and features, if a thermometer is asked for).
-        tests: Labelled tables by name, of the same tasks.
+        table: Labelled rows with scores (and features, if a thermometer is asked for).
         methods: Of `methods.METHODS`.
         protocol: How tasks are left out.
         fit: Trains a thermometer on labelled rows.
         progress: Show a progress bar over the splits.
-        description: Before the bar.
 
     Raises:
-        ValueError: If a row has no label, tasks differ, or a table lacks what a method needs.
+        ValueError: If a row has no label, or the table lacks what a method needs.
 
     Example:
         >>> scores, labels = [[2.0, 0.0], [0.0, 1.0]] * 2, [0, 1, 1, 1]
         >>> tasks = ["law", "law", "art", "art"]
         >>> table = OutputTable.from_arrays(list("abcd"), tasks, labels, scores)
-        >>> protocol = Protocol(leave_one_out=True)
-        >>> held = hold_out(table, {"me": table}, ["vanilla"], protocol, progress=False)["me"]
+        >>> held = hold_out(table, ["vanilla"], Protocol(leave_one_out=True), progress=False)
         >>> held.table.ids, held.fold.tolist(), sorted(held.methods)
         (('c', 'd', 'a', 'b'), [0, 0, 1, 1], ['pooled', 'vanilla'])
     """
     names = check_methods(methods)
-    for name, table in {"train": train, **tests}.items():
-        check_labelled(name, table)
-        if table.task_names != train.task_names:
-            raise _checks.fail(f"tests[{name!r}]", f"of the tasks of {train}", table)
-    parts: dict[str, list[tuple[OutputTable, dict[str, Vector | Predicted]]]] = {
-        name: [] for name in tests
-    }
-    splits = protocol.splits(train.task_names)
+    check_labelled("table", table)
+    parts: list[tuple[OutputTable, dict[str, Vector | Predicted]]] = []
+    splits = protocol.splits(table.task_names)
+    description = f"{len(splits)} {'split' if len(splits) == 1 else 'folds'}"
     with Bar(description, len(splits), shown=progress, kept=False) as bar:
         for number, split in enumerate(splits, start=1):
-            fitted = FittedMethods(names, train.of_tasks(split.train), fit)
-            for name, table in tests.items():
-                rows = table.of_tasks(split.test)
-                parts[name].append((rows, fitted.predict(rows)))
+            fitted = FittedMethods(names, table.of_tasks(split.train), fit)
+            rows = table.of_tasks(split.test)
+            parts.append((rows, fitted.predict(rows)))
             bar.show(number)
-    return {name: _together(of_split, names) for name, of_split in parts.items()}
+    return _together(parts, names)
 
 
 def check_labelled(name: str, table: OutputTable) -> None:

@@ -1,11 +1,11 @@
 """The methods that can be compared by name: what each needs, and what it makes of unseen tasks.
 
 A method sees the labelled rows of some tasks and the unlabelled rows of others, and gives the
-latter temperatures or probabilities. Nothing here measures anything.
+latter temperatures or probabilities.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,47 +29,13 @@ _SMALLEST = float(np.finfo(np.float64).tiny)
 Fit = Callable[[OutputTable], Calibrator]
 
 
-@dataclass(frozen=True)
-class Method:
-    """A method by name.
-
-    Args:
-        title: For tables.
-        note: What it does and what it needs, in a sentence.
-        needs_thermometer: Whether a thermometer must be trained for it.
-    """
-
-    title: str
-    note: str
-    needs_thermometer: bool = False
-
-
-_REST = "the other options share the rest as one temperature has it; answers stay"
-
-METHODS: Mapping[str, Method] = {
-    "vanilla": Method("vanilla", "the model's own confidence, temperature 1"),
-    "pooled": Method(
-        "one temperature", "one for all tasks, fitted on the labelled seen tasks (TS-CV)"
-    ),
-    "platt": Method("Platt", f"a sigmoid of the log odds, fitted on the seen tasks; {_REST}"),
-    "isotonic": Method("isotonic", f"a rising step function, fitted on the seen tasks; {_REST}"),
-    "histogram": Method(
-        "histogram binning", f"the accuracy of 15 equal-mass bins of the seen tasks; {_REST}"
-    ),
-    "batch": Method(
-        "batch calibration",
-        "each task's mean log-odds taken off, without labels (Zhou et al. 2023), then one "
-        "temperature fitted on the seen tasks so treated; may change answers",
-    ),
-    "thermometer": Method(
-        "thermometer", "a temperature for each question, predicted without labels", True
-    ),
-    "thermometer_task": Method(
-        "thermometer, per task",
-        "the mean of these predictions over the task's questions, used for all",
-        True,
-    ),
-}
+METHODS = (
+    *("vanilla", "pooled", "platt", "isotonic", "histogram", "batch"),
+    *("thermometer", "thermometer_task"),
+)
+"""What can be measured; `reports.report_words` says what each of them does."""
+THERMOMETERS = ("vanilla", "pooled", "thermometer", "thermometer_task")
+"""The thermometer and what it is compared with: always measured where one is trained."""
 _OF_CONFIDENCE: Mapping[str, Callable[[], ConfidenceRecalibrator]] = {
     "platt": PlattScaling,
     "isotonic": IsotonicCalibration,
@@ -124,7 +90,7 @@ class FittedMethods:
         if "batch" in self.names:
             self._batch = fit_temperature(_without_bias(seen), seen.labels).temperature
         self._calibrator: Calibrator | None = None
-        if any(METHODS[name].needs_thermometer for name in self.names):
+        if {"thermometer", "thermometer_task"} & set(self.names):
             if fit is None:
                 raise _checks.fail("fit", "given, since a thermometer is asked for", "None")
             self._calibrator = fit(seen)

@@ -15,7 +15,7 @@ from thermometer.free_form.questions import FreeFormTask
 from thermometer.free_form.verify_tasks import verify_tasks
 from thermometer.llm.generation import MAX_NEW_TOKENS
 from thermometer.llm.loading import fingerprint
-from thermometer.model_spec import ModelSpec
+from thermometer.model_spec import Source
 from thermometer.table_files import questions_digest
 from thermometer.tasks import TaskSource, free_form_row, load_free_form
 from thermometer.templates import Template
@@ -23,7 +23,7 @@ from thermometer.templates import Template
 
 def answer(
     checkpoint: str,
-    model: ModelSpec,
+    model: Source,
     questions: str,
     out: str,
     max_new_tokens: int = MAX_NEW_TOKENS,
@@ -41,6 +41,7 @@ def answer(
         window: Questions of a task that are answered, calibrated and written together.
         level: Divide each question's scores by its own temperature or by its window's.
     """
+    model.require_model("model")
     model.require_whole("model")
     _files.require_place(out)  # before a model is loaded, as the questions are read
     tasks = load_free_form(questions)
@@ -75,7 +76,7 @@ def answer(
 
 
 def ask(
-    model: ModelSpec,
+    model: Source,
     tasks: TaskSource,
     out: str,
     judge: Judge = "match",
@@ -92,6 +93,7 @@ def ask(
             accepted answer stands in the answer) or `rouge_l` (a word in common).
         max_new_tokens: Where an answer is cut that does not end.
     """
+    model.require_model("model")
     model.require_whole("model")
     _files.require_place(out)
     asked = load_free_form(tasks)

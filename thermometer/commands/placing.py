@@ -4,10 +4,10 @@ from thermometer.adaptation import for_model
 from thermometer.answered_by import doubts, place_of, scores_template
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
-from thermometer.model_spec import ModelSpec
+from thermometer.model_spec import Source
 
 
-def placed(model: ModelSpec, calibrator: Calibrator) -> CalibratedLM:
+def placed(model: Source, calibrator: Calibrator) -> CalibratedLM:
     """Load the answering model, and those that give features and reference scores.
 
     A thermometer for several answering models is set to the one that is loaded. If it was trained

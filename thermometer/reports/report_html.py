@@ -35,7 +35,7 @@ def html(report: "Report", pictures: Mapping[str, bytes]) -> str:
             "the number of questions, its bar is a 95 % interval, the shade is the gap.",
         ),
         *(grid_html.table(report_tables.results(report, scope)) for scope in scopes),
-        grid_html.notes({**report_words.METHOD_NOTES, **report_words.METRIC_NOTES}),
+        grid_html.notes(report_tables.notes(report)),
         *(grid_html.table(report_tables.differences(report, scope)) for scope in scopes),
         "<p class=aside>Below zero the first of the two is better; coloured where the whole "
         "interval lies on one side of zero.</p>",

@@ -10,7 +10,7 @@ from thermometer.reports import method_tables
 from thermometer.reports.grids import Cell, Grid
 from thermometer.reports.method_tables import METRIC_TITLES
 from thermometer.reports.method_tables import SCOPES as SCOPES
-from thermometer.reports.report_words import gain
+from thermometer.reports.report_words import METHOD_NOTES, METRIC_NOTES, gain
 
 if TYPE_CHECKING:
     from thermometer.reports.report import Report, TaskResult
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 TITLES = {
     "vanilla": "vanilla",
     "pooled": "one temperature",
+    "platt": "Platt",
+    "isotonic": "isotonic",
+    "histogram": "histogram binning",
+    "batch": "batch calibration",
     "thermometer": "thermometer",
     "thermometer_task": "thermometer, per task",
     TOPLINE: "topline (uses labels)",
@@ -30,6 +34,12 @@ def results(report: "Report", scope: str) -> Grid:
     floor = report.methods["thermometer"].floor[scope]
     level = (Cell(f"{floor[k]:.3f}" if k in floor else "", tone="faint") for k in METRIC_TITLES)
     return Grid(grid.title, grid.header, (*grid.rows, (Cell("chance", tone="faint"), *level)))
+
+
+def notes(report: "Report") -> dict[str, str]:
+    """What the methods of the report do, and what the metrics mean."""
+    titles = {TITLES.get(name) for name in report.methods}
+    return {**{k: note for k, note in METHOD_NOTES.items() if k in titles}, **METRIC_NOTES}
 
 
 def differences(report: "Report", scope: str) -> Grid:

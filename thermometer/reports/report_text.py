@@ -37,7 +37,7 @@ def markdown(report: "Report") -> str:
         grid_text.escape(" ".join(report_words.verdict(report))),
         "![Reliability before and after](reliability.png)",
         *(grid_text.markdown(report_tables.results(report, scope)) for scope in scopes),
-        grid_text.notes({**report_words.METHOD_NOTES, **report_words.METRIC_NOTES}),
+        grid_text.notes(report_tables.notes(report)),
         *(grid_text.markdown(report_tables.differences(report, scope)) for scope in scopes),
         "## Temperatures",
         grid_text.escape(report_words.temperature_note(report)),

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from math import exp, isnan
 from typing import TYPE_CHECKING, Any
 
-from thermometer.comparison import Difference, Numbers
+from thermometer.comparison import Difference, MethodResult, Numbers
 from thermometer.metrics.intervals import Interval
 
 if TYPE_CHECKING:
     from thermometer.reports.report import Report, TaskResult
 
 MINUS = "\N{MINUS SIGN}"
+_REST = "the other options share the rest as one temperature has it; answers stay"
 METHOD_NOTES = {
     "vanilla": "the model's own confidence, temperature 1.",
     "one temperature": "fitted on the labelled tasks that the thermometer was trained on: the "
@@ -21,11 +22,16 @@ METHOD_NOTES = {
     "thermometer": "a temperature for each question, predicted without labels.",
     "thermometer, per task": "the mean of these predictions over the task's questions, "
     "used for all.",
+    "Platt": f"a sigmoid of the log odds, fitted on the seen tasks; {_REST}.",
+    "isotonic": f"a rising step function, fitted on the seen tasks; {_REST}.",
+    "histogram binning": f"the accuracy of 15 equal-mass bins of the seen tasks; {_REST}.",
+    "batch calibration": "each task's mean log-odds taken off, without labels (Zhou et al. 2023), "
+    "then one temperature fitted on the seen tasks so treated; may change answers.",
     "topline (uses labels)": "the temperature that suits each task's own labels best: no method, "
     "but the most that one temperature per task can reach.",
 }
 METRIC_NOTES = {
-    "accuracy": "no temperature changes an answer, so it is the same in every row.",
+    "accuracy": "no temperature changes an answer; of all methods only batch calibration may.",
     "NLL, Brier": "of the right option; lower is better. Brier is summed over options.",
     "ECE": "mean distance of confidence and accuracy over bins of equal width, closed on the "
     "right.",
@@ -80,7 +86,10 @@ def verdict(report: "Report") -> list[str]:
             f"Its NLL is worse than vanilla's on {len(worse)} of {n}, most on {worst.task} "
             f"({signed(gain(worst))})."
         )
-    sentences.append(f"The accuracy is {vanilla['accuracy'].estimate:.3f} with every method.")
+    other = report.methods.get("batch")
+    but = f" but batch calibration ({_accuracy(other)})" if other else ""
+    accuracy = _accuracy(report.methods["vanilla"])
+    sentences.append(f"The accuracy is {accuracy} with every method{but}.")
     return sentences
 
 
@@ -149,6 +158,10 @@ def _change(what: str, old: Numbers, new: Numbers, difference: Difference, key: 
     if change.low <= 0 <= change.high:
         verb = "barely moves" if before == after else f"{verb} within chance"
     return f"{what} {verb} from {before} to {after} ({signed(change.estimate)}{_between(change)})"
+
+
+def _accuracy(method: MethodResult) -> str:
+    return f"{method.mean_over_tasks['accuracy'].estimate:.3f}"
 
 
 def _between(interval: Interval, show: Callable[[float], str] = signed) -> str:

@@ -1,6 +1,7 @@
-"""What a kind of traffic is like: the law of its confidences, and what they are worth.
+"""Confidences and outcomes whose truth is known, for benchmarks and tests.
 
-All truths are integrals over that law, no samples. Nothing here draws events or knows time.
+`Segment` is a kind of traffic, whose true errors and risks are integrals, not samples;
+`simulate_conversations` draws confidences of conversations whose chance of a right answer wanders.
 """
 
 from dataclasses import dataclass
@@ -9,22 +10,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
+from scipy.signal import lfilter
 from scipy.special import betainc, betaln, expit, logit, xlog1py, xlogy
-
-from thermometer import _checks
 
 Vector = NDArray[np.float64]
 
 _NODES = 1 << 14  # midpoints of an integral; errors are near 1e-8
 _FARTHEST = 40.0  # logits beyond which a chance is 0 or 1 in float64
-
-
-def check_shape(shape: tuple[float, float]) -> None:
-    """Refuse what is no pair of numbers of at least 1."""
-    if not isinstance(shape, tuple) or len(shape) != 2:
-        raise _checks.fail("shape", "two numbers (a, b)", repr(shape))
-    for value in shape:
-        _checks.number("shape", value, minimum=1.0, maximum=1e6)
 
 
 class SelectiveRisk(NamedTuple):
@@ -45,9 +37,6 @@ class CalibrationMap:
         slope: Above 0.
         intercept: Any finite number, in logits.
 
-    Raises:
-        ValueError: If a number is out of range.
-
     Example:
         >>> CalibrationMap(slope=0.5)([0.2, 0.5, 0.8]).round(3).tolist()
         [0.333, 0.5, 0.667]
@@ -55,10 +44,6 @@ class CalibrationMap:
 
     slope: float = 1.0
     intercept: float = 0.0
-
-    def __post_init__(self) -> None:
-        _checks.number("slope", self.slope, maximum=1e6, strict=True)
-        _checks.number("intercept", self.intercept, minimum=-1e6, maximum=1e6)
 
     def __call__(self, confidence: ArrayLike) -> Vector:
         """Chances in [0, 1] of confidences in [0, 1], of any shape."""
@@ -76,10 +61,6 @@ class Segment:
     Args:
         calibration: What its confidences are worth.
         shape: a >= 1 and b >= 1 of the beta law of its confidences, whose mean is a / (a + b).
-        share: Its part of the traffic, in proportion to the shares of the other segments.
-
-    Raises:
-        ValueError: If a number is out of range.
 
     Example:
         >>> honest = Segment()
@@ -91,11 +72,6 @@ class Segment:
 
     calibration: CalibrationMap = CalibrationMap()
     shape: tuple[float, float] = (4.0, 2.0)
-    share: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_shape(self.shape)
-        _checks.number("share", self.share, strict=True, maximum=1e12)
 
     def ece(self) -> float:
         """True calibration error, E |c - P(right given c)|."""
@@ -104,14 +80,10 @@ class Segment:
 
     def selective_risk(self, threshold: float) -> SelectiveRisk:
         """P(wrong given c >= threshold) and P(c >= threshold); the risk of nothing is 0."""
-        lowest = _checks.number("threshold", threshold, maximum=1.0)
-        share = 1.0 - float(betainc(*self.shape, lowest))
-        c = lowest + (1.0 - lowest) * nodes()
-        wrong = (1.0 - lowest) * np.mean(density(c, self.shape) * (1.0 - self.calibration(c)))
+        share = 1.0 - float(betainc(*self.shape, threshold))
+        c = threshold + (1.0 - threshold) * nodes()
+        wrong = (1.0 - threshold) * np.mean(density(c, self.shape) * (1.0 - self.calibration(c)))
         return SelectiveRisk(float(wrong / share) if share else 0.0, share)
-
-
-HONEST = Segment()
 
 
 def map_with_ece(
@@ -139,9 +111,6 @@ def map_with_ece(
         >>> round(map_with_ece(0.1).intercept, 3)
         -0.5
     """
-    check_shape(shape)
-    _checks.one_of("by", by, ("intercept", "slope"))
-    wanted = _checks.number("ece", ece, maximum=1.0)
     sign = -1.0 if overconfident else 1.0
 
     def shifted(size: float) -> CalibrationMap:
@@ -150,14 +119,14 @@ def map_with_ece(
         return CalibrationMap(slope=float(np.exp(sign * size)))
 
     def excess(size: float) -> float:
-        return Segment(shifted(size), shape).ece() - wanted
+        return Segment(shifted(size), shape).ece() - ece
 
     farthest = _FARTHEST if by == "intercept" else np.log(_FARTHEST) * 3
-    if not wanted:
+    if not ece:
         return CalibrationMap()
     if excess(farthest) <= 0:
-        largest = excess(farthest) + wanted
-        raise _checks.fail("ece", f"below {largest:.4g}, the most by {by}", ece)
+        largest = excess(farthest) + ece
+        raise ValueError(f"Expected `ece` below {largest:.4g}, the most by {by}, but got {ece}")
     return shifted(float(brentq(excess, 0.0, farthest, xtol=1e-12)))
 
 
@@ -171,3 +140,75 @@ def density(confidence: Vector, shape: tuple[float, float]) -> Vector:
     a, b = shape
     value: Vector = np.exp(xlogy(a - 1, confidence) + xlog1py(b - 1, -confidence) - betaln(a, b))
     return value
+
+
+@dataclass(frozen=True, eq=False)
+class Conversations:
+    """K conversations of L answers each.
+
+    Args:
+        confidence: (K, L) in (0, 1).
+        correct: (K, L) outcomes, 0 or 1.
+        probability: (K, L) chance that the answer was right, from which the outcome was drawn.
+    """
+
+    confidence: Vector
+    correct: Vector
+    probability: Vector
+
+
+def simulate_conversations(
+    n_conversations: int,
+    n_answers: int,
+    *,
+    centre: float = 0.8,
+    spread: float = 0.5,
+    persistence: float = 0.99,
+    noise: float = 0.5,
+    seed: int = 0,
+) -> Conversations:
+    """Draw conversations from a known law.
+
+    The chance of a right answer is expit(z), where z wanders within each conversation as a
+    stationary autoregression of mean logit(`centre`), standard deviation `spread` and correlation
+    `persistence` between one answer and the next. What is seen is x = z + `noise` e, with e
+    standard normal and new for every answer. The confidence is P(right given x), so that it is
+    calibrated: z given x is normal, its mean is logit(centre) + r (x - logit(centre)) and its
+    variance spread^2 (1 - r), where r = spread^2 / (spread^2 + noise^2), and expit is integrated
+    over it. It rises with x.
+
+    Args:
+        n_conversations: Number K.
+        n_answers: Number L of answers in each.
+        centre: In (0, 1).
+        spread: In logits, above 0 and at most 2.
+        persistence: In [0, 1).
+        noise: In logits, at least 0.
+        seed: Equal arguments give equal conversations.
+
+    Example:
+        >>> drawn = simulate_conversations(2, 1000)
+        >>> drawn.confidence.shape
+        (2, 1000)
+    """
+    centre, shape = logit(centre), (n_conversations, n_answers)
+    rng = np.random.default_rng(seed)
+    steps = np.sqrt(1 - persistence**2) * rng.standard_normal(shape)
+    steps[:, 0] = rng.standard_normal(n_conversations)
+    wander = spread * lfilter([1.0], [1.0, -persistence], steps, axis=1)
+    probability = expit(centre + wander)
+    seen = wander + noise * rng.standard_normal(shape)
+    correct = (rng.random(shape) < probability).astype(np.float64)
+    return Conversations(_worth(seen, centre, spread, noise), correct, probability)
+
+
+def _worth(seen: Vector, centre: float, spread: float, noise: float) -> Vector:
+    """P(right) given x - logit(centre), by quadrature over what z may be."""
+    known = spread**2 / (spread**2 + noise**2)
+    node, weight = np.polynomial.hermite_e.hermegauss(
+        40
+    )  # error below 1e-9 for spreads up to 2 logits
+    chance = np.zeros_like(seen)
+    for step, share in zip(node, weight / weight.sum(), strict=True):
+        chance += share * expit(centre + known * seen + spread * np.sqrt(1 - known) * step)
+    return chance

@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 from thermometer.baselines import PlattScaling
 from thermometer.metrics import bin_index
 from thermometer.monitoring import Bets, EarlySign, Monitor, MonitorSettings
-from thermometer.monitoring.gap_picture import draw_monitor
+from thermometer.monitoring.state import draw_monitor
 from thermometer.monitoring.wealth import kept_back, start_weight
 from thermometer.pictures import drawing
 from thermometer.simulation import map_with_ece

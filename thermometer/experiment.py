@@ -25,7 +25,7 @@ from thermometer.networks.components import too_few_rows
 from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.presets import Preset, resolve
 from thermometer.protocols import Protocol
-from thermometer.reports.report import Report, pictures, print_report, write_report
+from thermometer.reports.report import Report
 from thermometer.segmentation.question_columns import question_columns, read_questions
 from thermometer.table_files import MANIFEST, questions_digest
 from thermometer.tables import OutputTable
@@ -206,10 +206,10 @@ class Experiment:
         report = self._evaluate(table)
         calibrator = self._train(table)
         calibrator.metrics = json.loads(report.to_json())
-        calibrator.pictures = pictures(report)
+        calibrator.pictures = report.pictures()
         calibrator.save_pretrained(self.checkpoint)
         console = Console()
-        print_report(report, console)
+        report.print(console)
         console.print(f"report      {Path(self.out_dir) / 'report' / 'report.html'}")
         console.print(f"checkpoint  {self.checkpoint}")
         return report
@@ -246,7 +246,7 @@ class Experiment:
             progress=shows_progress(self.trainer),
             by=question_columns(table, questions),
         )
-        write_report(report, Path(self.out_dir) / "report")
+        report.write(Path(self.out_dir) / "report")
         return report
 
     def _fit(self, table: OutputTable, log_dir: Path | None = None) -> Calibrator:

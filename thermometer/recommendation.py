@@ -25,17 +25,8 @@ from thermometer.baselines.probabilities import with_confidence
 from thermometer.baselines.protocol import ConfidenceRecalibrator, ScoreRecalibrator
 from thermometer.metrics.intervals import Interval, Resampled, task_counts
 from thermometer.reports import render
-from thermometer.reports.document import (
-    DASH,
-    Cell,
-    Document,
-    Table,
-    Verdict,
-    decimals,
-    difference,
-    number,
-    percent,
-)
+from thermometer.reports.blocks import Cell, Document, Table, Verdict
+from thermometer.reports.numbers import difference, percent, row
 from thermometer.scaling import scale_scores
 
 Vector = NDArray[np.float64]
@@ -147,11 +138,9 @@ class Recommendation:
     def document(self) -> Document:
         """What is shown: one row per candidate, and the reason for the choice."""
         rows = [
-            (
+            row(
                 Cell(name, *(("recommended", "best") if name == self.best else ())),
-                number(candidate.nll),
-                difference(candidate.versus_none),
-                Cell(DASH if math.isnan(candidate.auroc) else decimals(candidate.auroc)),
+                *(candidate.nll, difference(candidate.versus_none), candidate.auroc),
             )
             for name, candidate in self.candidates.items()
         ]

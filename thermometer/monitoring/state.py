@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,19 +24,8 @@ from thermometer.monitoring.watches import load_episodes, load_signs
 from thermometer.pictures import drawing
 from thermometer.pictures.terminal_plots import text_bars
 from thermometer.reports import render
-from thermometer.reports.document import (
-    DASH,
-    Cell,
-    Document,
-    Heading,
-    Picture,
-    Table,
-    Terms,
-    Verdict,
-    bounds,
-    number,
-    signed,
-)
+from thermometer.reports.blocks import Cell, Document, Heading, Picture, Table, Terms, Verdict
+from thermometer.reports.numbers import DASH, NOTES, bounds, number, row, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,10 +37,7 @@ _BAR = 0.55  # of the height of a row
 _NOTES = {
     "gap": "mean confidence minus accuracy of the labelled answers in the window; above zero is "
     "overconfident.",
-    "ECE": "mean distance of confidence and accuracy over bins of equal width. Its interval sits "
-    "high.",
-    "chance": "the mean ECE that perfect calibration would score on as few answers.",
-    "smooth ECE": "the same error without bins.",
+    **{name: NOTES[name] for name in ("ECE", "smooth ECE", "chance")},
     "evidence": "how far the wealth of the bets has come on its way to the alarm, in logarithms: "
     "at 100 % the alarm is raised.",
     "onset": "the answer since which it has most likely been so: an estimate.",
@@ -59,6 +45,10 @@ _NOTES = {
     "and proves no miscalibration. Its numbers count predictions, all others count labels in the "
     "order in which they came.",
 }
+_CLAIMS = ("", "n", "accuracy", "confidence", "gap", "ECE", "chance", "smooth ECE")
+_WINDOW = (*_CLAIMS, "evidence", "alarm")
+_SIGNS, _REFITS = ("sign", "now", "onset", "raised"), ("by", "after answer", "fitted on", "since")
+_ALARMS = ("segment", "verdict", "where", "onset", "raised", "ended", "by")
 _CAPTION = (
     "Gap and ECE of blocks of answers in the order of their labels. The band is a 95 % interval, "
     "the shade around zero is tolerated, the broken line is the ECE of perfect calibration; "
@@ -222,9 +212,9 @@ def read_state(ledger: Ledger, **measuring: Any) -> MonitorState:
         ledger.refresh()
         counts, pending, watches = dict(ledger.counts), ledger.n_pending, ledger.watches
         members: dict[str | None, list[Row]] = {None: ledger.window()}
-        for row in members[None]:
-            if row[3] is not None:
-                members.setdefault(row[3], []).append(row)
+        for answer in members[None]:
+            if answer[3] is not None:
+                members.setdefault(answer[3], []).append(answer)
         for name in watches.segments:
             members.setdefault(name, [])
         alarms: dict[str | None, CalibrationAlarm] = {None: watches.overall}
@@ -259,11 +249,11 @@ def _unmeasured(name: str | None, alarm: CalibrationAlarm | None) -> Measured:
     return Measured(name, None, alarm.evidence, alarm.level, alarm.episode)
 
 
-def _measured(one: Measured, rows: list[Row], **measuring: Any) -> Measured:
-    if not rows:
+def _measured(one: Measured, answers: list[Row], **measuring: Any) -> Measured:
+    if not answers:
         return one
-    summary = summarise([row[6] for row in rows], [row[7] for row in rows], **measuring)
-    return Measured(one.segment, summary, one.evidence, one.level, one.episode)
+    claimed, correct = [answer[6] for answer in answers], [answer[7] for answer in answers]
+    return replace(one, summary=summarise(claimed, correct, **measuring))
 
 
 def _rank(one: Measured) -> tuple[bool, float, str]:
@@ -301,57 +291,39 @@ def _sentences(state: MonitorState) -> list[str]:
 
 def _tables(state: MonitorState) -> list[Table]:
     """The window by segment, episodes, early signs, recalibrations."""
-    header = ("", "n", "accuracy", "confidence", "gap", "ECE", "chance", "smooth ECE", "evidence")
-    rows = [_measured_row(one) for one in (state.overall, *state.segments)]
-    tables = [Table("Labelled answers in the window", (*header, "alarm"), rows)]
-    if state.episodes:
-        header = ("segment", "verdict", "where", "onset", "raised", "ended", "by")
-        episodes = [_episode_row(episode) for episode in reversed(state.episodes)]
-        tables.append(Table("Alarms, latest first", header, episodes))
-    if state.signs:
-        signs = [
-            (
-                Cell(sign.name),
-                Cell(sign.direction),
-                Cell(f"{sign.onset:,}"),
-                Cell(f"{sign.raised:,}", _when(sign.raised_time)),
-            )
-            for sign in reversed(state.signs)
-        ]
-        header = ("early sign, latest first", "now", "onset", "raised")
-        tables.append(Table("Early signs (predictions)", header, signs))
-    if state.refits:
-        refits = [
-            (
-                Cell(refit.recalibrator),
-                Cell(f"{refit.number:,}", _when(refit.time)),
-                Cell(f"{refit.n:,}"),
-                Cell(f"{refit.since:,}"),
-            )
-            for refit in reversed(state.refits)
-        ]
-        header = ("recalibrator, latest first", "after answer", "fitted on", "since")
-        tables.append(Table("Recalibrations", header, refits))
-    return tables
+    window = [_measured_row(one) for one in (state.overall, *state.segments)]
+    episodes = [_episode_row(episode) for episode in reversed(state.episodes)]
+    signs = [
+        row(s.name, s.direction, s.onset, Cell(f"{s.raised:,}", _when(s.raised_time)))
+        for s in reversed(state.signs)
+    ]
+    refits = [
+        row(r.recalibrator, Cell(f"{r.number:,}", _when(r.time)), r.n, r.since)
+        for r in reversed(state.refits)
+    ]
+    tables = [
+        Table("Labelled answers in the window", _WINDOW, window),
+        Table("Alarms, latest first", _ALARMS, episodes),
+        Table("Early signs (predictions), latest first", _SIGNS, signs),
+        Table("Recalibrations, latest first", _REFITS, refits),
+    ]
+    return [table for table in tables if table.rows]
 
 
 def _episode_row(episode: Episode) -> tuple[Cell, ...]:
     tone, ended = "worse", Cell("open", tone="worse")
     if episode.ended is not None and episode.ended_time is not None:
         tone, ended = "", Cell(f"{episode.ended:,}", _when(episode.ended_time))
-    return (
-        Cell(episode.segment or "all"),
-        Cell(episode.verdict, tone=tone),
-        Cell(episode.where),
+    return row(
+        *(episode.segment or "all", Cell(episode.verdict, tone=tone), episode.where),
         Cell(f"{episode.onset:,}", _when(episode.onset_time)),
         Cell(f"{episode.raised:,}", _when(episode.raised_time)),
-        ended,
-        Cell(episode.ended_by or DASH),
+        *(ended, episode.ended_by or DASH),
     )
 
 
 def _measured_row(one: Measured) -> tuple[Cell, ...]:
-    name = Cell("all" if one.segment is None else one.segment)
+    name = "all" if one.segment is None else one.segment
     if one.evidence is None or one.level is None:
         evidence, alarm = Cell(DASH), Cell("not watched", tone="faint")
     elif one.episode is None:
@@ -360,20 +332,11 @@ def _measured_row(one: Measured) -> tuple[Cell, ...]:
     else:
         evidence, alarm = Cell("100 %"), Cell(one.episode.verdict, tone="worse")
     if one.summary is None:
-        return (name, Cell("0"), *[Cell(DASH)] * 6, evidence, alarm)
+        return row(name, 0, *[DASH] * 6, evidence, alarm)
     summary = one.summary
-    return (
-        name,
-        Cell(f"{summary.n:,}"),
-        number(summary.accuracy),
-        number(summary.confidence),
-        number(summary.gap, signed),
-        number(summary.ece),
-        Cell(f"{summary.floor:.3f}"),
-        number(summary.smooth_ece),
-        evidence,
-        alarm,
-    )
+    gap = number(summary.gap, signed)
+    claims = (summary.n, summary.accuracy, summary.confidence, gap)
+    return row(name, *claims, summary.ece, summary.floor, summary.smooth_ece, evidence, alarm)
 
 
 def _progress(evidence: float, level: float) -> float:

@@ -10,12 +10,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from math import isnan
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from rich.console import Console
 
 from thermometer import _checks
 from thermometer._records import plain
@@ -38,8 +36,7 @@ from thermometer.pictures.smooth_reliability import (
 from thermometer.pictures.terminal_plots import text_bars, text_reliability
 from thermometer.recommendation import Recommendation, recommend
 from thermometer.reports import render
-from thermometer.reports.document import (
-    MINUS,
+from thermometer.reports.blocks import (
     Block,
     Cell,
     Document,
@@ -48,15 +45,19 @@ from thermometer.reports.document import (
     Table,
     Terms,
     Verdict,
+)
+from thermometer.reports.numbers import (
+    MINUS,
+    NOTES,
     decimals,
     difference,
     number,
     percent,
+    row,
     signed,
 )
 from thermometer.segmentation.segment_errors import Chance, chance
-from thermometer.segmentation.segment_report import NOTES as SEGMENT_NOTES
-from thermometer.segmentation.segment_report import SegmentReport, segments
+from thermometer.segmentation.segment_report import SEGMENT_NOTES, SegmentReport, segments
 
 FORMAT_VERSION = 1
 _LEAST = 50  # answers from which a recalibrator is recommended
@@ -70,20 +71,17 @@ _TITLES = {
     "ece_mass": "ECE, equal mass",
     "debiased_ece": "debiased ECE",
     "smooth_ece": "smooth ECE",
+    "chance": "chance",
     "nll": "NLL",
     "brier": "Brier",
     "auroc": "AUROC",
     "aurc": "AURC",
 }
 _NOTES = {
-    f"conf. {MINUS} acc.": "mean confidence minus accuracy; above zero is overconfident.",
-    "ECE": "mean distance of confidence and accuracy over bins of equal width, or of equal mass. "
-    "Its interval sits high.",
+    **NOTES,
+    "ECE, equal mass": "over bins that hold equally many answers.",
     "debiased ECE": "root of the mean squared distance over bins, less what chance adds (Kumar et "
     "al. 2019).",
-    "smooth ECE": "the same without bins (Błasiok and Nakkiran 2024).",
-    "chance": "the ECE that perfect calibration would score on as few answers: mean, and below it "
-    "what is seldom exceeded.",
     "NLL, Brier": "of “the answer is right”; lower is better.",
     "AUROC": "how often a right answer has more confidence than a wrong one; 0.5 says nothing.",
     "AURC": "mean share of wrong answers among the surest ones, over all shares; lower is better.",
@@ -112,7 +110,7 @@ class Series:
 
 
 @dataclass(frozen=True, eq=False)
-class ConfidenceReport:
+class ConfidenceReport(render.Written):
     """Confidences measured against outcomes; see `measure`.
 
     Args:
@@ -148,48 +146,27 @@ class ConfidenceReport:
     def document(self) -> Document:
         """What is shown: metrics, pictures, differences, segments and advice."""
         verdict, results = Verdict(_sentences(self)), _results(self)
-        several = len(self.series) > 1
-        segmented = {n: one.segments for n, one in self.series.items() if one.segments is not None}
-        tables: list[Block] = [results]
-        if self.differences:
-            tables.append(_differences(self))
-        for name, found in segmented.items():
-            title = "Segments, worst first" + (f": {name}" if several else "")
-            tables += [b for b in found.document(title).page if isinstance(b, Table)]
-        advice = self.recommendation
-        if advice is not None:
-            tables += [b for b in advice.document().page if isinstance(b, Table)]
-        others = {k: v for k, v in SEGMENT_NOTES.items() if segmented and k not in _NOTES}
-        page = (
-            verdict,
-            *_pictures(self),
-            *tables,
-            Terms(_NOTES | others),
-            Heading("How it was measured"),
-            Terms(_facts(self)),
-        )
+        page: list[Block] = [verdict, *_pictures(self), results]
         terminal: list[Block] = [_upright(results)]
+        if self.differences:
+            page.append(_differences(self))
+        notes = dict(_NOTES)
         for name, one in self.series.items():
             terminal.append(Picture(name, text=partial(text_reliability, one.diagram)))
             if one.segments is not None:
-                title = f"segments of {name}, worst first"
-                terminal.append(one.segments.document(title, _SHOWN).terminal[0])
-                bars = [
-                    (s.name, s.gap.estimate, s.gap.low, s.gap.high)
-                    for s in one.segments.segments[:_SHOWN]
-                ]
-                terminal.append(Picture("", text=partial(text_bars, bars)))
-        subtitle = f"{self.n:,} answers · {self.created}"
-        return Document(self.title, subtitle, page, (*terminal, verdict))
-
-    def print(self, console: Console | None = None, *, pictures: bool = False) -> None:
-        """Print the numbers, the worst segments and the result in words; 80 columns are enough.
-
-        Args:
-            console: Where to print; by default the standard output.
-            pictures: Also draw reliability and segments as text.
-        """
-        render.to_terminal(self.document(), console, pictures=pictures)
+                notes |= SEGMENT_NOTES
+                title = f"Segments of {name}, worst first"
+                shown = one.segments.document(title, _SHOWN)
+                page += [block for block in shown.page if isinstance(block, Table)]
+                worst = one.segments.segments[:_SHOWN]
+                bars = [(s.name, s.gap.estimate, s.gap.low, s.gap.high) for s in worst]
+                terminal += [shown.terminal[0], Picture("", text=partial(text_bars, bars))]
+        if self.recommendation is not None:
+            page.append(self.recommendation.document().page[0])
+        page += [Terms(notes), Heading("How it was measured"), Terms(_facts(self))]
+        return Document(
+            self.title, f"{self.n:,} answers · {self.created}", page, (*terminal, verdict)
+        )
 
     def to_json(self) -> str:
         """The report as JSON text; what is undefined is `null`. Curves are left out."""
@@ -218,21 +195,6 @@ class ConfidenceReport:
             "created": self.created,
         }
         return json.dumps(plain(fields), indent=1, allow_nan=False) + "\n"
-
-    def pictures(self) -> dict[str, bytes]:
-        """PNG files by name: reliability in bins and smooth, and risk over coverage."""
-        return self.document().images()
-
-    def write(self, folder: str | Path) -> Path:
-        """Write report.html, which opens alone, report.md, report.json and the pictures.
-
-        Args:
-            folder: Made if needed; files of the same names are replaced.
-
-        Returns:
-            The folder.
-        """
-        return render.write(self.document(), self.to_json(), folder)
 
 
 def measure(
@@ -338,15 +300,11 @@ def _results(report: ConfidenceReport) -> Table:
     """Series by metrics."""
     rows = []
     for name, one in report.series.items():
-        row = [Cell(name)]
-        for key in _TITLES:
-            row.append(number(getattr(one.summary, key), signed if key == "gap" else decimals))
-            if key == "smooth_ece":
-                row.append(Cell(decimals(one.chance.floor), f"to {one.chance.ceiling:.3f}"))
-        rows.append(row)
-    header = ["", *_TITLES.values()]
-    header.insert(header.index("smooth ECE") + 1, "chance")
-    return Table("All answers", header, rows)
+        cells = {key: number(getattr(one.summary, key)) for key in _TITLES if key != "chance"}
+        cells["gap"] = number(one.summary.gap, signed)
+        cells["chance"] = Cell(decimals(one.chance.floor), f"to {one.chance.ceiling:.3f}")
+        rows.append(row(name, *(cells[key] for key in _TITLES)))
+    return Table("All answers", ("", *_TITLES.values()), rows)
 
 
 def _upright(table: Table) -> Table:
@@ -356,7 +314,7 @@ def _upright(table: Table) -> Table:
     for position, title in enumerate(table.header[1:], start=1):
         cells = [row[position] for row in table.rows]
         texts = [f"{c.text} ({c.detail})" if c.detail and roomy else c.text for c in cells]
-        rows.append((Cell(title), *map(Cell, texts)))
+        rows.append(row(title, *texts))
     return Table("", ("", *(row[0].text for row in table.rows)), rows)
 
 
@@ -365,7 +323,7 @@ def _differences(report: ConfidenceReport) -> Table:
     first = next(iter(report.series))
     titles = {"gap": "size of the gap", "ece": "ECE", "nll": "NLL", "brier": "Brier"}
     rows = [
-        (Cell(f"{name} {MINUS} {first}"), *(difference(found[key]) for key in titles))
+        row(f"{name} {MINUS} {first}", *(difference(found[key]) for key in titles))
         for name, found in report.differences.items()
     ]
     return Table("Differences, paired", ("", *titles.values()), rows)
@@ -379,23 +337,22 @@ def _pictures(report: ConfidenceReport) -> list[Picture]:
     return [
         Picture(
             "Accuracy over confidence, in bins",
-            "Accuracy over confidence, in bins. The area of a point follows the number of answers, "
-            "its bar is a 95 % interval, the shade is the gap.",
+            "The area of a point follows the number of answers, its bar is a 95 % interval, the "
+            "shade is the gap.",
             "reliability.png",
             partial(draw_reliability, {name: one.diagram for name, one in names.items()}),
             narrow=alone,
         ),
         Picture(
             "Accuracy over confidence, smoothed",
-            "Accuracy over confidence, smoothed, with its interval; below, how the confidences are "
-            "spread.",
+            "With its interval; below, how the confidences are spread.",
             "smooth_reliability.png",
             partial(draw_smooth_reliability, {name: one.smooth for name, one in names.items()}),
             narrow=alone,
         ),
         Picture(
             "Share of wrong answers if only the surest are given",
-            "Share of wrong answers if only the surest are given.",
+            "",
             "risk_coverage.png",
             partial(
                 draw_risk_coverage,

@@ -4,6 +4,7 @@ An HTML page opens alone: no network, no scripts, pictures inside, in the reader
 colours. Every text is escaped.
 """
 
+from abc import ABC, abstractmethod
 from base64 import b64encode
 from html import escape
 from io import StringIO
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from thermometer import _files
 from thermometer.pictures.terminal_plots import canvas
-from thermometer.reports.document import (
+from thermometer.reports.blocks import (
     Block,
     Cell,
     Document,
@@ -31,6 +32,48 @@ from thermometer.reports.document import (
 
 _TONES = {"best": "bold", "better": "green", "worse": "red", "faint": "dim", "": ""}
 _DENSE = 10  # columns above which HTML sets a table in smaller type
+
+
+class Written(ABC):
+    """What reports share that are printed and written to a folder."""
+
+    @abstractmethod
+    def document(self) -> Document:
+        """What is shown."""
+
+    @abstractmethod
+    def to_json(self) -> str:
+        """The report as JSON text; what is undefined is `null`."""
+
+    def print(self, console: Console | None = None, *, pictures: bool = False) -> None:
+        """Print the most important numbers and the result in words; 80 columns are enough.
+
+        Args:
+            console: Where to print; by default the standard output.
+            pictures: Also draw pictures as text.
+        """
+        to_terminal(self.document(), console, pictures=pictures)
+
+    def pictures(self) -> dict[str, bytes]:
+        """PNG files by name."""
+        return self.document().images()
+
+    def write(self, folder: str | Path) -> Path:
+        """Write report.html, which opens alone, report.md, report.json and the pictures.
+
+        Args:
+            folder: Made if needed; files of the same names are replaced.
+
+        Returns:
+            The folder.
+        """
+        document = self.document()
+        texts = {
+            "report.md": to_markdown(document),
+            "report.html": to_html(document),
+            "report.json": self.to_json(),
+        }
+        return _files.write_all(folder, {**document.images(), **texts})
 
 
 def to_terminal(
@@ -78,25 +121,6 @@ def to_html(document: Document) -> str:
         f'<h1>{title}</h1>\n<p class="when">{escape(document.subtitle)}</p>\n{body}\n'
         "</body>\n</html>\n"
     )
-
-
-def write(document: Document, json: str, folder: str | Path) -> Path:
-    """Write report.html, report.md, report.json and the pictures.
-
-    Args:
-        document: The page.
-        json: The content of report.json.
-        folder: Made if needed; files of the same names are replaced.
-
-    Returns:
-        The folder.
-    """
-    texts = {
-        "report.md": to_markdown(document),
-        "report.html": to_html(document),
-        "report.json": json,
-    }
-    return _files.write_all(folder, {**document.images(), **texts})
 
 
 def rich_table(table: Table) -> rich_tables.Table:
@@ -168,8 +192,9 @@ def _markdown(block: Block) -> str:
             lines += ["| --- |" + " --: |" * (len(header) - 1)]
             lines += ["| " + " | ".join(map(_markdown_cell, row)) + " |" for row in rows]
             return "\n".join([*lines, *(["", _escaped(note)] if note else [])])
-        case Picture(title, name=name) if name:
-            return f"![{_escaped(title)}]({name})"
+        case Picture(title, caption, name) if name:
+            shown = f"![{_escaped(title)}]({name})"
+            return f"{shown}\n\n{_escaped(caption)}" if caption else shown
     return ""
 
 
@@ -213,7 +238,7 @@ def _html(block: Block) -> str:
             return (
                 f'<figure class="{"narrow" if block.narrow else "wide"}">'
                 f'<img alt="{escape(title)}" src="data:image/png;base64,{data}">'
-                f"<figcaption>{escape(caption or title)}</figcaption></figure>"
+                f"<figcaption>{escape(f'{title}. {caption}'.strip())}</figcaption></figure>"
             )
     return ""
 

@@ -9,11 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import exp, isnan
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from thermometer import _checks, _files
 from thermometer._records import from_plain
@@ -25,9 +23,7 @@ from thermometer.pictures.reliability import draw_reliability
 from thermometer.pictures.temperature_plot import draw_temperatures
 from thermometer.pictures.terminal_plots import text_reliability
 from thermometer.reports import render
-from thermometer.reports.document import (
-    DASH,
-    MINUS,
+from thermometer.reports.blocks import (
     Block,
     Cell,
     Document,
@@ -37,10 +33,16 @@ from thermometer.reports.document import (
     Terms,
     Text,
     Verdict,
+)
+from thermometer.reports.numbers import (
+    DASH,
+    MINUS,
+    NOTES,
     decimals,
     difference,
     number,
     percent,
+    row,
     signed,
 )
 from thermometer.segmentation.segment_report import SegmentReport
@@ -61,17 +63,14 @@ _SCOPES = {
     "mean_over_tasks": "Mean over tasks, each task counting once",
     "all_rows": "All questions thrown together",
 }
-_METRIC_NOTES = {
+_NOTES = {
+    "topline (uses labels)": "the temperature that suits each task's own labels best: no method, "
+    "but the most that one temperature per task can reach.",
     "accuracy": "no temperature changes an answer.",
     "NLL, Brier": "of the right option; lower is better. Brier is summed over options.",
-    "ECE": "mean distance of confidence and accuracy over bins of equal width, closed on the "
-    "right.",
-    "smooth ECE": "the same without bins (Błasiok and Nakkiran 2024).",
-    f"conf. {MINUS} acc.": "mean confidence minus accuracy; above zero is overconfident.",
+    **NOTES,
     "gap closed": "share of the NLL gap from one temperature (0 %) to the topline (100 %). A "
     "temperature per question can pass 100 %.",
-    "chance": "what the ECE would be on so few questions if the thermometer were perfectly "
-    "calibrated. No method can be expected below it.",
 }
 
 
@@ -107,7 +106,7 @@ class TaskResult:
 
 
 @dataclass(frozen=True, eq=False)
-class Report:
+class Report(render.Written):
     """Methods compared on tasks, with everything needed to repeat and to judge it.
 
     Args:
@@ -165,11 +164,15 @@ class Report:
     def document(self) -> Document:
         """What is shown: methods by metrics, differences, temperatures, tasks and segments."""
         n, kind = len(self.tasks), "tasks" if self.seen else "unseen tasks"
+        title = f"{self.n_rows:,} answers to {n} {kind}"
         verdict = Verdict(_sentences(self), _figures(self))
         results = {scope: _results(self, scope) for scope in _SCOPES}
         shown = [m for m in self.methods if m not in ("thermometer_task", TOPLINE)]
         diagrams = {_title(name): self.methods[name].diagram for name in shown}
+        notes = {_title(m): f"{METHODS[m].note}." for m in self.methods if m in METHODS}
         without = ("accuracy", "ECE, 15 bins", _METRICS["gap"])  # in 80 columns
+        level = percent(self.settings["level"])
+        note = f"Below numbers: {level} intervals. Chance: what perfect calibration would score."
         return Document(
             title="Calibration" if self.seen else "Calibration on unseen tasks",
             subtitle=f"{n} tasks, {self.n_rows:,} questions · {self.created}",
@@ -177,18 +180,13 @@ class Report:
                 verdict,
                 Picture(
                     "Reliability before and after",
-                    "Reliability of all questions thrown together, in 10 bins. The area of a point "
-                    "follows the number of questions, its bar is a 95 % interval, the shade is the "
-                    "gap.",
+                    "All questions thrown together, in 10 bins. The area of a point follows the "
+                    "number of questions, its bar is a 95 % interval, the shade is the gap.",
                     "reliability.png",
-                    partial(
-                        draw_reliability,
-                        diagrams,
-                        title=f"{self.n_rows:,} answers to {n} {kind}",
-                    ),
+                    partial(draw_reliability, diagrams, title=title),
                 ),
                 *results.values(),
-                Terms(_notes(self)),
+                Terms(notes | _NOTES),
                 *(_differences(self, scope) for scope in _SCOPES),
                 *_temperatures(self),
                 _tasks(self),
@@ -197,38 +195,12 @@ class Report:
                 Terms(_facts(self)),
             ),
             terminal=(
-                *(table.short(*without) for table in results.values()),
-                *(
-                    Picture(title, text=partial(text_reliability, diagram))
-                    for title, diagram in diagrams.items()
-                ),
+                results["mean_over_tasks"].short(*without),
+                results["all_rows"].short(*without, note=note),
+                *(Picture(name, text=partial(text_reliability, d)) for name, d in diagrams.items()),
                 verdict,
             ),
         )
-
-    def print(self, console: Console | None = None, *, pictures: bool = False) -> None:
-        """Print methods by metrics and the result in words; 80 columns are enough.
-
-        Args:
-            console: Where to print; by default the standard output.
-            pictures: Also draw reliability as text.
-        """
-        render.to_terminal(self.document(), console, pictures=pictures)
-
-    def pictures(self) -> dict[str, bytes]:
-        """PNG files by name: reliability, and predicted against best temperatures."""
-        return self.document().images()
-
-    def write(self, folder: str | Path) -> Path:
-        """Write report.html, which opens alone, report.md, report.json and the pictures.
-
-        Args:
-            folder: Made if needed; files of the same names are replaced.
-
-        Returns:
-            The folder.
-        """
-        return render.write(self.document(), self.to_json(), folder)
 
     def to_json(self) -> str:
         """The report as JSON text; NaN is `null`."""
@@ -414,13 +386,10 @@ def _results(report: Report, scope: str) -> Table:
         cell = number(value, _SHOW.get(key, decimals), tone)
         return cell._replace(detail="") if value.low == value.high else cell
 
-    rows = [
-        (Cell(_title(n), tone="faint" * (n == TOPLINE)), *(cell(n, key) for key in _METRICS))
-        for n in (*fair, TOPLINE)
-    ]
+    rows = [[Cell(_title(n)), *(cell(n, key) for key in _METRICS)] for n in (*fair, TOPLINE)]
     floor = report.methods[_main(report)].floor[scope]
     chance = (Cell(decimals(floor[k]) if k in floor else "", tone="faint") for k in _METRICS)
-    rows.append((Cell("chance", tone="faint"), *chance))
+    rows.append([Cell("chance", tone="faint"), *chance])
     return Table(_SCOPES[scope], ("", *_METRICS.values()), rows)
 
 
@@ -429,11 +398,11 @@ def _differences(report: Report, scope: str) -> Table:
     rows = []
     for found in report.differences:
         numbers: Numbers = getattr(found, scope)
-        name = Cell(f"{_title(found.method)} {MINUS} {_title(found.baseline)}")
-        rows.append((name, *(difference(numbers[key]) for key in LOWER_IS_BETTER)))
+        name = f"{_title(found.method)} {MINUS} {_title(found.baseline)}"
+        rows.append(row(name, *(difference(numbers[key]) for key in LOWER_IS_BETTER)))
         if scope == "mean_over_tasks":
             better = (f"{found.n_better[key]}/{len(report.tasks)}" for key in LOWER_IS_BETTER)
-            rows.append((Cell("… better on"), *map(Cell, better)))
+            rows.append(row("… better on", *better))
     header = ("", *(_METRICS[key] for key in LOWER_IS_BETTER))
     note = "Below zero the first of the two is better."
     return Table(f"Differences. {_SCOPES[scope]}", header, rows, note)
@@ -465,7 +434,7 @@ def _temperatures(report: Report) -> list[Block]:
         *([Text(" ".join(words))] if words else []),
         Picture(
             "Predicted and best temperature of each task",
-            "Task temperatures: predicted without labels, and the best on the labels.",
+            "Predicted without labels; the best on the labels.",
             "temperatures.png",
             partial(
                 draw_temperatures,
@@ -492,24 +461,16 @@ def _tasks(report: Report) -> Table:
     rows = []
     for task in sorted(report.tasks, key=lambda task: _gain(task, main)):
         bound = ("≥ " if task.best_temperature > 1 else "≤ ") if task.at_bound else ""
-        row = [
-            Cell(task.task + (" (seen in training)" if task.seen else "")),
-            Cell(str(task.n)),
-            Cell(f"{task.n_options:.3g}"),
-            Cell(str(task.fold + 1)),
-            Cell(decimals(task.accuracy)),
-            Cell(bound + _temperature(task.best_temperature)),
-            Cell(_temperature(task.temperature)),
-        ]
+        name = task.task + (" (seen in training)" if task.seen else "")
+        best = bound + _temperature(task.best_temperature)
+        cells = [*row(name, task.n, f"{task.n_options:.3g}", task.fold + 1, task.accuracy)]
+        cells += row(best, _temperature(task.temperature))
         for key, names in (("nll", shown), ("ece_10", shown[:-1])):
-            for name in names:
-                value, change = (
-                    task.metrics[name][key],
-                    task.metrics[name][key] - task.metrics["vanilla"][key],
-                )
-                tone = "" if name != main or not change else "better" if change < 0 else "worse"
-                row.append(Cell(decimals(value), tone=tone))
-        rows.append(row)
+            values = {name: task.metrics[name][key] for name in names}
+            change = values[main] - values["vanilla"]
+            tone = "better" if change < 0 else "worse" if change > 0 else ""
+            cells += (Cell(decimals(v), tone=tone * (n == main)) for n, v in values.items())
+        rows.append(cells)
     return Table("Every task, those that gain most in NLL first", header, rows)
 
 
@@ -526,16 +487,6 @@ def _segments(report: Report) -> Sequence[Block]:
         return ()
     whose = " of the thermometer's confidence" if "thermometer" in report.methods else ""
     return (Heading(f"Segments{whose}"), *report.segments.document().page)
-
-
-def _notes(report: Report) -> dict[str, str]:
-    """What methods and metrics mean."""
-    notes = {_title(name): f"{METHODS[name].note}." for name in report.methods if name in METHODS}
-    notes[_title(TOPLINE)] = (
-        "the temperature that suits each task's own labels best: no method, but the most that one "
-        "temperature per task can reach."
-    )
-    return notes | _METRIC_NOTES
 
 
 def _facts(report: Report) -> dict[str, str]:

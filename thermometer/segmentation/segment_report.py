@@ -17,20 +17,9 @@ from rich.table import Table as RichTable
 from thermometer import _checks
 from thermometer.metrics import binary_nll
 from thermometer.metrics.intervals import Interval
-from thermometer.reports import document as blocks
-from thermometer.reports import render
-from thermometer.reports.document import (
-    DASH,
-    MINUS,
-    Cell,
-    Document,
-    Table,
-    Terms,
-    Text,
-    number,
-    percent,
-    signed,
-)
+from thermometer.reports import blocks, render
+from thermometer.reports.blocks import Cell, Document, Table, Terms, Text
+from thermometer.reports.numbers import DASH, MINUS, NOTES, decimals, number, percent, row, signed
 from thermometer.segmentation.gap_comparison import Correction, GapTest, adjusted, gap_tests
 from thermometer.segmentation.segment_columns import Column, columns, cut
 from thermometer.segmentation.segment_errors import chance, ece_interval, gap_interval
@@ -39,16 +28,13 @@ Vector = NDArray[np.float64]
 Verdict = Literal[
     "overconfident", "underconfident", "better than the rest", "like the rest", "too few"
 ]
-NOTES = {
-    f"conf. {MINUS} acc.": "mean confidence minus accuracy; above zero is overconfident. Below "
-    "it its interval: segments for which that is farthest from zero come first.",
-    "ECE": "mean distance of confidence and accuracy over bins; grey where perfect calibration "
-    "could well have scored it.",
-    "chance": "the ECE that perfect calibration would score on as few answers: mean, and below it "
-    "what is seldom exceeded.",
+SEGMENT_NOTES = {
+    "order": "segments whose interval of the gap is farthest from zero come first. The ECE is grey "
+    "where perfect calibration could well have scored it.",
     "to the rest": "the gap minus that of all other answers.",
     "p": "that chance alone makes such a difference, corrected for all segments that were tested.",
 }
+_SHARED = {name: text for name, text in NOTES.items() if name != "smooth ECE"}
 _TONES = {"overconfident": "worse", "underconfident": "worse", "better than the rest": "better"}
 _CORRECTIONS = {"holm": "Holm", "benjamini-hochberg": "Benjamini and Hochberg"}
 
@@ -210,7 +196,11 @@ class SegmentReport:
         table = _table(self, title)
         return Document(
             title,
-            page=(Text(self.verdict), table, Terms({**NOTES, "tests": self.tests})),
+            page=(
+                Text(self.verdict),
+                table,
+                Terms({**_SHARED, **SEGMENT_NOTES, "tests": self.tests}),
+            ),
             terminal=(_short(table, limit), blocks.Verdict(self.sentences)),
         )
 
@@ -363,26 +353,17 @@ def _table(report: SegmentReport, title: str) -> Table:
         *(one or "segment", "size", "accuracy", "confidence", f"conf. {MINUS} acc."),
         *("ECE", "chance", "NLL", "to the rest", "p", "verdict"),
     )
-    overall = (
-        Cell("all answers"),
-        Cell(f"{report.n:,}"),
-        Cell(f"{report.accuracy:.3f}"),
-        Cell(f"{report.confidence:.3f}"),
-        Cell(signed(report.confidence - report.accuracy)),
-        *[Cell("")] * 6,
-    )
+    gap = signed(report.confidence - report.accuracy)
+    overall = row("all answers", report.n, report.accuracy, report.confidence, gap, *[""] * 6)
     rows = [
-        (
-            Cell(segment.value if one else segment.name),
-            Cell(f"{segment.n:,}"),
-            Cell(f"{segment.accuracy:.3f}"),
-            Cell(f"{segment.confidence:.3f}"),
-            number(segment.gap, signed),
+        row(
+            *(segment.value if one else segment.name, segment.n),
+            *(segment.accuracy, segment.confidence, number(segment.gap, signed)),
             number(segment.ece, tone="faint" if segment.ece_is_chance else ""),
-            Cell(f"{segment.floor:.3f}", f"to {segment.ceiling:.3f}"),
-            Cell(f"{segment.nll:.3f}"),
-            Cell(DASH if isnan(segment.difference) else signed(segment.difference)),
-            Cell(_p_value(segment.p_adjusted)),
+            Cell(decimals(segment.floor), f"to {segment.ceiling:.3f}"),
+            segment.nll,
+            DASH if isnan(segment.difference) else signed(segment.difference),
+            "<0.001" if segment.p_adjusted < 0.001 else segment.p_adjusted,
             Cell(segment.verdict, tone=_TONES.get(segment.verdict, "faint")),
         )
         for segment in report.segments
@@ -394,7 +375,3 @@ def _short(table: Table, limit: int | None) -> Table:
     """What 80 columns have room for."""
     rows = None if limit is None else limit + 1  # the first is of all answers
     return table.short("confidence", "NLL", "to the rest", "p", plain=["ECE"], limit=rows)
-
-
-def _p_value(p: float) -> str:
-    return DASH if isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"

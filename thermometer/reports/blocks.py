@@ -7,16 +7,12 @@ Markdown or as HTML.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isnan
 from typing import TYPE_CHECKING, NamedTuple
 
-from thermometer.metrics.intervals import Interval
 from thermometer.pictures import drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
 class Cell(NamedTuple):
@@ -101,12 +97,10 @@ class Table:
             note: Below the table.
 
         Example:
-            >>> table = Table("t", ("", "n", "p"), [(Cell(str(i)), Cell("1", "0 to 2"), Cell("3"))
-            ...                                     for i in range(5)])
-            >>> short = table.short("p", plain=["n"], limit=2)
-            >>> short.header, short.rows[0], short.note
-            (('', 'n'), (Cell(text='0', detail='', tone=''), Cell(text='1', detail='', tone='')),
-            '… and 3 more')
+            >>> rows = [(Cell(name), Cell("1", "0 to 2"), Cell("3")) for name in "abcde"]
+            >>> short = Table("t", ("", "n", "p"), rows).short("p", plain=["n"], limit=2)
+            >>> short.header, short.note
+            (('', 'n'), '… and 3 more')
         """
         kept = [i for i, title in enumerate(self.header) if title not in without]
         rows = tuple(
@@ -169,68 +163,3 @@ class Document:
         """PNG files beside the page, by name."""
         pictures = [block for block in self.page if isinstance(block, Picture) and block.name]
         return {picture.name: picture.png for picture in pictures}
-
-
-def decimals(value: float) -> str:
-    """Three decimals.
-
-    Example:
-        >>> decimals(0.1234)
-        '0.123'
-    """
-    return f"{value:.3f}"
-
-
-def signed(value: float) -> str:
-    """Three decimals with a sign.
-
-    Example:
-        >>> signed(0.1234)
-        '+0.123'
-    """
-    return f"{value:+.3f}".replace("-", MINUS)
-
-
-def percent(share: float) -> str:
-    """A share as whole per cent.
-
-    Example:
-        >>> percent(0.256)
-        '26 %'
-    """
-    return f"{100 * share:.0f} %".replace("-", MINUS)
-
-
-def bounds(interval: Interval, show: Callable[[float], str] = decimals) -> str:
-    """The bounds of an interval; empty without them.
-
-    Example:
-        >>> bounds(Interval(0.2, 0.1, 0.3)), bounds(Interval(0.2, 0.1, 0.3), percent)
-        ('0.100\N{EN DASH}0.300', '10 % to 30 %')
-    """
-    if isnan(interval.low):
-        return ""
-    return f"{show(interval.low)}{DASH if show is decimals else ' to '}{show(interval.high)}"
-
-
-def number(interval: Interval, show: Callable[[float], str] = decimals, tone: str = "") -> Cell:
-    """An estimate with its interval, or a dash where it is undefined.
-
-    Example:
-        >>> number(Interval(0.2, 0.1, 0.3)).detail, number(Interval(*[float("nan")] * 3)).text
-        ('0.100\N{EN DASH}0.300', '\N{EN DASH}')
-    """
-    if isnan(interval.estimate):
-        return Cell(DASH)
-    return Cell(show(interval.estimate), bounds(interval, show), tone)
-
-
-def difference(interval: Interval) -> Cell:
-    """A difference; `better` or `worse` if its whole interval lies below or above zero.
-
-    Example:
-        >>> difference(Interval(0.2, 0.1, 0.3)).tone
-        'worse'
-    """
-    tone = "better" if interval.high < 0 else "worse" if interval.low > 0 else ""
-    return Cell(signed(interval.estimate), bounds(interval, signed), tone)

@@ -19,7 +19,7 @@ from simulation import map_with_ece
 from thermometer.baselines import PlattScaling
 from thermometer.metrics import bin_index
 from thermometer.monitoring import Bets, EarlySign, Monitor, MonitorSettings
-from thermometer.monitoring.gap_picture import draw_monitor
+from thermometer.monitoring.state import draw_monitor
 from thermometer.monitoring.wealth import kept_back, start_weight
 from thermometer.pictures import drawing
 

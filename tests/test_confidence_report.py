@@ -180,7 +180,7 @@ class _Page(HTMLParser):
         assert self.stack.pop() == tag, "tags must nest"
 
     def handle_data(self, data):
-        if self.stack and self.stack[-1] == "td":
+        if self.stack and self.stack[-1] in ("td", "th"):
             self.cells.append(data)
 
 
@@ -189,6 +189,7 @@ def test_html_opens_alone_and_escapes_names(report, folder):
     page = _Page(text)
     assert not page.stack
     assert not {"script", "link", "iframe", "b"} & set(page.tags)
+    assert page.tags.count("figure") == page.tags.count("figcaption") == len(PICTURES)
     assert NASTY in page.cells
     assert not re.search(r"url\(|@import|https?://", text)
     images = [b64decode(source.split(",")[1]) for source in page.sources]

@@ -9,8 +9,10 @@ import pytest
 from rich.console import Console
 
 from thermometer import cli
-from thermometer.monitoring import Monitor, state_words
-from thermometer.monitoring.gap_picture import draw_monitor
+from thermometer.monitoring import Monitor
+from thermometer.monitoring.state import draw_monitor
+from thermometer.reports.blocks import Table, Terms
+from thermometer.reports.numbers import signed
 
 HOSTILE = "<script>alert(1)</script> $x$ [red]"
 
@@ -45,6 +47,14 @@ def state(file):
         return monitor.state(n_resamples=20)
 
 
+def sentences(state):
+    return state.document().page[0].sentences
+
+
+def tables(state):
+    return [block for block in state.document().page if isinstance(block, Table)]
+
+
 def printed(state, width=80):
     text = io.StringIO()
     state.print(Console(file=text, width=width, color_system=None))
@@ -52,13 +62,13 @@ def printed(state, width=80):
 
 
 def test_the_sentences_say_what_is_open_and_what_was_done(state):
-    first, numbers, sign, refit = state_words.words(state)
+    first, numbers, sign, refit = sentences(state)
     opened = state.open_episodes
     assert first.startswith(f"{len(opened)} alarms are open: underconfident")
     overall = next(e for e in opened if e.segment is None)
     assert f"since answer {overall.onset:,} or so, raised at {overall.raised:,}" in first
     gap = state.overall.summary.gap
-    assert state_words.signed(gap.estimate) in numbers
+    assert signed(gap.estimate) in numbers
     assert "temperature higher than before" in sign
     assert "no proof" in sign
     assert refit == "Recalibrated once, last after answer 2,500 on 1,000 answers."
@@ -66,17 +76,17 @@ def test_the_sentences_say_what_is_open_and_what_was_done(state):
 
 def test_without_labels_it_says_nothing():
     monitor = Monitor()
-    assert state_words.words(monitor.state())[0].startswith("No label so far")
+    assert sentences(monitor.state())[0].startswith("No label so far")
     assert "No label so far" in printed(monitor.state())
     monitor.record("a", 0.7)
     monitor.label("a", False)
-    assert state_words.words(monitor.state())[0] == "No alarm is open after 1 labelled answers."
+    assert sentences(monitor.state())[0] == "No alarm is open after 1 labelled answers."
     with pytest.raises(ValueError, match="at least one labelled answer"):
         draw_monitor(Monitor().state())
 
 
 def test_the_tables_hold_the_numbers_of_the_state(state):
-    window, episodes, signs, refits = state_words.grids(state)
+    window, episodes, signs, refits = tables(state)
     assert [row[0].text for row in window.rows] == [
         "all",
         *(one.segment for one in state.segments),
@@ -93,8 +103,6 @@ def test_the_tables_hold_the_numbers_of_the_state(state):
     assert episodes.rows[-1][3].detail.startswith("2026-")
     assert len(signs.rows) == len(state.signs) >= 1
     assert refits.rows[0][1].text == "2,500"
-    assert state_words.progress(1 / 0.005, 0.005) == 1
-    assert state_words.progress(0.5, 0.005) == 0
 
 
 def test_the_terminal_has_80_columns(state):
@@ -114,7 +122,8 @@ def test_the_page_opens_alone_and_escapes_names(state, tmp_path):
     assert text.count("&lt;script&gt;") >= 3
     assert not re.search(r"(src|href)=\"(?!data:)", text)
     assert text.count("data:image/png;base64,") == 1
-    for note in state_words.NOTES:
+    notes = next(block for block in state.document().page if isinstance(block, Terms))
+    for note in notes.items:
         assert f"<dt>{note}</dt>" in text
     assert "chance of ever raising a first false alarm: 0.01" in text
     Monitor().state().write(tmp_path / "empty.html")
@@ -152,7 +161,7 @@ def test_the_command_prints_and_writes(file, state, tmp_path, capsys):
     page = tmp_path / "page.html"
     cli.main(["monitor", str(file), "--out", str(page), "--n_resamples", "20"])
     text = capsys.readouterr().out
-    assert " ".join(state_words.words(state)[0].split()) in " ".join(text.split())
+    assert " ".join(sentences(state)[0].split()) in " ".join(text.split())
     assert str(page) in text.replace("\n", "")
     assert "<h1>m.db</h1>" in page.read_text()
     assert file.read_bytes() == before

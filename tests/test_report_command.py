@@ -14,7 +14,6 @@ from thermometer import cli, table_files
 from thermometer.confidence_files import read_answers
 from thermometer.evaluation import cross_validate
 from thermometer.reports.confidence_report import measure
-from thermometer.reports.report import write_report
 from thermometer.segmentation.question_columns import question_columns, read_questions, top_answers
 from thermometer.tables import OutputTable
 
@@ -306,7 +305,7 @@ def test_top_answers_are_those_of_the_softmax(folder):
 
 def test_a_report_of_evaluate_is_shown_again(tmp_path, capsys):
     report = cross_validate(make_table(n=20), make_fit(), n_resamples=20, progress=False)
-    write_report(report, tmp_path)
+    report.write(tmp_path)
     text = run(capsys, tmp_path, "--terminal")
     assert " ".join(report.verdict.split()) in " ".join(text.split())
     assert text.count("its 95 % interval") == 3

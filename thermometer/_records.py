@@ -1,10 +1,10 @@
-"""Dataclasses out of JSON values, strictly by their annotations.
+"""Dataclasses out of JSON values, strictly by their annotations, and values for JSON.
 
 So that a file which somebody changed, or a disk damaged, is refused at the key that is wrong, and
 not where a number is used. NaN, which JSON does not have, is ``null`` where a float is expected.
-Nothing here knows what the fields mean.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
@@ -42,6 +42,24 @@ def from_plain(kind: type[T], value: Any, name: str = "value") -> T:
     """
     made: T = _made(kind, value, name)
     return made
+
+
+def plain(value: Any) -> Any:
+    """JSON values: arrays as lists, NaN as None.
+
+    Example:
+        >>> plain({"a": np.array([1.0, np.nan])})
+        {'a': [1.0, None]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def _made(kind: Any, value: Any, name: str) -> Any:

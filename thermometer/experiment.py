@@ -29,7 +29,7 @@ from thermometer.networks.components import too_few_rows
 from thermometer.networks.thermometer import ThermometerConfig
 from thermometer.presets import Preset, resolve
 from thermometer.protocols import Protocol
-from thermometer.reports.report import Report, pictures, plain, print_report, write_report
+from thermometer.reports.report import Report, plain
 from thermometer.segmentation.question_columns import question_columns, read_questions
 from thermometer.table_files import MANIFEST, QUESTIONS, questions_digest
 from thermometer.tables import OutputTable
@@ -294,9 +294,9 @@ class Experiment:
             ),
         )
         report = replace(report, settings={**report.settings, **self._settings(table)})
-        file = write_report(report, Path(self.out_dir) / "report") / "report.html"
+        file = report.write(Path(self.out_dir) / "report") / "report.html"
         console = Console()
-        print_report(report, console)
+        report.print(console)
         console.print(f"report      {file}", soft_wrap=True, markup=False)
         return report
 
@@ -305,7 +305,7 @@ class Experiment:
         calibrator = self._fit(table, log_dir=Path(self.out_dir) / "logs")
         if measured is not None:
             found = json.loads(measured.to_json())
-            calibrator = calibrator.with_record(metrics=found, pictures=pictures(measured))
+            calibrator = calibrator.with_record(metrics=found, pictures=measured.pictures())
         calibrator.save_pretrained(self.checkpoint)
         Console().print(f"checkpoint  {self.checkpoint}", soft_wrap=True, markup=False)
         return calibrator

@@ -1,7 +1,7 @@
 """Which recalibrator suits some labelled data, and whether the data can tell.
 
 Candidates are compared by cross-validated log-likelihood with paired intervals; the simplest that
-is not clearly worse than the best wins. Nothing here fits or draws; `baselines` does the fitting.
+is not clearly worse than the best wins; `baselines` does the fitting.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from thermometer import _checks, metrics, recommendation_words
+from thermometer import _checks, metrics
 from thermometer.baselines.cross_fitting import (
     NONE,
     CrossFitted,
@@ -24,9 +24,19 @@ from thermometer.baselines.cross_fitting import (
 from thermometer.baselines.probabilities import with_confidence
 from thermometer.baselines.protocol import ConfidenceRecalibrator, ScoreRecalibrator
 from thermometer.metrics.intervals import Interval, Resampled, task_counts
+from thermometer.reports import render
+from thermometer.reports.blocks import Cell, Document, Table, Verdict
+from thermometer.reports.numbers import difference, percent, row
 from thermometer.scaling import scale_scores
 
 Vector = NDArray[np.float64]
+_METHODS = {
+    "temperature": "one temperature",
+    "platt": "Platt scaling",
+    "stated": "the calibration of stated confidence",
+    "isotonic": "isotonic calibration",
+    "histogram": "histogram binning",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +135,23 @@ class Recommendation:
             },
         }
 
+    def document(self) -> Document:
+        """What is shown: one row per candidate, and the reason for the choice."""
+        rows = [
+            row(
+                Cell(name, *(("recommended", "best") if name == self.best else ())),
+                *(candidate.nll, difference(candidate.versus_none), candidate.auroc),
+            )
+            for name, candidate in self.candidates.items()
+        ]
+        header = ("recalibrator", "NLL", "against none", "AUROC")
+        table = Table("Recalibrators, on answers they were not fitted on", header, rows)
+        note = f"Below the numbers: {percent(self.level)} intervals."
+        shown = (table.short(note=note), Verdict([self.reason]))
+        return Document("Recommendation", page=(table, Verdict([self.reason])), terminal=shown)
+
     def __str__(self) -> str:
-        return f"{recommendation_words.table(self)}\n\n{self.reason}"
+        return render.to_text(self.document())
 
 
 def recommend(
@@ -219,7 +244,7 @@ def recommend(
     enough = best != NONE or all(c.versus_none.low > -worth for c in candidates.values())
     needed = None if enough else _labels_needed(candidates, len(right), worth)
     n = len(right)
-    reason = recommendation_words.reason(best, candidates, n, worth, needed)
+    reason = _reason(best, candidates, n, worth, needed)
     return Recommendation(best, reason, enough, needed, candidates, reads, n, level)
 
 
@@ -259,11 +284,66 @@ def _labels_needed(candidates: Mapping[str, Candidate], n: int, worth: float) ->
     The half-width h of an interval falls as the root of the rows, so that a gain g is clear with
     n (h / g)^2 of them; rounded up to two digits.
     """
-    rival = candidates[recommendation_words.rival(candidates, worth)].versus_none
+    rival = candidates[_rival(candidates, worth)].versus_none
     gain = max(-rival.estimate, worth)
     rows = max(n * ((rival.high - rival.low) / 2 / gain) ** 2, n + 1)
     digit = 10.0 ** max(math.floor(math.log10(rows)) - 1, 0)
     return int(math.ceil(rows / digit) * digit)
+
+
+def _reason(
+    best: str,
+    candidates: Mapping[str, Candidate],
+    n: int,
+    worth: float,
+    labels_needed: int | None,
+) -> str:
+    """Why the best is the best, or why nobody can say."""
+    if best != NONE:
+        return _gain(best, candidates, n)
+    if labels_needed is None:
+        return f"Leave it as it is: no recalibrator could gain {worth:g} nats per row."
+    name = _rival(candidates, worth)
+    gain = candidates[name].versus_none
+    if gain.estimate < 0:
+        finding = f"{_METHODS[name]} gains {_range(gain)} nats per row, which may be chance"
+    else:
+        finding = f"{_METHODS[name]} does not gain, but could by up to {-gain.low:.3f} nats"
+    return (
+        f"{n:,} rows are too few to say: {finding}. Leave it as it is until there are about "
+        f"{labels_needed:,} labelled rows."
+    )
+
+
+def _rival(candidates: Mapping[str, Candidate], worth: float) -> str:
+    """Of the candidates that could be better than none by `worth`, the one that seems best."""
+    could = [name for name, c in candidates.items() if c.versus_none.low <= -worth]
+    return min(could, key=lambda name: candidates[name].versus_none.estimate)
+
+
+def _gain(best: str, candidates: Mapping[str, Candidate], n: int) -> str:
+    chosen, before = candidates[best], candidates[NONE]
+    words = [
+        f"{_METHODS[best][0].upper()}{_METHODS[best][1:]} lowers the NLL of rows that it was not "
+        f"fitted on from {before.nll.estimate:.3f} to {chosen.nll.estimate:.3f}, "
+        f"by {_range(chosen.versus_none)}."
+    ]
+    lowest = min(candidates, key=lambda name: candidates[name].nll.estimate)
+    if lowest != best:
+        words.append(
+            f"That {_METHODS[lowest]} is lower by another {chosen.versus_best.estimate:.4f} may be "
+            f"chance on {n:,} rows; the simpler one is preferred."
+        )
+    words.append(f"AUROC is {before.auroc:.3f} before and {chosen.auroc:.3f} after.")
+    if chosen.estimator is not None:
+        words += [f"{note[0].upper()}{note[1:]}." for note in chosen.estimator.notes_]
+    return " ".join(words)
+
+
+def _range(gain: Interval) -> str:
+    """A difference as a gain."""
+    low, high = sorted((-gain.low, -gain.high))
+    return f"{-gain.estimate:.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def _bounds(interval: Interval) -> dict[str, float | None]:

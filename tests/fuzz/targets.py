@@ -20,7 +20,7 @@ from thermometer.commands import report as report_command
 from thermometer.confidence_files import read_answers
 from thermometer.networks.thermometer import Thermometer
 from thermometer.protocols import Protocol
-from thermometer.reports.report import Report, write_report
+from thermometer.reports.report import Report
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 QUESTIONS = [
@@ -268,7 +268,7 @@ def make_report(folder):
     )
     (folder / "report.json").write_text(report.to_json())
     (folder.parent / "warm").mkdir()
-    write_report(report, folder.parent / "warm")  # imports of pictures, outside of the clock
+    report.write(folder.parent / "warm")  # imports of pictures, outside of the clock
 
 
 def _known(table):
@@ -283,7 +283,7 @@ def read_report(folder):
     with contextlib.redirect_stdout(io.StringIO()):
         report_command.report(str(folder / "report.json"), terminal=True)
     report = Report.from_json((folder / "report.json").read_text())
-    write_report(report, folder.parent / "out" / "report")
+    report.write(folder.parent / "out" / "report")
 
 
 def make_router(folder):

@@ -81,10 +81,11 @@ def _of_table(
     table.require("scores")
     calibrator = Calibrator.from_pretrained(checkpoint)
     made = table.provenance.get("scores") or {}
-    if (place := place_of(calibrator, made)) is not None:
+    if (place := place_of(calibrator.record.targets, made)) is not None:
         calibrator = for_model(calibrator, place)
-    for doubt in doubts(calibrator, made):
-        print(f"warning     {doubt}")  # noqa: T201
+    else:
+        for doubt in doubts(calibrator.record.targets, made):
+            print(f"warning     {doubt}")  # noqa: T201
     lacking = calibrator.reads - {"scores", *(["features"] if table.features is not None else [])}
     rows = {name: table.of_tasks([name]) for name in table.task_names}
     prompts: dict[str, Task | OutputTable] = {**rows}

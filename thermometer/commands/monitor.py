@@ -1,4 +1,4 @@
-"""The `monitor` command: what a monitor in a file says now. Nothing here measures."""
+"""The `monitor` command: what a monitor in a file says now."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 """The `report` command: what is in a file or folder, measured or shown again.
 
-A table of answers, an output table, or a report that `evaluate` wrote. Nothing here measures.
+A table of answers, an output table, or a report that `evaluate` wrote.
 """
 
 from pathlib import Path
@@ -11,16 +11,13 @@ from rich.text import Text
 
 from thermometer import _files
 from thermometer.confidence_files import read_answers
-from thermometer.pictures.terminal_plots import canvas, text_reliability
 from thermometer.reports.confidence_report import ConfidenceReport, measure
-from thermometer.reports.report import Report, print_report
-from thermometer.reports.report_tables import TITLES
+from thermometer.reports.report import Report
 from thermometer.segmentation.question_columns import question_columns, read_questions, top_answers
 from thermometer.table_files import MANIFEST
 from thermometer.tables import OutputTable
 
 _REPORT = "report.json"
-_SHOWN = ("vanilla", "pooled", "thermometer")
 
 
 def report(
@@ -126,10 +123,7 @@ def _show_again(file: Path, console: Console, terminal: bool) -> None:
         found = Report.from_json(text)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    print_report(found, console)
-    for name in _SHOWN if terminal else ():
-        console.print(Text(f"\n{TITLES[name]}", style="bold"))
-        console.print(Text(text_reliability(found.methods[name].diagram, **canvas(console))))
+    found.print(console, pictures=terminal)
 
 
 def _names(columns: str | None) -> list[str]:

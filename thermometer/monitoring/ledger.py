@@ -6,7 +6,7 @@ What is at hand is read again when another process has written. Nothing here che
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from thermometer.monitoring import recalibrators
 from thermometer.monitoring.alarm import Episode
 from thermometer.monitoring.early_sign import Sign
 from thermometer.monitoring.settings import MonitorSettings
-from thermometer.monitoring.state import Refit
 from thermometer.monitoring.storage import Store
 from thermometer.monitoring.watches import Watches
 
@@ -26,6 +25,25 @@ Row = tuple[Any, ...]
 """Number, id, confidence, segment, time, temperature; of an answer also claimed and correct."""
 
 _COUNTS = ("recorded", "labelled", "forgotten", "version")
+
+
+@dataclass(frozen=True)
+class Refit:
+    """A recalibration.
+
+    Args:
+        number: Of the last answer before it.
+        time: When, in the time of the answers.
+        n: Answers that it was fitted on.
+        since: Number of the first of them.
+        recalibrator: Its class.
+    """
+
+    number: int
+    time: float
+    n: int
+    since: int
+    recalibrator: str
 
 
 class Ledger:

@@ -18,8 +18,7 @@ from thermometer.baselines.protocol import ConfidenceRecalibrator
 from thermometer.monitoring.alarm import Episode
 from thermometer.monitoring.ledger import Ledger, Row
 from thermometer.monitoring.settings import MonitorSettings
-from thermometer.monitoring.state import MonitorState, Receipt
-from thermometer.monitoring.state_reading import read_state
+from thermometer.monitoring.state import MonitorState, Receipt, read_state
 from thermometer.monitoring.storage import Store
 from thermometer.monitoring.watches import load_episodes
 

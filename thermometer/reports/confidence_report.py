@@ -1,27 +1,27 @@
 """Confidences and outcomes measured whole: numbers, pictures, segments and advice, in one call.
 
-`measure` computes, `ConfidenceReport` holds the result and writes its files. How it looks is in
-`confidence_report_text`. Nothing here knows where confidences come from.
+`measure` computes, `ConfidenceReport` holds the result; `ConfidenceReport.document` says what is
+shown of it.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
+from math import isnan
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from rich.console import Console
 
-from thermometer import _checks, _files
+from thermometer import _checks
+from thermometer._records import plain
 from thermometer._versions import versions
 from thermometer.metrics import RiskCoverage, risk_coverage
 from thermometer.metrics.intervals import Interval
 from thermometer.metrics.paired_differences import paired_differences
 from thermometer.metrics.summary import Summary, summarise
-from thermometer.pictures.drawing import png
 from thermometer.pictures.reliability import (
     ReliabilityDiagram,
     draw_reliability,
@@ -33,14 +33,59 @@ from thermometer.pictures.smooth_reliability import (
     draw_smooth_reliability,
     prepare_smooth_reliability,
 )
+from thermometer.pictures.terminal_plots import text_bars, text_reliability
 from thermometer.recommendation import Recommendation, recommend
-from thermometer.reports import confidence_report_text
-from thermometer.reports.report import plain
+from thermometer.reports import render
+from thermometer.reports.blocks import (
+    Block,
+    Cell,
+    Document,
+    Heading,
+    Picture,
+    Table,
+    Terms,
+    Verdict,
+)
+from thermometer.reports.numbers import (
+    MINUS,
+    NOTES,
+    decimals,
+    difference,
+    number,
+    percent,
+    row,
+    signed,
+)
 from thermometer.segmentation.segment_errors import Chance, chance
-from thermometer.segmentation.segment_report import SegmentReport, segments
+from thermometer.segmentation.segment_report import SEGMENT_NOTES, SegmentReport, segments
 
 FORMAT_VERSION = 1
 _LEAST = 50  # answers from which a recalibrator is recommended
+_SHOWN = 12  # segments in the terminal
+_ROOMY = 2  # series that have room for their intervals in the terminal
+_TITLES = {
+    "accuracy": "accuracy",
+    "confidence": "confidence",
+    "gap": f"conf. {MINUS} acc.",
+    "ece": "ECE",
+    "ece_mass": "ECE, equal mass",
+    "debiased_ece": "debiased ECE",
+    "smooth_ece": "smooth ECE",
+    "chance": "chance",
+    "nll": "NLL",
+    "brier": "Brier",
+    "auroc": "AUROC",
+    "aurc": "AURC",
+}
+_NOTES = {
+    **NOTES,
+    "ECE, equal mass": "over bins that hold equally many answers.",
+    "debiased ECE": "root of the mean squared distance over bins, less what chance adds (Kumar et "
+    "al. 2019).",
+    "NLL, Brier": "of “the answer is right”; lower is better.",
+    "AUROC": "how often a right answer has more confidence than a wrong one; 0.5 says nothing.",
+    "AURC": "mean share of wrong answers among the surest ones, over all shares; lower is better.",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +110,7 @@ class Series:
 
 
 @dataclass(frozen=True, eq=False)
-class ConfidenceReport:
+class ConfidenceReport(render.Written):
     """Confidences measured against outcomes; see `measure`.
 
     Args:
@@ -96,16 +141,32 @@ class ConfidenceReport:
     @property
     def verdict(self) -> str:
         """The result in plain words."""
-        return " ".join(confidence_report_text.words(self))
+        return " ".join(_sentences(self))
 
-    def print(self, console: Console | None = None, *, pictures: bool = False) -> None:
-        """Print the numbers, the worst segments and the result in words; 80 columns are enough.
-
-        Args:
-            console: Where to print; by default the standard output.
-            pictures: Also draw reliability and segments as text.
-        """
-        confidence_report_text.show(self, console or Console(), pictures=pictures)
+    def document(self) -> Document:
+        """What is shown: metrics, pictures, differences, segments and advice."""
+        verdict, results = Verdict(_sentences(self)), _results(self)
+        page: list[Block] = [verdict, *_pictures(self), results]
+        terminal: list[Block] = [_upright(results)]
+        if self.differences:
+            page.append(_differences(self))
+        notes = dict(_NOTES)
+        for name, one in self.series.items():
+            terminal.append(Picture(name, text=partial(text_reliability, one.diagram)))
+            if one.segments is not None:
+                notes |= SEGMENT_NOTES
+                title = f"Segments of {name}, worst first"
+                shown = one.segments.document(title, _SHOWN)
+                page += [block for block in shown.page if isinstance(block, Table)]
+                worst = one.segments.segments[:_SHOWN]
+                bars = [(s.name, s.gap.estimate, s.gap.low, s.gap.high) for s in worst]
+                terminal += [shown.terminal[0], Picture("", text=partial(text_bars, bars))]
+        if self.recommendation is not None:
+            page.append(self.recommendation.document().page[0])
+        page += [Terms(notes), Heading("How it was measured"), Terms(_facts(self))]
+        return Document(
+            self.title, f"{self.n:,} answers · {self.created}", page, (*terminal, verdict)
+        )
 
     def to_json(self) -> str:
         """The report as JSON text; what is undefined is `null`. Curves are left out."""
@@ -134,40 +195,6 @@ class ConfidenceReport:
             "created": self.created,
         }
         return json.dumps(plain(fields), indent=1, allow_nan=False) + "\n"
-
-    def pictures(self) -> dict[str, bytes]:
-        """PNG files by name: reliability in bins and smooth, and risk over coverage."""
-        names = {name if len(self.series) > 1 else "": one for name, one in self.series.items()}
-        shown = {name or self.title: one for name, one in names.items()}
-        return {
-            "reliability.png": png(draw_reliability({k: v.diagram for k, v in names.items()})),
-            "smooth_reliability.png": png(
-                draw_smooth_reliability({k: v.smooth for k, v in names.items()})
-            ),
-            "risk_coverage.png": png(
-                draw_risk_coverage(
-                    {name: one.curve for name, one in shown.items()},
-                    aurc={name: one.summary.aurc.estimate for name, one in shown.items()},
-                )
-            ),
-        }
-
-    def write(self, folder: str | Path) -> Path:
-        """Write report.html, which opens alone, report.md, report.json and the pictures.
-
-        Args:
-            folder: Made if needed; files of the same names are replaced.
-
-        Returns:
-            The folder.
-        """
-        images = self.pictures()
-        texts = {
-            "report.md": confidence_report_text.markdown(self),
-            "report.html": confidence_report_text.html(self, images),
-            "report.json": self.to_json(),
-        }
-        return _files.write_all(folder, {**images, **texts})
 
 
 def measure(
@@ -252,3 +279,129 @@ def measure(
         versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _sentences(report: ConfidenceReport) -> list[str]:
+    """The result in sentences."""
+    sentences = []
+    for name, one in report.series.items():
+        start = f"{name}: " if len(report.series) > 1 else ""
+        sentences += [start + _gap_words(one), _ece_words(one)]
+        if one.segments is not None:
+            sentences += one.segments.sentences
+    for name, found in report.differences.items():
+        sentences.append(_difference_words(name, next(iter(report.series)), found["nll"]))
+    if report.recommendation is not None:
+        sentences.append(report.recommendation.reason)
+    return sentences
+
+
+def _results(report: ConfidenceReport) -> Table:
+    """Series by metrics."""
+    rows = []
+    for name, one in report.series.items():
+        cells = {key: number(getattr(one.summary, key)) for key in _TITLES if key != "chance"}
+        cells["gap"] = number(one.summary.gap, signed)
+        cells["chance"] = Cell(decimals(one.chance.floor), f"to {one.chance.ceiling:.3f}")
+        rows.append(row(name, *(cells[key] for key in _TITLES)))
+    return Table("All answers", ("", *_TITLES.values()), rows)
+
+
+def _upright(table: Table) -> Table:
+    """Rows as columns, for the terminal; with intervals, on the same line, if there is room."""
+    roomy = len(table.rows) <= _ROOMY
+    rows = []
+    for position, title in enumerate(table.header[1:], start=1):
+        cells = [row[position] for row in table.rows]
+        texts = [f"{c.text} ({c.detail})" if c.detail and roomy else c.text for c in cells]
+        rows.append(row(title, *texts))
+    return Table("", ("", *(row[0].text for row in table.rows)), rows)
+
+
+def _differences(report: ConfidenceReport) -> Table:
+    """Each later series against the first."""
+    first = next(iter(report.series))
+    titles = {"gap": "size of the gap", "ece": "ECE", "nll": "NLL", "brier": "Brier"}
+    rows = [
+        row(f"{name} {MINUS} {first}", *(difference(found[key]) for key in titles))
+        for name, found in report.differences.items()
+    ]
+    return Table("Differences, paired", ("", *titles.values()), rows)
+
+
+def _pictures(report: ConfidenceReport) -> list[Picture]:
+    """Reliability in bins and smooth, and risk over coverage."""
+    alone = len(report.series) == 1
+    names = {"" if alone else name: one for name, one in report.series.items()}
+    shown = {name or report.title: one for name, one in names.items()}
+    return [
+        Picture(
+            "Accuracy over confidence, in bins",
+            "The area of a point follows the number of answers, its bar is a 95 % interval, the "
+            "shade is the gap.",
+            "reliability.png",
+            partial(draw_reliability, {name: one.diagram for name, one in names.items()}),
+            narrow=alone,
+        ),
+        Picture(
+            "Accuracy over confidence, smoothed",
+            "With its interval; below, how the confidences are spread.",
+            "smooth_reliability.png",
+            partial(draw_smooth_reliability, {name: one.smooth for name, one in names.items()}),
+            narrow=alone,
+        ),
+        Picture(
+            "Share of wrong answers if only the surest are given",
+            "",
+            "risk_coverage.png",
+            partial(
+                draw_risk_coverage,
+                {name: one.curve for name, one in shown.items()},
+                aurc={name: one.summary.aurc.estimate for name, one in shown.items()},
+            ),
+            narrow=True,
+        ),
+    ]
+
+
+def _facts(report: ConfidenceReport) -> dict[str, str]:
+    """How it was measured."""
+    one = next(iter(report.series.values()))
+    summary = one.summary
+    facts = {
+        "measured on": f"{summary.n:,} answers",
+        "intervals": f"{percent(summary.level)}, percentiles of {summary.n_resamples:,} draws of "
+        f"answers (seed {summary.seed}); ECE over {summary.n_bins} bins",
+    }
+    if one.segments is not None:
+        facts["segments"] = one.segments.tests
+    made = ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    return facts | {"made with": made, "made on": report.created}
+
+
+def _gap_words(one: Series) -> str:
+    gap, summary = one.summary.gap, one.summary
+    claims = (
+        f"{summary.n:,} answers claim {summary.confidence.estimate:.3f} on average, and "
+        f"{summary.accuracy.estimate:.3f} of them are right"
+    )
+    if gap.low > 0 or gap.high < 0:
+        kind = "Overconfident" if gap.estimate > 0 else "Underconfident"
+        low, high = sorted((abs(gap.low), abs(gap.high)))
+        return f"{kind} by {abs(gap.estimate):.3f} ({low:.3f} to {high:.3f}): {claims}."
+    return f"Neither over- nor underconfident on the whole: {claims}."
+
+
+def _ece_words(one: Series) -> str:
+    ece, expected = one.summary.ece.estimate, one.chance
+    start = f"The ECE is {ece:.3f}; perfect calibration would score {expected.floor:.3f}"
+    if ece <= expected.ceiling:
+        return f"{start}, and up to {expected.ceiling:.3f} by chance: no error can be seen."
+    return f"{start} and seldom more than {expected.ceiling:.3f}."
+
+
+def _difference_words(name: str, first: str, change: Interval) -> str:
+    verb = "lowers" if change.estimate < 0 else "raises"
+    doubt = ", which may be chance" if change.low <= 0 <= change.high else ""
+    between = "" if isnan(change.low) else f" ({signed(change.low)} to {signed(change.high)})"
+    return f"Against {first}, {name} {verb} the NLL by {abs(change.estimate):.3f}{between}{doubt}."

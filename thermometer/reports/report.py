@@ -1,30 +1,77 @@
 """The result of an evaluation: plain data, in and out of JSON, and its files.
 
-`Report` holds numbers and words only. How it looks is the business of `report_text` and
-`report_html`; the numbers come from `evaluation`. The keys of report.json are its fields.
+The numbers come from `evaluation`; the keys of report.json are the fields of `Report`.
+`Report.document` says what is shown of them.
 """
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
+from math import exp, isnan
 from typing import Any
 
 import numpy as np
 
 from thermometer import _checks, _files
 from thermometer._records import from_plain
-from thermometer.comparison import LOWER_IS_BETTER, Difference, MethodResult
-from thermometer.pictures import drawing
+from thermometer._records import plain as plain
+from thermometer.comparison import LOWER_IS_BETTER, TOPLINE, Difference, MethodResult, Numbers
+from thermometer.methods import METHODS
+from thermometer.metrics.intervals import Interval
 from thermometer.pictures.reliability import draw_reliability
 from thermometer.pictures.temperature_plot import draw_temperatures
-from thermometer.reports import report_html, report_text, report_words
-from thermometer.reports.method_tables import METRIC_TITLES, SCOPES
-from thermometer.reports.report_text import print_report as print_report
+from thermometer.pictures.terminal_plots import text_reliability
+from thermometer.reports import render
+from thermometer.reports.blocks import (
+    Block,
+    Cell,
+    Document,
+    Heading,
+    Picture,
+    Table,
+    Terms,
+    Text,
+    Verdict,
+)
+from thermometer.reports.numbers import (
+    DASH,
+    MINUS,
+    NOTES,
+    decimals,
+    difference,
+    number,
+    percent,
+    row,
+    signed,
+)
 from thermometer.segmentation.segment_report import SegmentReport
 
 FORMAT_VERSION = 1
+_METRICS = {
+    "accuracy": "accuracy",
+    "nll": "NLL",
+    "brier": "Brier",
+    "ece_10": "ECE, 10 bins",
+    "ece_15": "ECE, 15 bins",
+    "smooth_ece": "smooth ECE",
+    "gap": f"conf. {MINUS} acc.",
+    "gap_closed": "gap closed",
+}
+_SHOW = {"gap": signed, "gap_closed": percent}
+_SCOPES = {
+    "mean_over_tasks": "Mean over tasks, each task counting once",
+    "all_rows": "All questions thrown together",
+}
+_NOTES = {
+    "topline (uses labels)": "the temperature that suits each task's own labels best: no method, "
+    "but the most that one temperature per task can reach.",
+    "accuracy": "no temperature changes an answer.",
+    "NLL, Brier": "of the right option; lower is better. Brier is summed over options.",
+    **NOTES,
+    "gap closed": "share of the NLL gap from one temperature (0 %) to the topline (100 %). A "
+    "temperature per question can pass 100 %.",
+}
 
 
 @dataclass(frozen=True)
@@ -59,7 +106,7 @@ class TaskResult:
 
 
 @dataclass(frozen=True, eq=False)
-class Report:
+class Report(render.Written):
     """Methods compared on tasks, with everything needed to repeat and to judge it.
 
     Args:
@@ -100,7 +147,7 @@ class Report:
     @property
     def verdict(self) -> str:
         """The result in plain words."""
-        return " ".join(report_words.verdict(self))
+        return " ".join(_sentences(self))
 
     def difference(self, method: str, baseline: str) -> Difference:
         """The paired difference of two methods.
@@ -108,11 +155,52 @@ class Report:
         Raises:
             KeyError: If the report does not hold it.
         """
-        for difference in self.differences:
-            if (difference.method, difference.baseline) == (method, baseline):
-                return difference
+        for found in self.differences:
+            if (found.method, found.baseline) == (method, baseline):
+                return found
         held = ", ".join(f"{d.method} - {d.baseline}" for d in self.differences)
         raise KeyError(f"Expected one of {held}, but got {method} - {baseline}")
+
+    def document(self) -> Document:
+        """What is shown: methods by metrics, differences, temperatures, tasks and segments."""
+        n, kind = len(self.tasks), "tasks" if self.seen else "unseen tasks"
+        title = f"{self.n_rows:,} answers to {n} {kind}"
+        verdict = Verdict(_sentences(self), _figures(self))
+        results = {scope: _results(self, scope) for scope in _SCOPES}
+        shown = [m for m in self.methods if m not in ("thermometer_task", TOPLINE)]
+        diagrams = {_title(name): self.methods[name].diagram for name in shown}
+        notes = {_title(m): f"{METHODS[m].note}." for m in self.methods if m in METHODS}
+        without = ("accuracy", "ECE, 15 bins", _METRICS["gap"])  # in 80 columns
+        level = percent(self.settings["level"])
+        note = f"Below numbers: {level} intervals. Chance: what perfect calibration would score."
+        return Document(
+            title="Calibration" if self.seen else "Calibration on unseen tasks",
+            subtitle=f"{n} tasks, {self.n_rows:,} questions · {self.created}",
+            page=(
+                verdict,
+                Picture(
+                    "Reliability before and after",
+                    "All questions thrown together, in 10 bins. The area of a point follows the "
+                    "number of questions, its bar is a 95 % interval, the shade is the gap.",
+                    "reliability.png",
+                    partial(draw_reliability, diagrams, title=title),
+                ),
+                *results.values(),
+                Terms(notes | _NOTES),
+                *(_differences(self, scope) for scope in _SCOPES),
+                *_temperatures(self),
+                _tasks(self),
+                *_segments(self),
+                Heading("How it was measured"),
+                Terms(_facts(self)),
+            ),
+            terminal=(
+                results["mean_over_tasks"].short(*without),
+                results["all_rows"].short(*without, note=note),
+                *(Picture(name, text=partial(text_reliability, d)) for name, d in diagrams.items()),
+                verdict,
+            ),
+        )
 
     def to_json(self) -> str:
         """The report as JSON text; NaN is `null`."""
@@ -146,12 +234,12 @@ class Report:
 
     def _check_names(self) -> None:
         """Whatever is shown of a report must be in it."""
-        needed = {"vanilla", "pooled", "thermometer", "thermometer_task", "topline"}
+        needed = {"vanilla", "pooled", TOPLINE}
         if absent := sorted(needed - set(self.methods)):
             raise _checks.fail("methods", f"with {', '.join(absent)}", sorted(self.methods))
         held = {(d.method, d.baseline) for d in self.differences}
-        needed_pairs = {("thermometer", "vanilla"), ("thermometer", "pooled")}
-        if missing := sorted(needed_pairs - held):
+        pairs = {("thermometer", "vanilla"), ("thermometer", "pooled")}
+        if "thermometer" in self.methods and (missing := sorted(pairs - held)):
             raise _checks.fail("differences", f"with {missing}", sorted(held))
         shown: dict[str, Mapping[str, Any]] = {}  # in tables of methods
         for name, method in self.methods.items():
@@ -166,11 +254,11 @@ class Report:
                 raise _checks.fail("differences", f"of {sorted(self.methods)}", absent)
         for task in self.tasks:
             compared |= {f"task {task.task}, {m}": task.metrics.get(m, {}) for m in self.methods}
-        scopes = {"floor of thermometer": self.methods["thermometer"].floor}
+        scopes = {f"floor of {name}": method.floor for name, method in self.methods.items()}
         for places, wanted in (
-            (shown, set(METRIC_TITLES)),
+            (shown, set(_METRICS)),
             (compared, set(LOWER_IS_BETTER)),
-            (scopes, set(SCOPES)),
+            (scopes, set(_SCOPES)),
             ({"protocol": self.protocol}, {"description"}),
         ):
             for place, numbers in places.items():
@@ -178,59 +266,252 @@ class Report:
                     raise _checks.fail(place, f"with {', '.join(absent)}", sorted(numbers))
 
 
-def write_report(report: Report, folder: str | Path) -> Path:
-    """Write report.md, report.json, report.html, reliability.png and temperatures.png.
+def _title(name: str) -> str:
+    if name == TOPLINE:
+        return "topline (uses labels)"
+    return METHODS[name].title if name in METHODS else name
 
-    The HTML file opens alone: the pictures are inside it, and it needs no network.
 
-    Args:
-        report: What `evaluate` or `cross_validate` returned.
-        folder: Made if needed; files of the same names are replaced.
+def _main(report: Report) -> str:
+    """The method that the report is about: the thermometer, or else that with the lowest NLL."""
+    if "thermometer" in report.methods:
+        return "thermometer"
+    others = [name for name in report.methods if name not in ("vanilla", TOPLINE)]
+    return min(others, key=lambda n: report.methods[n].mean_over_tasks["nll"].estimate)
 
-    Returns:
-        The folder.
-    """
-    images = pictures(report)
-    texts = {
-        "report.md": report_text.markdown(report),
-        "report.html": report_html.html(report, images),
-        "report.json": report.to_json(),
+
+def _sentences(report: Report) -> list[str]:
+    """The result in sentences, as honest when it is worse."""
+    n, seen, main = len(report.tasks), len(report.seen), _main(report)
+    sentences = []
+    if seen:
+        sentences.append(f"No test on unseen tasks: the thermometer was trained on {seen} of {n}.")
+    kind = ("" if seen else "unseen ") + ("task" if n == 1 else "tasks")
+    subject = "" if main == "thermometer" else f"with {_title(main)}, "
+    ece = _change(report, "the mean task ECE (10 bins)", "vanilla", "ece_10")
+    nll = _change(report, "the NLL", "vanilla", "nll")
+    sentences.append(f"On {n} {kind} ({report.n_rows:,} questions) {subject}{ece}, and {nll}.")
+    if main != "pooled":
+        ece = _change(report, "the ECE", "pooled", "ece_10")
+        nll = _change(report, "the NLL", "pooled", "nll")
+        sentences.append(f"Against one temperature for all tasks, {ece}, and {nll}.")
+        sentences.append(_gap_closed(report.methods[main].mean_over_tasks["gap_closed"]))
+    if worse := [task for task in report.tasks if _gain(task, main) > 0]:
+        worst = max(worse, key=lambda task: _gain(task, main))
+        sentences.append(
+            f"Its NLL is worse than vanilla's on {len(worse)} of {n}, most on {worst.task} "
+            f"({signed(_gain(worst, main))})."
+        )
+    nlls = {m: r.mean_over_tasks["nll"].estimate for m, r in report.methods.items() if m != TOPLINE}
+    if set(nlls) - {"vanilla", "pooled", "thermometer", "thermometer_task"}:
+        lowest = min(nlls, key=lambda name: nlls[name])
+        sentences.append(f"Of all methods {_title(lowest)} has the lowest NLL: {nlls[lowest]:.3f}.")
+    found = {decimals(m.mean_over_tasks["accuracy"].estimate) for m in report.methods.values()}
+    if len(found) == 1:
+        sentences.append(f"The accuracy is {found.pop()} with every method.")
+    else:
+        sentences.append(f"The accuracy is {min(found)} to {max(found)}, depending on the method.")
+    return sentences
+
+
+def _gap_closed(closed: Interval) -> str:
+    if isnan(closed.estimate):
+        return "Fitting each task on its own labels gains nothing: there is no gap to close."
+    share = f"{percent(closed.estimate)}{_between(closed, percent)}."
+    if closed.estimate < 0:
+        return (
+            "It is further from the labelled optimum of each task than one temperature is: NLL gap "
+            f"closed {share}"
+        )
+    return (
+        "Of the NLL gap from one temperature to the labelled optimum of each task, it closes "
+        f"{share}"
+    )
+
+
+def _change(report: Report, what: str, baseline: str, key: str) -> str:
+    """'the NLL falls from 1.300 to 1.100 (−0.200, between −0.250 and −0.150)'."""
+    main = _main(report)
+    before, after = (report.methods[m].mean_over_tasks[key].estimate for m in (baseline, main))
+    change = Interval(after - before, float("nan"), float("nan"))
+    for found in report.differences:
+        if (found.method, found.baseline) == (main, baseline):
+            change = found.mean_over_tasks[key]
+    verb = "falls" if change.estimate < 0 else "rises"
+    if change.low <= 0 <= change.high:
+        same = decimals(before) == decimals(after)
+        verb = "barely moves" if same else f"{verb} within chance"
+    moved = f"{signed(change.estimate)}{_between(change)}"
+    return f"{what} {verb} from {before:.3f} to {after:.3f} ({moved})"
+
+
+def _between(interval: Interval, show: Callable[[float], str] = signed) -> str:
+    if isnan(interval.low):
+        return ""
+    return f", between {show(interval.low)} and {show(interval.high)}"
+
+
+def _gain(task: TaskResult, main: str) -> float:
+    """NLL of a method minus vanilla's; below zero it is better."""
+    return task.metrics[main]["nll"] - task.metrics["vanilla"]["nll"]
+
+
+def _figures(report: Report) -> list[tuple[str, Cell]]:
+    """Before and after at a glance."""
+    shown = {"ece_10": "Mean task ECE (10 bins)", "nll": "NLL", "smooth_ece": "Smooth ECE"}
+    old, new = (report.methods[name].mean_over_tasks for name in ("vanilla", _main(report)))
+    figures = []
+    for key, title in shown.items():
+        before, after = old[key].estimate, new[key].estimate
+        tone = "better" if after < before else "worse"
+        figures.append((title, Cell(f"{before:.3f} → {after:.3f}", tone=tone)))
+    closed = new["gap_closed"].estimate
+    return [*figures, ("Gap to the topline closed", Cell(percent(closed)))]
+
+
+def _results(report: Report, scope: str) -> Table:
+    """Methods by metrics; the best that use no labels of the task stand out."""
+    numbers: dict[str, Numbers] = {n: getattr(m, scope) for n, m in report.methods.items()}
+    fair = [name for name in numbers if name != TOPLINE]
+    best = {
+        key: min(round(numbers[name][key].estimate, 3) for name in fair) for key in LOWER_IS_BETTER
     }
-    return _files.write_all(folder, {**images, **texts})
+
+    def cell(name: str, key: str) -> Cell:
+        if key == "gap_closed" and name == "vanilla":
+            return Cell("")  # the gap begins at one temperature
+        value = numbers[name][key]
+        best_of_all = name != TOPLINE and best.get(key) == round(value.estimate, 3)
+        tone = "faint" if name == TOPLINE else "best" if best_of_all else ""
+        cell = number(value, _SHOW.get(key, decimals), tone)
+        return cell._replace(detail="") if value.low == value.high else cell
+
+    rows = [[Cell(_title(n)), *(cell(n, key) for key in _METRICS)] for n in (*fair, TOPLINE)]
+    floor = report.methods[_main(report)].floor[scope]
+    chance = (Cell(decimals(floor[k]) if k in floor else "", tone="faint") for k in _METRICS)
+    rows.append([Cell("chance", tone="faint"), *chance])
+    return Table(_SCOPES[scope], ("", *_METRICS.values()), rows)
 
 
-def pictures(report: Report) -> dict[str, bytes]:
-    """PNG files by name: reliability before and after, and predicted against best temperatures."""
-    shown = {"vanilla": "vanilla", "pooled": "one temperature", "thermometer": "thermometer"}
-    unseen = "tasks" if report.seen else "unseen tasks"
-    figures = {
-        "reliability.png": draw_reliability(
-            {title: report.methods[name].diagram for name, title in shown.items()},
-            title=f"{report.n_rows:,} answers to {len(report.tasks)} {unseen}",
+def _differences(report: Report, scope: str) -> Table:
+    """Paired differences; the tone says on which side of zero the whole interval lies."""
+    rows = []
+    for found in report.differences:
+        numbers: Numbers = getattr(found, scope)
+        name = f"{_title(found.method)} {MINUS} {_title(found.baseline)}"
+        rows.append(row(name, *(difference(numbers[key]) for key in LOWER_IS_BETTER)))
+        if scope == "mean_over_tasks":
+            better = (f"{found.n_better[key]}/{len(report.tasks)}" for key in LOWER_IS_BETTER)
+            rows.append(row("… better on", *better))
+    header = ("", *(_METRICS[key] for key in LOWER_IS_BETTER))
+    note = "Below zero the first of the two is better."
+    return Table(f"Differences. {_SCOPES[scope]}", header, rows, note)
+
+
+def _temperatures(report: Report) -> list[Block]:
+    """Predicted against best temperatures, if a thermometer predicted any."""
+    if "thermometer" not in report.methods:
+        return []
+    ours, pooled = (
+        report.methods[name].mean_over_tasks.get("log_ratio") for name in ("thermometer", "pooled")
+    )
+    bounded = [task.task for task in report.tasks if task.at_bound]
+    words = []
+    if ours and pooled and not isnan(ours.estimate):
+        words.append(
+            "Task temperatures miss the best ones by a factor of "
+            f"{exp(ours.estimate):.2f} on (geometric) average; one temperature for all, by "
+            f"{exp(pooled.estimate):.2f}."
+        )
+    if bounded:
+        words.append(
+            "Tasks without a best temperature, because the search ended at its bound (all answers "
+            f"right, or scores that say nothing): {len(bounded)}. They are drawn as triangles at "
+            "the edge, and not counted in that average."
+        )
+    return [
+        Heading("Temperatures"),
+        *([Text(" ".join(words))] if words else []),
+        Picture(
+            "Predicted and best temperature of each task",
+            "Predicted without labels; the best on the labels.",
+            "temperatures.png",
+            partial(
+                draw_temperatures,
+                {task.task: task.temperature for task in report.tasks},
+                {task.task: task.best_temperature for task in report.tasks},
+                at_bound=bounded,
+                pooled=float(np.median([task.pooled_temperature for task in report.tasks])),
+            ),
+            narrow=True,
         ),
-        "temperatures.png": draw_temperatures(
-            {task.task: task.temperature for task in report.tasks},
-            {task.task: task.best_temperature for task in report.tasks},
-            at_bound=[task.task for task in report.tasks if task.at_bound],
-            pooled=float(np.median([task.pooled_temperature for task in report.tasks])),
-        ),
+    ]
+
+
+def _tasks(report: Report) -> Table:
+    """One row per task, those that gain most in NLL first."""
+    main = _main(report)
+    shown = [n for n in report.methods if n not in ("thermometer_task", TOPLINE)] + [TOPLINE]
+    brief = {"pooled": "one temp.", "thermometer": "therm.", TOPLINE: "topline"}
+    header = [
+        *("task", "size", "options", "fold", "accuracy", "best temp.", "predicted"),
+        *(f"NLL {brief.get(name) or _title(name)}" for name in shown),
+        *(f"ECE {brief.get(name) or _title(name)}" for name in shown[:-1]),
+    ]
+    rows = []
+    for task in sorted(report.tasks, key=lambda task: _gain(task, main)):
+        bound = ("≥ " if task.best_temperature > 1 else "≤ ") if task.at_bound else ""
+        name = task.task + (" (seen in training)" if task.seen else "")
+        best = bound + _temperature(task.best_temperature)
+        cells = [*row(name, task.n, f"{task.n_options:.3g}", task.fold + 1, task.accuracy)]
+        cells += row(best, _temperature(task.temperature))
+        for key, names in (("nll", shown), ("ece_10", shown[:-1])):
+            values = {name: task.metrics[name][key] for name in names}
+            change = values[main] - values["vanilla"]
+            tone = "better" if change < 0 else "worse" if change > 0 else ""
+            cells += (Cell(decimals(v), tone=tone * (n == main)) for n, v in values.items())
+        rows.append(cells)
+    return Table("Every task, those that gain most in NLL first", header, rows)
+
+
+def _temperature(value: float) -> str:
+    """Two decimals, or one from 10 on, or none from 100 on."""
+    if isnan(value):
+        return DASH
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
+
+
+def _segments(report: Report) -> Sequence[Block]:
+    """Where the confidence lies."""
+    if report.segments is None:
+        return ()
+    whose = " of the thermometer's confidence" if "thermometer" in report.methods else ""
+    return (Heading(f"Segments{whose}"), *report.segments.document().page)
+
+
+def _facts(report: Report) -> dict[str, str]:
+    """How it was measured."""
+    settings = report.settings
+    made = {key: _source(report.provenance.get(key)) for key in ("features", "scores")}
+    return {
+        "protocol": str(report.protocol["description"]),
+        "measured on": f"{report.n_rows:,} questions of {len(report.tasks)} tasks",
+        "intervals": f"{percent(settings['level'])}, percentiles of {settings['n_resamples']:,} "
+        f"draws of whole tasks (seed {settings['seed']}), the same draws for every method; they do "
+        "not cover the chance of training. Of ECE over all questions they sit high, as ECE is "
+        "biased upwards",
+        **{name: source for name, source in made.items() if source},
+        "made with": ", ".join(f"{name} {number}" for name, number in report.versions.items()),
+        "made on": report.created,
     }
-    return {name: drawing.png(figure) for name, figure in figures.items()}
 
 
-def plain(value: Any) -> Any:
-    """JSON values: arrays as lists, NaN as None.
-
-    Example:
-        >>> plain({"a": np.array([1.0, np.nan])})
-        {'a': [1.0, None]}
-    """
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _source(made: Mapping[str, Any] | None) -> str:
+    """A model in a few words."""
+    if not isinstance(made, Mapping):
+        return "" if made is None else str(made)
+    words = [str(made.get("model", "unknown"))]
+    words += [f"{key} {made[key]}" for key in ("revision", "dtype", "layer") if made.get(key)]
+    if made.get("num_layers"):
+        words.append(f"first {made['num_layers']} blocks")
+    return ", ".join(words)

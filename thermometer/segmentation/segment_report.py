@@ -1,36 +1,42 @@
 """Where confidence lies: calibration of every group of answers, worst first.
 
 `segments` measures each group that the columns of a table make, and tests it against all other
-rows. How columns become groups is in `segment_columns`, the test in `gap_comparison`. Nothing here
-knows models, tasks or files.
+rows. How columns become groups is in `segment_columns`, the test in `gap_comparison`.
 """
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from io import StringIO
 from math import isnan
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from rich.console import Console
+from rich.table import Table as RichTable
 
 from thermometer import _checks
 from thermometer.metrics import binary_nll
 from thermometer.metrics.intervals import Interval
-from thermometer.segmentation import segment_tables
+from thermometer.reports import blocks, render
+from thermometer.reports.blocks import Cell, Document, Table, Terms, Text
+from thermometer.reports.numbers import DASH, MINUS, NOTES, decimals, number, percent, row, signed
 from thermometer.segmentation.gap_comparison import Correction, GapTest, adjusted, gap_tests
 from thermometer.segmentation.segment_columns import Column, columns, cut
 from thermometer.segmentation.segment_errors import chance, ece_interval, gap_interval
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 Vector = NDArray[np.float64]
 Verdict = Literal[
     "overconfident", "underconfident", "better than the rest", "like the rest", "too few"
 ]
+SEGMENT_NOTES = {
+    "order": "segments whose interval of the gap is farthest from zero come first. The ECE is grey "
+    "where perfect calibration could well have scored it.",
+    "to the rest": "the gap minus that of all other answers.",
+    "p": "that chance alone makes such a difference, corrected for all segments that were tested.",
+}
+_SHARED = {name: text for name, text in NOTES.items() if name != "smooth ECE"}
+_TONES = {"overconfident": "worse", "underconfident": "worse", "better than the rest": "better"}
+_CORRECTIONS = {"holm": "Holm", "benjamini-hochberg": "Benjamini and Hochberg"}
 
 
 @dataclass(frozen=True)
@@ -132,16 +138,13 @@ class SegmentReport:
         return len(self.segments)
 
     def __str__(self) -> str:
-        text = StringIO()
-        Console(width=80, file=text, color_system=None).print(self)
-        lines = [line.rstrip() for line in text.getvalue().splitlines()]
-        return "\n".join([*lines, "", self.verdict])
+        return render.to_text(self.document())
 
     def __repr__(self) -> str:
         return f"SegmentReport({self.verdict})"
 
-    def __rich__(self) -> "Table":
-        return segment_tables.table(self)
+    def __rich__(self) -> RichTable:
+        return render.rich_table(_short(_table(self, ""), None))
 
     @property
     def differing(self) -> tuple[Segment, ...]:
@@ -151,7 +154,55 @@ class SegmentReport:
     @property
     def verdict(self) -> str:
         """The result in plain words."""
-        return " ".join(segment_tables.words(self))
+        return " ".join(self.sentences)
+
+    @property
+    def sentences(self) -> list[str]:
+        """The verdict, sentence by sentence."""
+        if not self.n_tested:
+            return [f"No segment has {self.min_size} answers and as many outside of it: no test."]
+        differing = self.differing
+        count = f"{len(differing)} of" if differing else "None of"
+        verb = "differ" if len(differing) > 1 else "differs"
+        sentences = [
+            f"{count} {self.n_tested} segments {verb} from the rest by more than chance "
+            f"({_CORRECTIONS[self.correction]}, {percent(1 - self.level)})."
+        ]
+        worst = next((s for s in differing if s.verdict != "better than the rest"), None)
+        if worst is not None:
+            sentences.append(
+                f"Worst is {worst.name}: {worst.verdict} by {abs(worst.gap.estimate):.3f} on "
+                f"{worst.n:,} answers (confidence {worst.confidence:.3f}, accuracy "
+                f"{worst.accuracy:.3f})."
+            )
+        return sentences
+
+    @property
+    def tests(self) -> str:
+        """How the segments were tested, in words."""
+        return (
+            f"gap against all other answers, {self.n_tested} tests corrected by "
+            f"{_CORRECTIONS[self.correction]} at {percent(1 - self.level)}; fewer than "
+            f"{self.min_size} answers are not tested; ECE over {self.n_bins} bins"
+        )
+
+    def document(self, title: str = "Segments, worst first", limit: int | None = None) -> Document:
+        """What is shown: the result in words, and one row per segment.
+
+        Args:
+            title: Of the table.
+            limit: Most segments in the terminal; by default all.
+        """
+        table = _table(self, title)
+        return Document(
+            title,
+            page=(
+                Text(self.verdict),
+                table,
+                Terms({**_SHARED, **SEGMENT_NOTES, "tests": self.tests}),
+            ),
+            terminal=(_short(table, limit), blocks.Verdict(self.sentences)),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers as dicts, lists and plain numbers; what was not tested is NaN."""
@@ -292,3 +343,35 @@ def _verdict(gap: Interval, difference: float, p_adjusted: float, level: float) 
     if sure * difference <= 0 and abs(gap.estimate) < abs(gap.estimate - difference):
         return "better than the rest"
     return "overconfident" if gap.estimate > 0 else "underconfident"
+
+
+def _table(report: SegmentReport, title: str) -> Table:
+    """One row per segment after one of all answers."""
+    names = {segment.column for segment in report.segments}
+    one = names.pop() if len(names) == 1 else ""  # need not be repeated in every row
+    header = (
+        *(one or "segment", "size", "accuracy", "confidence", f"conf. {MINUS} acc."),
+        *("ECE", "chance", "NLL", "to the rest", "p", "verdict"),
+    )
+    gap = signed(report.confidence - report.accuracy)
+    overall = row("all answers", report.n, report.accuracy, report.confidence, gap, *[""] * 6)
+    rows = [
+        row(
+            *(segment.value if one else segment.name, segment.n),
+            *(segment.accuracy, segment.confidence, number(segment.gap, signed)),
+            number(segment.ece, tone="faint" if segment.ece_is_chance else ""),
+            Cell(decimals(segment.floor), f"to {segment.ceiling:.3f}"),
+            segment.nll,
+            DASH if isnan(segment.difference) else signed(segment.difference),
+            "<0.001" if segment.p_adjusted < 0.001 else segment.p_adjusted,
+            Cell(segment.verdict, tone=_TONES.get(segment.verdict, "faint")),
+        )
+        for segment in report.segments
+    ]
+    return Table(title, header, (overall, *rows))
+
+
+def _short(table: Table, limit: int | None) -> Table:
+    """What 80 columns have room for."""
+    rows = None if limit is None else limit + 1  # the first is of all answers
+    return table.short("confidence", "NLL", "to the rest", "p", plain=["ECE"], limit=rows)

@@ -1,0 +1,165 @@
+"""A report before it has a look: blocks of text, tables, pictures and verdicts.
+
+A report turns its numbers into one `Document`; `render` shows any document in a terminal, as
+Markdown or as HTML.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from thermometer.pictures import drawing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Cell(NamedTuple):
+    """A cell of a table.
+
+    Args:
+        text: Usually a number.
+        detail: Below it in smaller type, usually its interval.
+        tone: `best`, `better`, `worse`, `faint` or none.
+    """
+
+    text: str
+    detail: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The title of what follows."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Names and what they mean, or settings and their values."""
+
+    items: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result in sentences, the most important first.
+
+    Args:
+        sentences: At least one.
+        figures: Title and value of a few numbers to see at a glance, shown on HTML pages.
+        alarming: Whether the first sentence is bad news.
+    """
+
+    sentences: Sequence[str]
+    figures: Sequence[tuple[str, Cell]] = ()
+    alarming: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells in rows. The first column names the row, the others are numbers.
+
+    Args:
+        title: Above the table; may be empty.
+        header: One title per column.
+        rows: Each with one cell per column.
+        note: Below the table.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+
+    def short(
+        self,
+        *without: str,
+        plain: Sequence[str] = (),
+        limit: int | None = None,
+        note: str = "",
+    ) -> "Table":
+        """The same table with less in it, for a terminal.
+
+        Args:
+            *without: Titles of columns to leave out.
+            plain: Titles of columns that lose their details.
+            limit: Most rows; the number of those left out is noted.
+            note: Below the table.
+
+        Example:
+            >>> rows = [(Cell(name), Cell("1", "0 to 2"), Cell("3")) for name in "abcde"]
+            >>> short = Table("t", ("", "n", "p"), rows).short("p", plain=["n"], limit=2)
+            >>> short.header, short.note
+            (('', 'n'), '… and 3 more')
+        """
+        kept = [i for i, title in enumerate(self.header) if title not in without]
+        rows = tuple(
+            tuple(row[i]._replace(detail="") if self.header[i] in plain else row[i] for i in kept)
+            for row in self.rows[:limit]
+        )
+        if len(rows) < len(self.rows):
+            note = f"… and {len(self.rows) - len(rows):,} more"
+        return Table(self.title, tuple(self.header[i] for i in kept), rows, note)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure for pages, and lines of text that show the same in a terminal.
+
+    Args:
+        title: What it shows, in a few words.
+        caption: How to read it.
+        name: Of the PNG file beside a Markdown page; empty where there is no such file.
+        draw: Makes the figure; called at most once. `None` for a terminal alone.
+        text: Makes the lines, given `terminal_plots.canvas`; `None` where there are none.
+        narrow: Whether half the width of a page is enough.
+    """
+
+    title: str
+    caption: str = ""
+    name: str = ""
+    draw: "Callable[[], Figure] | None" = None
+    text: Callable[..., str] | None = None
+    narrow: bool = False
+
+    @cached_property
+    def png(self) -> bytes:
+        """The figure as the content of a PNG file."""
+        if self.draw is None:
+            raise TypeError(f"{self.title} is a picture for the terminal only")
+        return drawing.png(self.draw())
+
+
+Block = Heading | Text | Terms | Verdict | Table | Picture
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a report shows: all of it on a page, the most important in a terminal.
+
+    Args:
+        title: Of the page.
+        subtitle: Below the title on HTML pages: what was measured, and when.
+        page: Blocks of a page, Markdown or HTML.
+        terminal: Blocks that fit in 80 columns.
+    """
+
+    title: str
+    subtitle: str = ""
+    page: Sequence[Block] = ()
+    terminal: Sequence[Block] = ()
+
+    def images(self) -> dict[str, bytes]:
+        """PNG files beside the page, by name."""
+        pictures = [block for block in self.page if isinstance(block, Picture) and block.name]
+        return {picture.name: picture.png for picture in pictures}

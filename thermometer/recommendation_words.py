@@ -1,7 +1,4 @@
-"""How a recommendation reads: the reason in plain words, and the candidates as a table.
-
-Nothing here decides; `recommendation` does.
-"""
+"""How a recommendation reads: the reason in plain words, and the candidates as a table."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING

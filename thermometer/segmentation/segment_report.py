@@ -1,8 +1,7 @@
 """Where confidence lies: calibration of every group of answers, worst first.
 
 `segments` measures each group that the columns of a table make, and tests it against all other
-rows. How columns become groups is in `segment_columns`, the test in `gap_comparison`. Nothing here
-knows models, tasks or files.
+rows. How columns become groups is in `segment_columns`, the test in `gap_comparison`.
 """
 
 from collections.abc import Iterator

@@ -236,7 +236,8 @@ def main():
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     files = sorted(options.data.glob("*/*.parquet"))
-    models = {file.stem: study(file, options.seed) for file in files}
+    several = [file for file in files if len(read(file)[0]) > 1]
+    models = {file.stem: study(file, options.seed) for file in several}
     show(models)
     result = {
         "command": "python " + " ".join(sys.argv),

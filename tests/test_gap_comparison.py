@@ -33,7 +33,7 @@ def test_equal_confidences_give_the_tail_of_two_binomials(right, n, other, m):
     correct = np.r_[np.ones(right), np.zeros(n - right), np.ones(other), np.zeros(m - other)]
     result = gap_tests(np.full(n + m, 0.6), correct, [0] * n + [1] * m)
     assert result[0].difference == pytest.approx(other / m - right / n)
-    assert result[0].p_value == pytest.approx(exact(right, n, other, m), rel=0.12)
+    assert result[0].p_value == pytest.approx(exact(right, n, other, m), rel=1e-6)
     assert result[0].p_value == pytest.approx(result[1].p_value)
     table = [[right, n - right], [other, m - other]]
     assert result[0].p_value == pytest.approx(fisher_exact(table)[1], rel=0.5)
@@ -45,6 +45,12 @@ def outcomes(rng, chance):
 
 def calibrated(rng, n, m):
     confidence = rng.uniform(0.25, 1, n + m)
+    return confidence, outcomes(rng, confidence)
+
+
+def sure(rng, n, m):
+    """Of a dozen answers often none is wrong, so that their gaps vary less than they should."""
+    confidence = rng.uniform(0.9, 1, n + m)
     return confidence, outcomes(rng, confidence)
 
 
@@ -66,7 +72,7 @@ def meaningless(rng, n, m):
 
 
 @pytest.mark.parametrize(
-    "world", [calibrated, high_against_low, equally_overconfident, meaningless]
+    "world", [calibrated, sure, high_against_low, equally_overconfident, meaningless]
 )
 @pytest.mark.parametrize(("n", "m"), [(12, 12), (25, 300)])
 def test_false_alarms_are_as_rare_as_the_level(world, n, m):
@@ -111,15 +117,6 @@ def test_any_data_have_a_p_value_that_the_order_of_rows_does_not_change(data):
         assert 0 <= first.p_value <= 1
         assert first.p_value == pytest.approx(second.p_value, abs=1e-6)
         assert first.difference == pytest.approx(gap[inside].mean() - gap[~inside].mean())
-
-
-def test_confidence_that_tells_right_from_wrong_gives_power():
-    """Chances near 0 and 1 vary less than two binomials: the same gap is surer."""
-    confidence = np.tile([0.05, 0.95], 100)
-    correct = np.tile([0, 1], 100)
-    correct[1:21:2] = 0  # ten of the first hundred
-    p = gap_tests(confidence, correct, np.repeat([0, 1], 100))[0].p_value
-    assert p < exact(40, 100, 50, 100) / 20
 
 
 def test_a_large_difference_has_a_small_p_value_without_warnings():

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
 
 from thermometer import metrics
-from thermometer.monitoring.history import History, wilson
+from thermometer.metrics.intervals import wilson
+from thermometer.monitoring.history import History
 
 
 def stream(n, seed=0):
@@ -76,7 +77,8 @@ def test_it_says_which_blocks_have_changed():
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 5), (3, 7), (50, 50), (400, 1000)])
-def test_the_interval_is_that_of_scipy(right, n):
-    ours = wilson(right, n, 0.9)
-    theirs = binomtest(right, n).proportion_ci(0.9, method="wilson")
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+def test_the_interval_of_a_share_is_that_of_wilson(right, n):
+    ours = wilson(right, n)
+    low, high = reference.wilson(right, n)
+    assert ours.estimate == right / n
+    assert (ours.low, ours.high) == pytest.approx((low, high), abs=1e-12)

@@ -1,7 +1,7 @@
 """Which recalibrator suits some labelled data, and whether the data can tell.
 
 Candidates are compared by cross-validated log-likelihood with paired intervals; the simplest that
-is not clearly worse than the best wins; `baselines` does the fitting.
+is not clearly worse than the best wins.
 """
 
 import math

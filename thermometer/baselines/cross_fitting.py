@@ -1,7 +1,6 @@
 """Every recalibrator that suits some data, judged on rows that it was not fitted on.
 
-The rows are dealt into folds; each fold is recalibrated by what the other folds taught. Nothing
-here compares candidates or chooses one.
+The rows are dealt into folds; each fold is recalibrated by what the other folds taught.
 """
 
 from collections.abc import Iterator

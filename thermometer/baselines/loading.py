@@ -4,6 +4,7 @@ The classes are a closed list: a file chooses among them and cannot name anythin
 """
 
 from pathlib import Path
+from typing import TypeVar
 
 from thermometer.baselines import storage
 from thermometer.baselines.batch import BatchCalibration
@@ -12,9 +13,15 @@ from thermometer.baselines.domain_context import DomainContextCalibration
 from thermometer.baselines.histogram import HistogramBinning
 from thermometer.baselines.isotonic import IsotonicCalibration
 from thermometer.baselines.platt import PlattScaling
-from thermometer.baselines.protocol import ConfidenceRecalibrator, ScoreRecalibrator
+from thermometer.baselines.protocol import (
+    ConfidenceRecalibrator,
+    Recalibrator,
+    ScoreRecalibrator,
+)
 from thermometer.baselines.stated import StatedConfidenceCalibration
 from thermometer.baselines.temperature import TemperatureScaling
+
+_Kind = TypeVar("_Kind", bound=Recalibrator)
 
 CLASSES: dict[str, type[ScoreRecalibrator] | type[ConfidenceRecalibrator]] = {
     kind.__name__: kind
@@ -54,14 +61,18 @@ def load(folder: str | Path) -> ScoreRecalibrator | ConfidenceRecalibrator:
     if name not in CLASSES:
         known = ", ".join(sorted(CLASSES))
         raise ValueError(f"{file}: expected class to be one of {known}, got {name!r}")
-    kind = CLASSES[name]
+    return restored(folder, CLASSES[name])
+
+
+def restored(folder: str | Path, kind: type[_Kind]) -> _Kind:
+    """The fitted recalibrator of a known class; errors are those of `load`."""
     content = storage.read(folder, set(kind().get_params(deep=False)), kind.fitted)
-    recalibrator = kind(**content.parameters)
-    for key, value in content.fitted.items():
-        setattr(recalibrator, key, value)
     try:
+        recalibrator = kind(**content.parameters)
+        for key, value in content.fitted.items():
+            setattr(recalibrator, key, value)
         recalibrator._check_parameters()
         recalibrator._check_fit()
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{file}: {error}") from error
+        raise ValueError(f"{Path(folder) / storage.CONFIG}: {error}") from error
     return recalibrator

@@ -1,7 +1,7 @@
 """Confidence for people: words, bars and natural frequencies, in the terminal and as HTML.
 
 What is shown must be declared as calibrated (`Confidence`); raw confidence is refused unless asked
-for, and then marked. Nothing here calibrates, decides or prints.
+for, and then marked.
 """
 
 from thermometer.display.confidence import Confidence as Confidence

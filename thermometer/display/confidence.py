@@ -1,7 +1,4 @@
-"""A confidence with what a reader must know about it: is it calibrated, and how sure is that?
-
-Nothing here shows it, or can tell whether the declaration is true.
-"""
+"""A confidence with what a reader must know about it: is it calibrated, and how sure is that?"""
 
 from dataclasses import dataclass, field
 

@@ -2,7 +2,6 @@
 
 It needs no script and no picture. The bar is read aloud as one sentence, and nothing is told by
 colour alone; text takes the colour of the page, and the blue is clear of light and dark grounds.
-Nothing here knows the page.
 """
 
 from html import escape

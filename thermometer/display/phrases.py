@@ -2,7 +2,7 @@
 
 People understand such words quite differently from one another (Wallsten et al. 1986), and less
 extremely than they are meant unless the number stands beside them (Budescu et al. 2009, 2014): show
-both. Nothing here draws.
+both.
 """
 
 import math

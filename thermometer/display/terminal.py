@@ -1,7 +1,7 @@
 """Confidence in the terminal: a bar, and a line with number and words.
 
 Strings come out, nothing is printed. With ``ascii=True`` they hold ASCII only where the table of
-phrases does. Nothing here knows the answer that the confidence belongs to.
+phrases does.
 """
 
 from rich.text import Text

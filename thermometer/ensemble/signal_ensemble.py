@@ -1,39 +1,27 @@
-"""One confidence from several signals: a small logistic stack for every subset of them.
-
-It reads numbers and zeros and ones. Nothing here knows where a signal comes from.
-"""
+"""One confidence from several signals: a penalised logistic regression on a curve of each."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
-from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import check_is_fitted
 
 from thermometer import _checks
 from thermometer.baselines import storage
 from thermometer.baselines.cross_fitting import deal_folds
-from thermometer.baselines.protocol import inside
-from thermometer.ensemble.normal_scores import Matrix, NormalScores, Vector
-from thermometer.ensemble.subset_stacks import SubsetStacks
+from thermometer.baselines.loading import restored
+from thermometer.baselines.protocol import Recalibrator, inside
+from thermometer.ensemble.normal_scores import N_GRID, Matrix, NormalScores, Vector, bent
 
-MOST_SIGNALS = 8
 PENALTIES = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3)
 
-_NAME = "SignalEnsemble"
-_KINDS: storage.Kinds = {
-    "names": "texts",
-    "penalty": "number",
-    "values": "matrix",
-    "scores": "matrix",
-    "knots": "matrix",
-    "coefficients": "matrix",
-    "used": "counts",
-}
+_SILENCE_PENALTY = 1.0  # silence is rare and may weigh much
 _DECILE = 1.2815515655446004  # the normal score of a rank of 0.9
 
 Signals = Mapping[str, ArrayLike]
@@ -47,7 +35,7 @@ class Weights:
     Args:
         signals: By name, how much more the signal adds at its upper decile than at its lower one.
         disagreement: By the names of a pair, what one unit of distance of their normal scores adds.
-        silence: By name, what an answer has from lacking this signal, where it has all others.
+        silence: By name, what an answer has from lacking this signal.
     """
 
     signals: dict[str, float]
@@ -55,31 +43,29 @@ class Weights:
     silence: dict[str, float]
 
 
-class SignalEnsemble:
+class SignalEnsemble(Recalibrator):
     r"""The probability that an answer is right, from any subset of the signals that were fitted.
 
-    With z_s the normal score of signal s (see `NormalScores`), A the signals that a row has, and
-    M those that it was asked for and did not get,
+    With z_s the normal score of signal s (see `NormalScores`), and M the signals that a row was
+    asked for and did not get,
 
-        P(right) = sigmoid(a_A + sum_{s in A} f_As(z_s) + sum_{s < t in A} d_Ast |z_s - z_t|
-                           + sum_{s in M} m_As),
+        P(right) = sigmoid(a + sum_s f_s(z_s) + sum_{s < t} d_st |z_s - z_t| + sum_{s in M} m_s),
 
-    f a continuous curve of straight pieces and d the weight of a disagreement. A logistic stack
-    (Wolpert 1992, "Stacked generalization") of its own is fitted for every subset A, on all rows
-    that have at least these signals. So a missing signal is not guessed: the others take its place,
-    with the weights that they have without it (the reduced models of Saar-Tsechansky and Provost
-    2007, "Handling missing values when applying classification models"). Weights have a ridge
-    penalty, on standardised columns.
+    f a continuous curve of straight pieces and d the weight of a disagreement: one logistic
+    regression with a ridge penalty on standardised columns, stacking as in Wolpert (1992, "Stacked
+    generalization").
 
-    **Missing values.** NaN in a row is an answer without the signal, such as a reply in which no
-    number could be read; if that goes with wrong answers, m_As says so. A signal that is left out
-    of the mapping was not asked for, and says nothing.
+    **Missing values.** A missing z_s is filled with its expectation given the signals that the row
+    has, so that these take its place. NaN in a row is an answer without the signal, such as a reply
+    in which no number could be read; if that goes with wrong answers, m_s says so. A signal that is
+    left out of the mapping was not asked for, and says nothing. If a signal is never at hand, fit
+    without it: on recorded answers that lowers the NLL by up to 0.01 nats.
 
     Only the order of a signal's values counts, so that any scale will do. Larger should mean surer:
     the curves find their direction themselves, disagreement does not.
 
     Args:
-        n_knots: Largest number of bends of a curve.
+        n_knots: Number of bends of a curve.
         penalty: Of the weights; `None` chooses one of eight from 0.3 to 1000 by the mean loss on
             held-out tasks, or on held-out rows where `fit` is given no tasks.
         n_folds: Of that choice; fewer if there are fewer tasks.
@@ -88,7 +74,9 @@ class SignalEnsemble:
     Attributes:
         names_: The S signals, in the order in which they were given.
         penalty_: As chosen.
-        stacks_: What was fitted.
+        values_, scores_, moments_: Those of the `NormalScores` of the signals.
+        coefficients_: (1 + P,) float64: a, then weights of the columns of each signal's curve, of
+            the pairs and of silence.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -102,6 +90,15 @@ class SignalEnsemble:
         [0.3]
     """
 
+    fitted: ClassVar[storage.Kinds] = {
+        "names_": "texts",
+        "penalty_": "number",
+        "values_": "matrix",
+        "scores_": "matrix",
+        "moments_": "matrix",
+        "coefficients_": "vector",
+    }
+
     def __init__(
         self,
         n_knots: int = 12,
@@ -114,22 +111,18 @@ class SignalEnsemble:
         self.n_folds = _checks.integer("n_folds", n_folds, minimum=2)
         self.seed = _checks.integer("seed", seed, minimum=0)
 
-    def __repr__(self) -> str:
-        options = f"n_knots={self.n_knots}, penalty={self.penalty}"
-        return f"SignalEnsemble({options}, n_folds={self.n_folds}, seed={self.seed})"
-
     def fit(self, signals: Signals, correct: ArrayLike, tasks: ArrayLike | None = None) -> Self:
         """Learn from labelled answers.
 
         Args:
-            signals: By name, at most eight, each (N,) numbers with NaN where an answer has none.
+            signals: By name, each (N,) numbers with NaN where an answer has none.
             correct: (N,) zeros and ones, both kinds.
             tasks: (N,) task names: the penalty is then chosen by how well whole tasks are predicted
                 that were left out.
 
         Raises:
-            ValueError: For no signal or more than eight, lengths that differ, infinite values, a
-                signal that no answer has, answers that are all right or all wrong, or one task.
+            ValueError: For no signal, lengths that differ, infinite values, a signal that no answer
+                has, answers that are all right or all wrong, or one task.
         """
         names = _names(signals)
         table = _table(signals, names)
@@ -142,11 +135,14 @@ class SignalEnsemble:
             raise _checks.fail(
                 "correct", "right in some rows and wrong in others", f"{kind} in all"
             )
+        scale = NormalScores.fit(table)
+        columns, silent = _columns(scale.transform(table), self.n_knots), np.isnan(table)
         penalty = self.penalty
         if penalty is None:
-            penalty = self._choose(table, outcome, self._folds(outcome, tasks))
+            penalty = _choose(columns, silent, outcome, self._folds(outcome, tasks))
         self.names_, self.penalty_ = names, penalty
-        (self.stacks_,) = SubsetStacks.path(table, outcome, self.n_knots, [penalty])
+        self.values_, self.scores_, self.moments_ = scale.values, scale.scores, scale.moments
+        self.coefficients_ = _fit(columns, silent, outcome, penalty)
         return self
 
     def predict(self, signals: Signals) -> Vector:
@@ -160,51 +156,41 @@ class SignalEnsemble:
             ValueError: For no signal, one that was not fitted, lengths that differ or infinity.
             sklearn.exceptions.NotFittedError: Before `fit`.
         """
-        stacks = self._fitted()
+        check_is_fitted(self)
         names = _names(signals)
         for name in names:
             _checks.one_of("signals", name, self.names_)
-        asked = np.array([name in names for name in self.names_])
-        return inside(np.asarray(expit(stacks.log_odds(_table(signals, self.names_), asked))))
+        table = _table(signals, self.names_)
+        silent = np.isnan(table) & [name in names for name in self.names_]
+        z = NormalScores(self.values_, self.scores_, self.moments_).transform(table)
+        columns = _columns(z, self.n_knots)
+        return inside(np.asarray(expit(_log_odds(self.coefficients_, columns, silent))))
 
     @property
     def weights(self) -> Weights:
-        """What moves the log-odds of an answer that has all signals, and by how much."""
-        stacks = self._fitted()
-        low, high = stacks.rise(np.array([-_DECILE, _DECILE]))
-        named = combinations(self.names_, 2)
+        """What moves the log-odds of an answer, and by how much."""
+        low, high = self._rise(np.array([-_DECILE, _DECILE]))
+        n = len(self.names_)
+        pairs = self.coefficients_[1 + n * (self.n_knots + 1) : -n].tolist()
         return Weights(
-            dict(zip(self.names_, map(float, high - low), strict=True)),
-            dict(zip(named, stacks.disagreement, strict=True)),
-            {name: stacks.silence(signal) for signal, name in enumerate(self.names_)},
+            dict(zip(self.names_, (high - low).tolist(), strict=True)),
+            dict(zip(combinations(self.names_, 2), pairs, strict=True)),
+            dict(zip(self.names_, self.coefficients_[-n:].tolist(), strict=True)),
         )
 
     def curve(self, name: str) -> tuple[Vector, Vector]:
         """Values of a signal, ascending, and what each adds to the log-odds next to the median.
 
-        Where all signals are at hand; disagreement comes on top.
+        Disagreement comes on top.
 
         Raises:
             ValueError: For a signal that was not fitted.
             sklearn.exceptions.NotFittedError: Before `fit`.
         """
-        stacks = self._fitted()
+        check_is_fitted(self)
         signal = self.names_.index(_checks.one_of("name", name, self.names_))
-        values, first = np.unique(stacks.scale.values[signal], return_index=True)
-        return values, stacks.rise(stacks.scale.scores[signal, first])[:, signal]
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write parameters and fit to a folder, as JSON and safetensors.
-
-        Raises:
-            FileExistsError: If the folder exists and holds anything else.
-            sklearn.exceptions.NotFittedError: Before `fit`.
-        """
-        stacks = self._fitted()
-        fit = {"names": self.names_, "penalty": self.penalty_}
-        fit |= {name: getattr(stacks.scale, name) for name in ("values", "scores", "knots")}
-        fit |= {"coefficients": stacks.coefficients, "used": stacks.used}
-        storage.write(folder, storage.Content(_NAME, self._parameters(), fit), _KINDS)
+        values, first = np.unique(self.values_[signal], return_index=True)
+        return values, self._rise(self.scores_[signal, first])[:, signal]
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
@@ -215,30 +201,40 @@ class SignalEnsemble:
             ValueError: For another class, a missing, unknown or mistyped key, a newer format,
                 values that no fit gives, or a damaged file. The message names the file.
         """
-        file = Path(folder) / storage.CONFIG
-        if (name := storage.read_name(folder)) != _NAME:
-            raise ValueError(f"{file}: expected class to be {_NAME}, got {name!r}")
-        content = storage.read(folder, set(cls()._parameters()), _KINDS)
-        fit = dict(content.fitted)
-        try:
-            ensemble = cls(**content.parameters)
-            ensemble.names_ = _checked_names(fit["names"])
-            ensemble.penalty_ = _checks.number("penalty", fit["penalty"], strict=True)
-            scale = NormalScores(fit["values"], fit["scores"], fit["knots"])
-            ensemble.stacks_ = SubsetStacks(scale, fit["coefficients"], fit["used"])
-            ensemble.stacks_.check(len(ensemble.names_), ensemble.n_knots)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{file}: {error}") from error
-        return ensemble
+        if (name := storage.read_name(folder)) != cls.__name__:
+            file = Path(folder) / storage.CONFIG
+            raise ValueError(f"{file}: expected class to be {cls.__name__}, got {name!r}")
+        return restored(folder, cls)
 
-    def _parameters(self) -> dict[str, Any]:
-        names = ("n_knots", "penalty", "n_folds", "seed")
-        return {name: getattr(self, name) for name in names}
+    def _check_fit(self) -> None:
+        _checked_names(self.names_)
+        _checks.number("penalty_", self.penalty_, strict=True)
+        n = len(self.names_)
+        width = 1 + n * (self.n_knots + 1) + n * (n - 1) // 2 + n
+        for name, shape in (
+            ("values_", (n, N_GRID)),
+            ("scores_", (n, N_GRID)),
+            ("moments_", (n, n)),
+            ("coefficients_", (width,)),
+        ):
+            if (found := getattr(self, name).shape) != shape:
+                raise _checks.fail(name, f"of shape {shape}", found)
+        for name in ("values_", "scores_"):
+            if (np.diff(getattr(self, name), axis=1) < 0).any():
+                raise _checks.fail(name, "in ascending order", "a step down")
+        moments = self.moments_
+        if (moments != moments.T).any() or np.linalg.eigvalsh(moments)[0] <= 0:
+            raise _checks.fail("moments_", "positive definite", moments.tolist())
 
-    def _fitted(self) -> SubsetStacks:
-        if not hasattr(self, "stacks_"):
-            raise NotFittedError("Call `fit` of this SignalEnsemble, or load one, first")
-        return self.stacks_
+    def _rise(self, z: Vector) -> Matrix:
+        """(len(z), S): what each signal adds to the log-odds at normal scores z, next to z = 0."""
+        check_is_fitted(self)
+        n = len(self.names_)
+        own = self.coefficients_[1 : 1 + n * (self.n_knots + 1)]
+        columns = bent(np.repeat(np.append(z, 0.0)[:, None], n, axis=1), self.n_knots)
+        curves = (columns * own).reshape(len(z) + 1, n, -1).sum(axis=2)
+        rise: Matrix = curves[:-1] - curves[-1]
+        return rise
 
     def _folds(self, correct: Vector, tasks: ArrayLike | None) -> NDArray[np.int64]:
         """The fold of every row: tasks are kept whole."""
@@ -249,21 +245,47 @@ class SignalEnsemble:
             raise _checks.fail("tasks", "at least two different names, or None", n_tasks)
         return deal_folds(correct, min(self.n_folds, n_tasks), self.seed, tasks)
 
-    def _choose(self, table: Matrix, correct: Vector, folds: NDArray[np.int64]) -> float:
-        """The penalty under which held-out rows are most probable; of equals the largest."""
-        present = ~np.isnan(table)
-        subsets = {int(s) for s in np.unique(present @ (1 << np.arange(table.shape[1])))}
-        asked = np.ones(table.shape[1], dtype=bool)
-        losses = np.zeros(len(PENALTIES))
-        for fold in np.unique(folds):
-            held, rest = folds == fold, folds != fold
-            if np.isnan(table[rest]).all(axis=0).any():
-                continue  # a signal that only the held-out tasks have
-            path = SubsetStacks.path(table[rest], correct[rest], self.n_knots, PENALTIES, subsets)
-            for i, stacks in enumerate(path):
-                line = stacks.log_odds(table[held], asked)
-                losses[i] += (np.logaddexp(0, line) - correct[held] * line).sum()
-        return PENALTIES[int(losses.argmin())]
+
+def _columns(z: Matrix, n_knots: int) -> Matrix:
+    """Columns of the curve of each signal, and the distance of each pair."""
+    distances = [np.abs(z[:, a] - z[:, b]) for a, b in combinations(range(z.shape[1]), 2)]
+    return np.column_stack([bent(z, n_knots), *distances])
+
+
+def _fit(columns: Matrix, silent: NDArray[np.bool_], correct: Vector, penalty: float) -> Vector:
+    """Intercept and weights of the columns and of silence; the penalty is on standardised ones."""
+    mean, deviation = columns.mean(axis=0), columns.std(axis=0)
+    mean = np.append(mean, np.zeros(silent.shape[1]))
+    deviation = np.append(
+        np.where(deviation > 1e-9, deviation, 1.0),
+        np.full(silent.shape[1], np.sqrt(_SILENCE_PENALTY / penalty)),
+    )
+    design = (np.column_stack([columns, silent]) - mean) / deviation
+    model = LogisticRegression(C=1 / penalty, solver="newton-cholesky", tol=1e-8)
+    model.fit(design, correct)
+    weights = model.coef_[0] / deviation
+    return np.append(model.intercept_[0] - weights @ mean, weights)
+
+
+def _log_odds(coefficients: Vector, columns: Matrix, silent: NDArray[np.bool_]) -> Vector:
+    line: Vector = coefficients[0] + np.column_stack([columns, silent]) @ coefficients[1:]
+    return line
+
+
+def _choose(
+    columns: Matrix, silent: NDArray[np.bool_], correct: Vector, folds: NDArray[np.int64]
+) -> float:
+    """The penalty under which held-out rows are most probable; of equals the largest."""
+    losses = np.zeros(len(PENALTIES))
+    for fold in np.unique(folds):
+        held, rest = folds == fold, folds != fold
+        if correct[rest].min() == correct[rest].max():
+            continue
+        for i, penalty in enumerate(PENALTIES):
+            found = _fit(columns[rest], silent[rest], correct[rest], penalty)
+            line = _log_odds(found, columns[held], silent[held])
+            losses[i] += (np.logaddexp(0, line) - correct[held] * line).sum()
+    return PENALTIES[int(losses.argmin())]
 
 
 def _names(signals: Signals) -> tuple[str, ...]:
@@ -274,8 +296,8 @@ def _names(signals: Signals) -> tuple[str, ...]:
 
 def _checked_names(given: Iterable[str]) -> tuple[str, ...]:
     names = _checks.strings("signals", given)
-    if not 1 <= len(set(names)) == len(names) <= MOST_SIGNALS:
-        raise _checks.fail("signals", f"1 to {MOST_SIGNALS} of different names", list(names))
+    if not names or len(set(names)) < len(names):
+        raise _checks.fail("signals", "one or more of different names", list(names))
     return names
 
 

@@ -22,6 +22,21 @@ class Interval:
     high: float
 
 
+def wilson(right: float, n: float, level: float = 0.95) -> Interval:
+    """Share of right answers with the interval of Wilson (1927), which suits few of them.
+
+    Example:
+        >>> interval = wilson(20, 20)
+        >>> interval.estimate, round(interval.low, 3), interval.high
+        (1.0, 0.839, 1.0)
+    """
+    from scipy.stats import binomtest  # heavy
+
+    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
+    low, high = binomtest(int(right), int(n)).proportion_ci(level, method="wilson")
+    return Interval(right / n, float(low), float(high))
+
+
 def bootstrap(
     statistic: Callable[..., float],
     *arrays: ArrayLike,

@@ -1,7 +1,7 @@
 """Watching the calibration of a model in use: alarms, early signs and recalibration.
 
 `Monitor` takes predictions and late labels. `CalibrationAlarm` and `EarlySign` are its two tests,
-usable alone. Nothing here knows language models; torch is never imported.
+usable alone. torch is never imported.
 """
 
 from thermometer.monitoring.alarm import CalibrationAlarm as CalibrationAlarm

@@ -1,7 +1,6 @@
 """The alarm for miscalibration: one per episode, with its onset and its end.
 
-It reads confidences and outcomes in the order in which outcomes become known. Nothing here knows
-segments, storage or windows.
+It reads confidences and outcomes in the order in which outcomes become known.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,6 @@
 """Bets against calibration: by how much one answer multiplies the stake of each bet.
 
-A bet names a direction, a size and a range of confidences. Nothing here adds up stakes, or knows
-when an answer came.
+A bet names a direction, a size and a range of confidences.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """An early sign: numbers that need no labels no longer look like those before.
 
 Temperatures, confidences, or a number made of features. That they drift does not prove that
-confidence is wrong, and confidence can go wrong without it. Nothing here knows outcomes.
+confidence is wrong, and confidence can go wrong without it.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """How calibration changed: labelled answers in blocks, of which only sums are kept.
 
-When there are too many blocks, neighbours become one. Nothing here raises alarms or stores.
+When there are too many blocks, neighbours become one.
 """
 
 import math
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from thermometer import _checks
 from thermometer.metrics import bin_index
-from thermometer.metrics.intervals import Interval
+from thermometer.metrics.intervals import Interval, wilson
 from thermometer.metrics.smooth_calibration import residual_density, smooth_ece_of
 
 Vector = NDArray[np.float64]
@@ -135,23 +135,6 @@ class History:
             floor=float(np.sqrt(2 / math.pi * variance).sum() / n),
             smooth_ece=float(smooth_ece_of(density[None])[0]),
         )
-
-
-def wilson(right: float, n: float, level: float) -> Interval:
-    """Share of right answers with the interval of Wilson (1927).
-
-    Example:
-        >>> interval = wilson(20, 20, 0.95)
-        >>> interval.estimate, round(interval.low, 3), interval.high
-        (1.0, 0.839, 1.0)
-    """
-    from scipy.stats import norm
-
-    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
-    share, z2 = right / n, float(norm.ppf((1 + level) / 2)) ** 2 / n
-    half = math.sqrt(z2 * (share * (1 - share) + z2 / 4))
-    low, high = ((share + z2 / 2 + side * half) / (1 + z2) for side in (-1, 1))
-    return Interval(share, max(low, 0.0), min(high, 1.0))
 
 
 def _joined(first: Vector, second: Vector) -> Vector:

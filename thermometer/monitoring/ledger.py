@@ -1,6 +1,6 @@
 """Rows, watches and the recalibrator in use, kept as one: in a store, and at hand.
 
-What is at hand is read again when another process has written. Nothing here checks arguments.
+What is at hand is read again when another process has written.
 """
 
 import json

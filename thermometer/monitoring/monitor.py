@@ -1,6 +1,6 @@
 """The monitor: predictions come in, labels later; it measures, raises alarms and recalibrates.
 
-Evidence is in `alarm` and `early_sign`, the tables in `storage`. Nothing here prints or draws.
+Evidence is in `alarm` and `early_sign`, the tables in `storage`.
 """
 
 import time as clock

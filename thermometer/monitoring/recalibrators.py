@@ -1,4 +1,4 @@
-"""A fitted recalibrator as JSON text, for a row of a database. Nothing here fits.
+"""A fitted recalibrator as JSON text, for a row of a database.
 
 The classes are those of `thermometer.baselines` that read confidences; a text chooses among them
 and cannot name anything else.

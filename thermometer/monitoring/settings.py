@@ -1,4 +1,4 @@
-"""The settings of a monitor, which its file keeps. Nothing here watches anything."""
+"""The settings of a monitor, which its file keeps."""
 
 import json
 from dataclasses import asdict, dataclass, fields

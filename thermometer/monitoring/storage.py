@@ -1,7 +1,7 @@
 """The tables of a monitor in SQLite: in a file that several processes write, or in memory.
 
 A file is in WAL mode and every commit is synchronised, so that what a call has acknowledged is
-there after kill -9 or a power cut. Nothing in it is executed. Nothing here knows what a row means.
+there after kill -9 or a power cut. Nothing in it is executed.
 """
 
 import sqlite3

@@ -1,7 +1,6 @@
 """Everything that is watched, as it stands: alarms of all and of segments, signs, history.
 
-It takes new rows and says what they raise; it is read from a store and written to it. Nothing here
-knows ids, or whether a label is new.
+It takes new rows and says what they raise; it is read from a store and written to it.
 """
 
 import json

@@ -1,7 +1,4 @@
-"""What a family of fair bets has won, with money kept back for changes that come late.
-
-Nothing here knows what is bet on.
-"""
+"""What a family of fair bets has won, with money kept back for changes that come late."""
 
 import math
 

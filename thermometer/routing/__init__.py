@@ -2,7 +2,7 @@
 
 `Bands` hold the thresholds, `Router` applies them with a memory per key, so that decisions do not
 flicker. Thresholds are given, chosen by `guaranteed_threshold` from labelled data for a stated
-risk, or follow from `Costs`. Nothing here knows where a confidence comes from.
+risk, or follow from `Costs`.
 """
 
 from thermometer.routing.bands import Action as Action

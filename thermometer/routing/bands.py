@@ -1,7 +1,7 @@
 """The thresholds between accepting, reviewing and rejecting, each with two edges.
 
 A decision is entered at the far edge of its band and left at the near one (a Schmitt trigger). The
-rule is a pure function; `router` remembers what was decided. Nothing here knows keys.
+rule is a pure function; `router` remembers what was decided.
 """
 
 from dataclasses import dataclass, fields

@@ -1,7 +1,6 @@
 """Thresholds from what mistakes and reviews cost, and whether they pay on labelled answers.
 
-The closed form holds for confidence that is calibrated; `check` measures it. Nothing here estimates
-costs, remembers keys or guarantees a risk.
+The closed form holds for calibrated confidence; `check` measures what it costs.
 """
 
 from dataclasses import dataclass, fields

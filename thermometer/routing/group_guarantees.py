@@ -1,4 +1,4 @@
-"""Guaranteed thresholds for several groups of answers at once. Nothing here tests a threshold."""
+"""Guaranteed thresholds for several groups of answers at once."""
 
 from collections.abc import Mapping
 

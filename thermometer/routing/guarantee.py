@@ -1,7 +1,7 @@
 """A threshold chosen from labelled answers, with a guarantee on the risk of those it accepts.
 
 Exact binomial tests of thresholds in a fixed order: no law of confidences is assumed, nor that they
-are calibrated. `needed_labels` says what it takes. Nothing here remembers keys or knows costs.
+are calibrated. `needed_labels` says what it takes.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""How high a threshold a history passes with hysteresis, so that guarantees hold for the router.
-
-Nothing here chooses a threshold or decides.
-"""
+"""How high a threshold a history passes with hysteresis, so that guarantees hold for the router."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

@@ -1,4 +1,4 @@
-"""How many labelled answers a guarantee takes. Nothing here chooses a threshold."""
+"""How many labelled answers a guarantee takes."""
 
 import math
 

@@ -1,29 +1,33 @@
 """A memory per key, so that a decision changes only when the confidence crosses the far edge.
 
 The rule is that of `bands`. State is explicit, bounded, safe between threads and kept as JSON.
-Nothing here knows what a key stands for or how thresholds were chosen.
 """
 
 import json
 from collections import OrderedDict
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, replace
 from threading import Lock
 from typing import Any, NamedTuple
 
 from thermometer import __version__, _checks
+from thermometer._records import from_plain
 from thermometer.routing.bands import ACTIONS, Action, Bands
 
 FORMAT_VERSION = 1
-_KEYS = {
-    "format_version": int,
-    "thermometer_version": str,
-    "bands": dict,
-    "max_keys": int,
-    "decisions": dict,
-    "changes": int,
-    "evicted": int,
-    "actions": list,
-}
+
+
+@dataclass(frozen=True)
+class _State:
+    """All that a router is, as it stands in JSON."""
+
+    bands: Bands
+    max_keys: int
+    decisions: dict[str, int]
+    changes: int
+    evicted: int
+    actions: dict[str, Action]
+    format_version: int = FORMAT_VERSION
+    thermometer_version: str = __version__
 
 
 class Decision(NamedTuple):
@@ -147,16 +151,11 @@ class Router:
 
     def with_bands(self, bands: Bands) -> "Router":
         """A router with other thresholds that goes on from the same state."""
-        state = self._state()
-        state["bands"] = bands
-        return _restored(state)
+        return _restored(replace(self._state(), bands=bands))
 
     def to_json(self) -> str:
         """Everything, as one line of JSON; taken between two decisions, never within one."""
-        state = self._state()
-        state["bands"] = asdict(state["bands"])
-        versions = {"format_version": FORMAT_VERSION, "thermometer_version": __version__}
-        return json.dumps({**versions, **state}, allow_nan=False)
+        return json.dumps(asdict(self._state()), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Router":
@@ -166,15 +165,18 @@ class Router:
             ValueError: For what is no such text: not JSON, a missing, unknown or mistyped key, a
                 newer format, an unknown action, more keys than remembered.
         """
-        state = _parsed(text)
-        edges = [field.name for field in fields(Bands)]
-        if set(state["bands"]) != set(edges):
-            raise _checks.fail("bands", f"the edges {', '.join(edges)}", state["bands"])
         try:
-            state["bands"] = Bands(**state["bands"])
-            return _restored(state)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
+            content = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"Expected `text` to be JSON of a router, but got {error}") from error
+        version = content.get("format_version") if isinstance(content, dict) else None
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise ValueError(
+                f"Expected `format_version` to be at most {FORMAT_VERSION}, but got {version}, "
+                f"written by thermometer {content.get('thermometer_version')}; this is "
+                f"{__version__}, upgrade it"
+            )
+        return _restored(from_plain(_State, content, "text"))
 
     def __len__(self) -> int:
         return len(self._actions)
@@ -182,16 +184,16 @@ class Router:
     def __repr__(self) -> str:
         return f"Router({self._bands!r}, max_keys={self._max_keys})"
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self) -> _State:
         with self._lock:
-            return {
-                "bands": self._bands,
-                "max_keys": self._max_keys,
-                "decisions": dict(self._decisions),
-                "changes": self._changes,
-                "evicted": self._evicted,
-                "actions": list(self._actions.items()),
-            }
+            return _State(
+                self._bands,
+                self._max_keys,
+                dict(self._decisions),
+                self._changes,
+                self._evicted,
+                dict(self._actions),
+            )
 
 
 def _or_missing(confidence: Any) -> float | None:
@@ -203,49 +205,19 @@ def _or_missing(confidence: Any) -> float | None:
     return _checks.number("confidence", confidence, maximum=1.0)
 
 
-def _restored(state: dict[str, Any]) -> Router:
+def _restored(state: _State) -> Router:
     """A router in a given state, checked."""
-    router = Router(state["bands"], max_keys=state["max_keys"])
-    if set(state["decisions"]) != set(ACTIONS):
-        raise _checks.fail("decisions", "a count of every action", state["decisions"])
+    if state.format_version != FORMAT_VERSION:
+        raise _checks.fail("format_version", str(FORMAT_VERSION), state.format_version)
+    router = Router(state.bands, max_keys=state.max_keys)
+    if set(state.decisions) != set(ACTIONS):
+        raise _checks.fail("decisions", "a count of every action", state.decisions)
     for action in ACTIONS:
-        count = _checks.integer(f"decisions of {action}", state["decisions"][action], minimum=0)
+        count = _checks.integer(f"decisions of {action}", state.decisions[action], minimum=0)
         router._decisions[action] = count
-    router._changes = _checks.integer("changes", state["changes"], minimum=0)
-    router._evicted = _checks.integer("evicted", state["evicted"], minimum=0)
-    for position, pair in enumerate(state["actions"]):
-        match pair:
-            case [str(key), "accept" | "review" | "reject" as action]:
-                router._actions[key] = action
-            case _:
-                raise _checks.fail("actions", "pairs of key and action", f"{pair} at {position}")
-    if len(router._actions) != len(state["actions"]) or len(router) > router.max_keys:
-        limit = f"at most {router.max_keys} different keys"
-        raise _checks.fail("actions", limit, f"{len(state['actions'])}")
+    router._changes = _checks.integer("changes", state.changes, minimum=0)
+    router._evicted = _checks.integer("evicted", state.evicted, minimum=0)
+    router._actions.update(state.actions)
+    if len(router) > router.max_keys:
+        raise _checks.fail("actions", f"of at most {router.max_keys} keys", len(router))
     return router
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    """The values of a router's JSON, with the declared keys and types."""
-    try:
-        state = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"Expected `text` to be JSON of a router, but got {error}") from error
-    if not isinstance(state, dict):
-        raise _checks.fail("text", "a JSON object", type(state).__name__)
-    version = state.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise ValueError(
-            f"Expected `format_version` to be at most {FORMAT_VERSION}, but got {version}, written "
-            f"by thermometer {state.get('thermometer_version')}; this is {__version__}, upgrade it"
-        )
-    if missing := sorted(set(_KEYS) - set(state)):
-        raise _checks.fail("text", "a whole router", f"none of {', '.join(missing)}")
-    if unknown := sorted(set(state) - set(_KEYS)):
-        raise _checks.fail("text", "a router", f"unknown {', '.join(unknown)}")
-    for key, kind in _KEYS.items():
-        if not isinstance(state[key], kind):
-            raise _checks.fail(key, f"of type {kind.__name__}", repr(state[key]))
-    if version != FORMAT_VERSION:
-        raise _checks.fail("format_version", str(FORMAT_VERSION), version)
-    return {key: state[key] for key in _KEYS if not key.endswith("_version")}

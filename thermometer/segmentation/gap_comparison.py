@@ -1,24 +1,19 @@
 """Does a group of answers have another signed gap than the rest? A test that holds with few rows.
 
 `gap_tests` compares every group of rows with all other rows; `adjusted` corrects its p-values for
-their number. Nothing here knows what the groups are or how results are shown.
+their number.
 """
 
-from math import gcd
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.special import expit, logit
-from scipy.stats import false_discovery_control, norm
+from scipy.stats import binom, false_discovery_control, norm
 
 from thermometer import _checks
 
 Vector = NDArray[np.float64]
 Correction = Literal["holm", "benjamini-hochberg"]
-
-_MOST_STRATA, _ROWS_PER_STRATUM = 10, 20
 
 
 class GapTest(NamedTuple):
@@ -36,19 +31,18 @@ def gap_tests(
 ) -> list[GapTest]:
     """Test every group of rows against all others: is its mean of c_i - y_i another one?
 
-    It is the score test of Farrington and Manning (1990) for two proportions that differ by a given
-    amount, here by the difference of the two mean confidences. In place of the binomial law it
-    takes the law of a sum of unequal chances (Poisson binomial): what a confidence is worth is
-    estimated as the accuracy, smoothed by half an answer of each kind, of up to ten strata of
-    confidence over all rows, and in each of the two parts moved in proportion until equal gaps
-    hold. Where the gap depends on the confidence, the chance of which confidences fell into the
-    group is added as a variance: of gaps between strata, and of c_i - y_i within them beyond that
-    of the answers. Tails are those of Lugannani and Rice (1980), taken half a
-    step of the difference nearer to zero (Yates 1934), since it moves in steps of 1/n and 1/m.
+    It is the test of Farrington and Manning (1990) for two proportions that differ by a given
+    amount, here by the difference of the two mean confidences: the numbers of right answers inside
+    and outside are binomial with the accuracies at which both gaps equal the gap of all rows, and
+    the p-value is twice the exact probability of a difference at least as large. Where c_i - y_i
+    varies more than such answers do, because confidence says little about them, the normal quantile
+    of the p-value is divided by the square root of the dispersion (quasi-likelihood, McCullagh and
+    Nelder 1989), pooled over both parts and at least 1.
 
-    No normal law is assumed of few answers, nothing of how well the confidences are calibrated, and
-    the two parts may have quite different confidences. Rows are taken as independent. At a level
-    of 0.05 it errs in 2 to 5 % of simulated comparisons of 12 to 200 rows with 12 to 4,000.
+    Rows are taken as independent. In small groups of sure answers, where often none is wrong, a
+    t-test of c_i - y_i has far more false alarms: 34 % at a level of 0.05 in simulated groups of 20
+    with confidences from 0.9 to 1, against 2 % here. The level is exceeded, up to 13 %, where
+    confidence tells right from wrong in the rest and says nothing in the group.
 
     Args:
         confidence: (N,) probabilities of the answers, in [0, 1].
@@ -76,34 +70,16 @@ def gap_tests(
     size = int(codes.max()) + 1 if n_groups is None else _checks.integer("n_groups", n_groups)
     if codes.min() < -1 or codes.max() >= size:
         raise _checks.fail("groups", f"in [-1, {size})", f"{codes.min()} to {codes.max()}")
-    stratum = _strata(confidence)
-    n_strata = int(stratum.max()) + 1
-    total = np.bincount(stratum).astype(np.float64)
-    right = np.bincount(stratum, correct)
-    worth = (right + 0.5) / (total + 1)
-    claimed = np.bincount(stratum, confidence)
-    gap = (claimed - right) / total
-    spread = np.bincount(stratum, (confidence - correct) ** 2) / total - gap**2
-    strata = _Strata(worth, gap, np.maximum(spread - worth * (1 - worth), 0))
-    cell = (codes + 1) * n_strata + stratum  # row 0 holds those of no group
-
-    def sums(weights: Vector | None = None) -> Vector:
-        flat = np.bincount(cell, weights, (size + 1) * n_strata)
-        return flat.astype(np.float64).reshape(size + 1, n_strata)[1:]
-
-    count, sure, hits = sums(), sums(confidence), sums(correct)
+    columns = (None, confidence, correct, (confidence - correct) ** 2)
+    sums = np.stack([np.bincount(codes + 1, column, size + 1) for column in columns], axis=1)
     results = []
-    for group in range(size):
-        inside = _Part(count[group], sure[group].sum(), hits[group].sum())
-        outside = _Part(
-            total - count[group],
-            claimed.sum() - inside.confidence,
-            right.sum() - inside.correct,
-        )
-        if not inside.size or not outside.size:
+    for group in sums[1:]:
+        inside, outside = _Part(*group), _Part(*(sums.sum(axis=0) - group))
+        if inside.size and outside.size:
+            difference = float(inside.gap - outside.gap)
+            results.append(GapTest(difference, _p_value(inside, outside)))
+        else:
             results.append(GapTest(float("nan"), float("nan")))
-            continue
-        results.append(_compare(inside, outside, strata))
     return results
 
 
@@ -133,104 +109,38 @@ def adjusted(p_values: ArrayLike, correction: Correction = "holm") -> Vector:
     return result
 
 
-class _Strata(NamedTuple):
-    """Of every stratum: accuracy, gap, and what gaps vary in it beyond the chance of answers."""
-
-    worth: Vector
-    gap: Vector
-    beyond: Vector
-
-
 class _Part(NamedTuple):
-    """Rows on one side: how many in each stratum, the sum of confidences, and of right answers."""
+    """Rows on one side: their number, and sums of c, of y and of the squares of c - y."""
 
-    rows: Vector
+    size: float
     confidence: float
     correct: float
-
-    @property
-    def size(self) -> float:
-        return float(self.rows.sum())
+    squares: float
 
     @property
     def gap(self) -> float:
         return (self.confidence - self.correct) / self.size
 
-
-def _strata(confidence: Vector) -> NDArray[np.int64]:
-    """Up to ten strata of equal mass, equal confidences together; (N,) numbers without holes."""
-    n_strata = int(np.clip(len(confidence) // _ROWS_PER_STRATUM, 1, _MOST_STRATA))
-    last = np.arange(1, n_strata) * len(confidence) // n_strata - 1
-    closed_by = np.unique(np.partition(confidence, last)[last])
-    index = np.searchsorted(closed_by, confidence, side="left")
-    stratum: NDArray[np.int64] = np.unique(index, return_inverse=True)[1]
-    return stratum
+    @property
+    def spread(self) -> float:
+        """Sum of squares of c - y about its mean."""
+        return self.squares - self.size * self.gap**2
 
 
-def _compare(inside: _Part, outside: _Part, strata: _Strata) -> GapTest:
-    """The test of one part against the other."""
-    difference = inside.gap - outside.gap
-    side = 1.0 if difference > 0 else -1.0
-    answers = inside.size + outside.size
-    common = (inside.size * inside.gap + outside.size * outside.gap) / answers
-    rows, chances, steps, extra = [], [], [], 0.0
-    for part, sign in ((inside, -side), (outside, side)):
-        least = 0.5 / (part.size + 1)
-        expected = np.clip(part.confidence / part.size - common, least, 1 - least)
-        rows.append(part.rows)
-        chances.append(_moved(strata.worth, part.rows, float(expected)))
-        steps.append(np.full(len(part.rows), sign / part.size))
-        mean = np.average(strata.gap, weights=part.rows)
-        of_gaps = (strata.gap - mean) ** 2 + strata.beyond
-        extra += float(np.average(of_gaps, weights=part.rows)) / part.size
-    law = _Law(np.concatenate(rows), np.concatenate(chances), np.concatenate(steps), extra)
-    n, m = int(inside.size), int(outside.size)
-    half_step = gcd(n, m) / (2 * n * m)
-    return GapTest(float(difference), min(2 * law.tail(abs(difference) - half_step), 1.0))
-
-
-def _moved(worth: Vector, rows: Vector, expected: float) -> Vector:
-    """Chances of being right, or of being wrong, scaled so that their mean is the expected one."""
-    mean = float(np.average(worth, weights=rows))
-    if expected <= mean:
-        return worth * (expected / mean)
-    return 1 - (1 - worth) * ((1 - expected) / (1 - mean))
-
-
-class _Law(NamedTuple):
-    """A sum over rows of step_k * (0 or 1, less its chance), plus a normal number."""
-
-    rows: Vector
-    chance: Vector
-    step: Vector
-    variance: float
-
-    def tail(self, x: float) -> float:
-        """Probability of at least x, by the saddlepoint t where the mean is x; 0.5 if x <= 0."""
-        if x <= 0:
-            return 0.5
-        log_odds = logit(self.chance)
-
-        def tilted(t: float) -> Vector:
-            return np.asarray(expit(log_odds + self.step * t))
-
-        def mean(t: float) -> float:
-            shift = self.rows * self.step * (tilted(t) - self.chance)
-            return float(shift.sum()) + self.variance * t
-
-        def variance(t: float) -> float:
-            p = tilted(t)
-            return float((self.rows * self.step**2 * p * (1 - p)).sum()) + self.variance
-
-        upper = 1 / np.sqrt(variance(0))
-        while mean(upper) < x:
-            if upper * np.abs(self.step).max() > 700:  # x is the end of what the sum can be
-                return 0.0
-            upper *= 2
-        if mean(1e-3 / np.sqrt(variance(0))) >= x:
-            return 0.5
-        t = float(brentq(lambda s: mean(s) - x, 0.0, upper))
-        each = np.log1p(self.chance * np.expm1(self.step * t)) - self.step * t * self.chance
-        exponent = float((self.rows * each).sum()) + self.variance * t**2 / 2
-        w, u = np.sqrt(2 * (t * x - exponent)), t * np.sqrt(variance(t))
-        return float(np.clip(norm.sf(w) + norm.pdf(w) * (1 / u - 1 / w), 0, 0.5))
+def _p_value(first: _Part, second: _Part) -> float:
+    """Two-sided; takes as many steps as the smaller part has rows."""
+    few, many = sorted((first, second), key=lambda part: part.size)
+    n, m = int(few.size), int(many.size)
+    common = (n * few.gap + m * many.gap) / (n + m)
+    least = 0.5 / (n + 1), 0.5 / (m + 1)
+    p = float(np.clip(few.confidence / n - common, least[0], 1 - least[0]))
+    q = float(np.clip(many.confidence / m - common, least[1], 1 - least[1]))
+    right = np.arange(n + 1)
+    # n times the right answers of the larger part with which the accuracies differ as observed.
+    limit = n * int(many.correct) + m * (right - int(few.correct))
+    chance = binom.pmf(right, n, p)
+    below = chance @ binom.cdf(limit // n, m, q)
+    above = chance @ binom.sf(-(-limit // n) - 1, m, q)
+    exact = min(2 * float(min(below, above)), 1.0)
+    dispersion = (few.spread + many.spread) / (n * p * (1 - p) + m * q * (1 - q))
+    return float(2 * norm.sf(norm.isf(exact / 2) / np.sqrt(max(dispersion, 1.0))))

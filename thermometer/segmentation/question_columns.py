@@ -1,7 +1,4 @@
-"""What questions say of themselves: columns by which the answers to them can be told apart.
-
-It reads tables and questions, and measures nothing.
-"""
+"""What questions say of themselves: columns by which the answers to them can be told apart."""
 
 import json
 from collections.abc import Iterable, Mapping

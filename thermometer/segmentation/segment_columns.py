@@ -1,7 +1,7 @@
 """Which rows belong together: the columns of a table cut into a few groups with readable names.
 
 Text and truth values are groups as they are, numbers of many values are cut into ranges, what is
-missing is a group, and small groups join. Nothing here knows what will be measured on them.
+missing is a group, and small groups join.
 """
 
 from collections.abc import Mapping

@@ -1,18 +1,17 @@
 """Gap and ECE of a few rows, with what chance does to them.
 
 The interval of the gap keeps a width where all answers are right; `chance` is the ECE that perfect
-calibration would score on as few rows. Nothing here knows which rows these are.
+calibration would score on as few rows.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
 
 from thermometer import _checks
 from thermometer.metrics import bin_index
-from thermometer.metrics.intervals import Interval, percentile_interval
+from thermometer.metrics.intervals import Interval, percentile_interval, wilson
 
 Vector = NDArray[np.float64]
 
@@ -48,12 +47,10 @@ def gap_interval(confidence: ArrayLike, correct: ArrayLike, level: float = 0.95)
         (-0.1, -0.1, 0.061)
     """
     confidence, correct = _checks.outcomes(confidence, correct)
-    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
-    n, p, claimed = len(correct), correct.mean(), confidence.mean()
-    z2 = norm.ppf((1 + level) / 2) ** 2 / n
-    half = np.sqrt(z2 * (p * (1 - p) + z2 / 4))
-    low, high = np.clip((p + z2 / 2 + np.array([-half, half])) / (1 + z2), 0, 1)
-    return Interval(float(claimed - p), float(claimed - high), float(claimed - low))
+    accuracy, claimed = wilson(correct.sum(), len(correct), level), float(confidence.mean())
+    return Interval(
+        claimed - float(correct.mean()), claimed - accuracy.high, claimed - accuracy.low
+    )
 
 
 def ece_interval(

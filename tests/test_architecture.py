@@ -31,15 +31,14 @@ ORDER = """
     metrics.calibration_error metrics.risk_coverage metrics.basic metrics metrics.intervals
     metrics.paired_differences metrics.resampling metrics.summary metrics.streaming scaling llm
     llm.gumbel_noise llm.repeated_prompts llm.logits_processor integrations integrations.vllm
-    baselines ensemble routing recommendation_words recommendation outcomes pictures
+    baselines ensemble routing outcomes pictures
     pictures.drawing pictures.reliability_panels pictures.reliability pictures.smooth_reliability
     pictures.small_multiples pictures.temperature_plot pictures.temperature_spread
-    pictures.risk_plot pictures.terminal_plots comparison reports reports.grids reports.grid_text
-    reports.grid_html reports.report_words reports.method_tables monitoring commands
+    pictures.risk_plot pictures.terminal_plots comparison reports reports.blocks
+    reports.numbers reports.render recommendation monitoring commands
     commands.monitor segmentation segmentation.gap_comparison segmentation.segment_columns
-    segmentation.segment_errors segmentation.segment_tables segmentation.segment_report
-    reports.report_tables reports.report_html reports.report_text reports.report
-    reports.confidence_report_text reports.confidence_report protocols families dataset_tasks
+    segmentation.segment_errors segmentation.segment_report
+    reports.confidence_report protocols families dataset_tasks
     tasks templates llm.tokenization llm.token_store llm.sharing llm.planning llm.forward llm.work
     llm.prefix_cache llm.runners llm.memory llm.engine llm.loading llm.language_model
     llm.generation table_files column_files tables merging commands.merge table_writer
@@ -51,7 +50,8 @@ ORDER = """
     combining posterior prompt_inputs free_form.question_inputs signals calibrator online
     free_form.answering free_form.verdict_shift calibrated_lm free_form.answer_files
     free_form.verify_tasks networks.answering_models stacking adaptation data training_loop
-    training selection ats methods held_out evaluation presets model_spec experiment harness
+    training selection ats methods reports.report held_out evaluation presets model_spec
+    experiment harness
     harness.samples harness.logs commands.import_lm_eval recorded curves pictures.curve_plot
     reports.study_tables reports.study_report study confidence_files commands.report
     commands.placing commands.calibrate commands.answer commands.import_logprobs cli __main__

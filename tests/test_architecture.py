@@ -1,9 +1,11 @@
-"""The shape of the package: who may import whom, what it never calls, how small its files are."""
+"""The shape of the package: its layers, a spine that imports no room, and what it never calls."""
 
 import ast
 import json
 import subprocess
 import sys
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,49 +13,32 @@ import pytest
 import thermometer
 
 PACKAGE = Path(thermometer.__file__).parent
-# Each module imports only modules to its left. A folder of `WHOLE` is one name; of the others the
-# name alone is the folder's `__init__`.
-WHOLE = (
-    "ats",
-    "baselines",
-    "display",
-    "ensemble",
-    "logprobs",
-    "monitoring",
-    "routing",
-    "signals",
-)
-ORDER = """
-    _checks _files _records _versions progress types free_form free_form.questions free_form.judging
-    free_form.answers display logprobs metrics.smooth_calibration
-    metrics.calibration_error metrics.risk_coverage metrics.basic metrics metrics.intervals
-    metrics.paired_differences metrics.resampling metrics.summary metrics.streaming scaling llm
-    llm.gumbel_noise llm.repeated_prompts llm.logits_processor integrations integrations.vllm
-    baselines ensemble routing recommendation_words recommendation outcomes pictures
-    pictures.drawing pictures.reliability_panels pictures.reliability pictures.smooth_reliability
-    pictures.temperature_plot pictures.risk_plot pictures.terminal_plots comparison reports
-    reports.grids reports.grid_text
-    reports.grid_html reports.report_words reports.method_tables monitoring commands
-    commands.monitor segmentation segmentation.gap_comparison segmentation.segment_columns
-    segmentation.segment_errors segmentation.segment_tables segmentation.segment_report
-    reports.report_tables reports.report_html reports.report_text reports.report
-    reports.confidence_report_text reports.confidence_report protocols dataset_tasks
-    tasks templates llm.tokenization llm.token_store llm.sharing llm.planning llm.forward llm.work
-    llm.prefix_cache llm.runners llm.memory llm.engine llm.loading llm.language_model
-    llm.generation table_files column_files tables recorded merging commands.merge table_writer
-    integrations.ray integrations.vllm_tables segmentation.question_columns _lightning predicting
-    extraction two_models networks networks.objective networks.components networks.score_statistics
-    networks.reference_statistics networks.score_inputs networks.pooling networks.config
-    networks.member networks.view networks.thermometer
-    checkpoint_upgrades checkpoint model_card domain answered_by origins
-    combining posterior prompt_inputs free_form.question_inputs signals calibrator online
-    free_form.answering free_form.verdict_shift calibrated_lm free_form.answer_files
-    free_form.verify_tasks networks.answering_models stacking adaptation data training_loop
-    training ats methods held_out evaluation presets model_spec experiment harness
-    harness.samples harness.logs commands.import_lm_eval confidence_files commands.report
-    commands.placing commands.calibrate commands.answer commands.import_logprobs cli __main__
-""".split()  # noqa: SIM905
 FILES = sorted(PACKAGE.rglob("*.py"))
+# From the ground up. A module imports modules of its own layer and of those above it in this list.
+LAYERS = {
+    "ground": "_checks _files _lightning",
+    "questions": "types tasks templates",
+    "language model": "tokenization planning forward runners loading language_model",
+    "tables": "table_files tables extraction",
+    "network": "scaling score_features network objective",
+    "calibration": "posterior checkpoint calibrator",
+    "training": "data training adaptation calibrated_lm",
+    "measures": "metrics recalibrators display protocols",
+    "pictures": "plots comparison segments",
+    "reports": "reports",
+    "after calibration": "routing monitoring",
+    "beyond option scores": "generation free_form signals ats adapters",
+    "whole": "evaluation experiment commands cli __main__",
+}
+SPINE = [
+    *LAYERS["questions"].split(),
+    *LAYERS["language model"].split(),
+    *LAYERS["tables"].split(),
+    *LAYERS["network"].split(),
+    *LAYERS["calibration"].split(),
+    *LAYERS["training"].split(),
+]
+LAYER_OF = {name: i for i, names in enumerate(LAYERS.values()) for name in names.split()}
 
 
 def tree(path):
@@ -61,53 +46,43 @@ def tree(path):
 
 
 def module_of(path):
-    """The name in `ORDER` of a file of the package."""
+    """Dotted name of a file inside the package; empty for the package itself."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
-    if parts[0] in WHOLE:
-        return parts[0]
-    return ".".join(parts).removesuffix(".__init__")
+    return ".".join(parts).removesuffix("__init__").removesuffix(".")
 
 
-MODULES = {module_of(path) for path in FILES}
+def room_of(module):
+    """What stands in `LAYERS`: the file or the folder at the root of the package."""
+    return module.split(".")[0]
 
 
-def run_time_nodes(node):
-    """All nodes but those under `if TYPE_CHECKING:`, which no program runs."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
-            continue
-        yield child
-        yield from run_time_nodes(child)
+MODULES = {module_of(path): path for path in FILES}
 
 
-def imported(path):
-    """Dotted names of everything that a file imports when it runs, also inside functions."""
-    for node in run_time_nodes(tree(path)):
+def imports(path):
+    """Module and name of everything that a file imports: in functions and for type checkers, too.
+
+    A module that is imported whole has no name.
+    """
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}: a relative import"
-            if node.module.split(".")[0] == "thermometer":
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                is_module = whole.removeprefix("thermometer.") in MODULES
+                yield (whole, "") if is_module else (node.module, alias.name)
 
 
-def inner_module(name):
-    """The name in `ORDER` of what `import name` loads; empty for other packages."""
-    first, *rest = name.split(".")
-    if first != "thermometer":
-        return ""
-    names = [".".join(rest[:length]) for length in range(len(rest), 0, -1)]
-    return next((inner for inner in names if inner in MODULES), "")
-
-
+@cache
 def dependencies():
-    """For each module, the other modules of the package that it imports."""
+    """For each module of the package, the other modules of the package that it imports."""
     found = {}
-    for path in FILES:
-        inner = {inner_module(name) for name in imported(path)} - {"", module_of(path)}
-        found.setdefault(module_of(path), set()).update(inner)
+    for module, path in MODULES.items():
+        names = {name for name, _ in imports(path) if name.startswith("thermometer.")}
+        found[module] = {name.removeprefix("thermometer.") for name in names} - {module}
+    del found[""]  # the package itself only names what is found when asked for
     return found
 
 
@@ -116,45 +91,76 @@ def run_python(code):
     return json.loads(done.stdout)
 
 
-def test_the_order_names_every_module_once():
-    assert sorted(ORDER) == sorted({module_of(path) for path in FILES} - {"__init__"})
+def test_every_module_has_one_layer():
+    assert len(LAYER_OF) == sum(len(names.split()) for names in LAYERS.values())
+    assert set(LAYER_OF) == {room_of(module) for module in MODULES} - {""}
 
 
-def test_every_module_imports_only_modules_earlier_in_the_order():
-    """So there is no cycle; the package itself imports nothing before a name is asked for."""
-    found = dependencies()
-    assert found.pop("__init__") == set()
+def test_modules_import_their_own_layer_and_lower_ones():
     wrong = {
-        name: sorted(inner - set(ORDER[: ORDER.index(name)]))
-        for name, inner in found.items()
-        if inner - set(ORDER[: ORDER.index(name)])
+        f"{module} -> {inner}"
+        for module, found in dependencies().items()
+        for inner in found
+        if LAYER_OF[room_of(inner)] > LAYER_OF[room_of(module)]
     }
-    assert wrong == {}
-    assert found["experiment"] >= {"extraction", "reports.report"}, (
-        "the parser of imports finds nothing"
-    )
+    assert wrong == set()
+    assert "extraction" in dependencies()["experiment"], "the parser of imports finds nothing"
+
+
+def test_there_is_no_circle():
+    """Also counting what is imported inside functions and under `TYPE_CHECKING`."""
+    list(TopologicalSorter(dependencies()).static_order())  # raises CycleError
+
+
+def test_the_spine_is_small_and_imports_no_room():
+    assert len(SPINE) <= 24
+    assert sum(len(MODULES[name].read_text().splitlines()) for name in SPINE) <= 7500
+    allowed = {*SPINE, *LAYERS["ground"].split()}
+    assert {inner for name in SPINE for inner in dependencies()[name]} <= allowed
+
+
+def test_nobody_imports_the_private_names_of_another_module():
+    wrong = [
+        f"{module}: {inner}.{name}"
+        for module, path in MODULES.items()
+        for inner, name in imports(path)
+        if inner.startswith("thermometer") and name.startswith("_") and name != "__version__"
+    ]
+    assert wrong == []
+
+
+def test_the_house_stays_small():
+    assert len(FILES) <= 90
+    assert sum(len(path.read_text().splitlines()) for path in FILES) <= 26_000
+    assert len(thermometer.__all__) <= 25
 
 
 def test_only_these_modules_import_lightning():
     users = {
-        module_of(path)
-        for path in FILES
-        if any(name.split(".")[0] in ("lightning", "pytorch_lightning") for name in imported(path))
+        module
+        for module, path in MODULES.items()
+        if any(name.split(".")[0] in ("lightning", "pytorch_lightning") for name, _ in imports(path))
     }
-    assert users == {"predicting", "training_loop", "ats", "data", "_lightning"}
-
-
+    assert users == {"_lightning", "extraction", "data", "training", "ats.training"}
 def test_the_mathematics_loads_neither_transformers_nor_lightning():
-    modules = [
-        "metrics",
-        "metrics.summary",
-        "scaling",
-        "networks.objective",
-        "networks.thermometer",
-    ]
+    modules = ["metrics", "metrics.summary", "scaling", "objective", "network"]
     loaded = run_python(
         "import sys, json, importlib\n"
         f"for name in {modules}: importlib.import_module('thermometer.' + name)\n"
+        "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    )
+    assert not {"transformers", "lightning", "pytorch_lightning", "datasets"} & set(loaded)
+
+
+def test_calibrating_an_array_loads_neither_transformers_nor_lightning(tmp_path):
+    """As a service does that has scores from elsewhere: seconds of imports would be for nothing."""
+    loaded = run_python(
+        "import sys, json, numpy as np, thermometer as th\n"
+        "network = th.Thermometer(th.ThermometerConfig.scores_only())\n"
+        "from thermometer.calibrator import Calibrator\n"
+        f"made = {MADE!r}\n"
+        "SAVE\n"
+        f"th.Calibrator.from_pretrained({str(tmp_path / 'c')!r}).calibrate(scores=np.eye(3))\n"
         "print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
     )
     assert not {"transformers", "lightning", "pytorch_lightning", "datasets"} & set(loaded)
@@ -173,7 +179,7 @@ def test_importing_the_package_is_light_and_fast():
     assert seconds < 1
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_nothing_runs_code_that_a_file_brought_along(path):
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Call):
@@ -189,13 +195,12 @@ def test_nothing_runs_code_that_a_file_brought_along(path):
             assert "trust_remote_code" not in {keyword.arg for keyword in node.keywords}
         if isinstance(node, ast.Constant):
             assert node.value != "trust_remote_code"  # as the key of a dict of keywords
-    roots = {name.split(".")[0] for name in imported(path)}
+    roots = {name.split(".")[0] for name, _ in imports(path)}
     assert not roots & {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_files_are_short_and_say_what_they_are(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_every_file_says_what_it_is(path):
     assert ast.get_docstring(tree(path))
 
 

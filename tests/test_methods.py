@@ -14,7 +14,7 @@ from thermometer.outcomes import Predicted
 from thermometer.protocols import Protocol
 from thermometer.tables import OutputTable
 
-NAMES = METHODS
+NAMES = tuple(METHODS)
 
 
 @pytest.fixture(scope="module")

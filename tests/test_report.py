@@ -299,8 +299,9 @@ def test_recalibrators_stand_beside_the_thermometer(report):
     again = Report.from_json(more.to_json())
     assert again.verdict == more.verdict
     text = render.to_markdown(again.document())
-    for words in ("Platt − one temperature", "- **Platt**: a sigmoid", "NLL Platt", "ECE Platt"):
-        assert words.replace("−", MINUS) in text
+    difference = f"Platt {MINUS} one temperature"
+    for words in (difference, "- **Platt**: a sigmoid", "NLL Platt", "ECE Platt"):
+        assert words in text
     assert "Platt" in printed(more)
 
 

@@ -5,7 +5,7 @@ latter temperatures or probabilities.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +29,42 @@ _SMALLEST = float(np.finfo(np.float64).tiny)
 Fit = Callable[[OutputTable], Calibrator]
 
 
-METHODS = (
-    *("vanilla", "pooled", "platt", "isotonic", "histogram", "batch"),
-    *("thermometer", "thermometer_task"),
-)
-"""What can be measured; `reports.report_words` says what each of them does."""
+@dataclass(frozen=True)
+class Method:
+    """A method by name.
+
+    Args:
+        title: For tables.
+        note: What it does and what it needs, in a sentence.
+    """
+
+    title: str
+    note: str
+
+
+_REST = "the other options share the rest as one temperature has it; answers stay"
+
+METHODS: Mapping[str, Method] = {
+    "vanilla": Method("vanilla", "the model's own confidence, temperature 1"),
+    "pooled": Method("one temperature", "one for all tasks, fitted on the labelled training tasks"),
+    "platt": Method("Platt", f"a sigmoid of the log odds, fitted on the training tasks; {_REST}"),
+    "isotonic": Method("isotonic", f"a rising step function, fitted on the same; {_REST}"),
+    "histogram": Method(
+        "histogram binning", f"the accuracy of 15 equal-mass bins of the training tasks; {_REST}"
+    ),
+    "batch": Method(
+        "batch calibration",
+        "each task's mean log-odds taken off, without labels (Zhou et al. 2023), then one "
+        "temperature fitted on the training tasks so treated; may change answers",
+    ),
+    "thermometer": Method(
+        "thermometer", "a temperature for each question, predicted without labels"
+    ),
+    "thermometer_task": Method(
+        "thermometer, per task",
+        "the mean of these predictions over the task's questions, used for all",
+    ),
+}
 THERMOMETERS = ("vanilla", "pooled", "thermometer", "thermometer_task")
 """The thermometer and what it is compared with: always measured where one is trained."""
 _OF_CONFIDENCE: Mapping[str, Callable[[], ConfidenceRecalibrator]] = {

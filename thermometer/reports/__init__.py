@@ -1,4 +1,5 @@
-"""What was measured, as tables, words, pictures and files.
+"""Reports: what was measured, as tables, words, pictures and files.
 
-Nothing here measures, but `confidence_report.measure`, which calls what does.
+A report turns its numbers into a document of `blocks`; `render` shows any document in a terminal,
+as Markdown or as HTML.
 """

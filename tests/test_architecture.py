@@ -27,7 +27,7 @@ WHOLE = (
 )
 ORDER = """
     _checks _files _records _versions progress types free_form free_form.questions free_form.judging
-    free_form.answers simulation display logprobs metrics.smooth_calibration
+    simulation display logprobs metrics.smooth_calibration
     metrics.calibration_error metrics.risk_coverage metrics.basic metrics metrics.intervals
     metrics.paired_differences metrics.resampling metrics.summary metrics.streaming scaling llm
     llm.gumbel_noise llm.repeated_prompts llm.logits_processor integrations integrations.vllm
@@ -49,7 +49,8 @@ ORDER = """
     networks.member networks.view networks.thermometer
     checkpoint_upgrades checkpoint model_card domain answered_by origins
     combining posterior prompt_inputs free_form.question_inputs signals calibrator online
-    free_form.answering free_form.verdict_shift calibrated_lm free_form.answer_files
+    calibrated_lm
+    free_form.answers free_form.answering free_form.verdict_shift free_form.answer_files
     free_form.verify_tasks networks.answering_models stacking adaptation data training_loop
     training selection ats methods held_out evaluation presets model_spec experiment harness
     harness.samples harness.logs commands.import_lm_eval recorded curves pictures.curve_plot

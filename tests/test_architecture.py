@@ -47,7 +47,7 @@ ORDER = """
     extraction two_models networks networks.objective networks.components networks.score_statistics
     networks.reference_statistics networks.score_inputs networks.pooling networks.config
     networks.member networks.view networks.thermometer
-    checkpoint_upgrades checkpoint model_card domain answered_by origins
+    checkpoint_upgrades domain checkpoint model_card answered_by origins
     combining posterior prompt_inputs free_form.question_inputs signals calibrator online
     calibrated_lm
     free_form.answers free_form.answering free_form.verdict_shift free_form.answer_files

@@ -68,14 +68,14 @@ def test_temperatures_are_byte_exact_after_a_round_trip(name, tmp_path):
     assert loaded.thermometer.config == CONFIGS[name]
     for field in (
         "features",
-        "target",
+        "targets",
         "train_tasks",
         "pooled_temperature",
         "metrics",
         "training",
         "pictures",
     ):
-        assert getattr(loaded, field) == getattr(made, field), field
+        assert getattr(loaded.record, field) == getattr(made.record, field), field
     loaded.save_pretrained(tmp_path / "b")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 

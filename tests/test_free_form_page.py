@@ -16,7 +16,7 @@ def test_every_block_runs():
     namespace = done.names
     assert len(done.printed) == 3
     assert namespace["calibrator"].train_tasks[0] == "addition/one_digit"
-    assert namespace["answering"].reads_itself
+    assert namespace["calibrated"].reads_itself
     assert list(namespace["frame"]["question"]) == namespace["questions"]
     assert (done.folder / "outputs/words/checkpoint/model.safetensors").is_file()
 

@@ -43,7 +43,7 @@ def test_every_model_has_its_own_temperature(calibrator, name, size, temperature
     ids, tasks, number = [f"q{i}" for i in range(4)], ["task"] * 4, np.arange(16.0).reshape(4, 4)
     features = np.sin(np.arange(4.0 * 576)).reshape(4, 576)
     table = OutputTable.from_arrays(ids, tasks, scores=5 * np.cos(number), features=features)
-    if ours.reference:
+    if ours.record.reference:
         second = OutputTable.from_arrays(ids, tasks, scores=np.sin(number))
         table = table.with_reference(second)
     assert ours.temperature(table) == pytest.approx(RECORDED[name][size], rel=1e-3)
@@ -53,8 +53,9 @@ def test_the_card_states_how_it_was_measured(calibrator, name):
     card = (FOLDER / name / "README.md").read_text()
     for words in ("Hendrycks et al. 2021", "Five folds over subjects", "NLL gap closed"):
         assert words in card
-    assert ("reads reference scores of | `Llama-2-7b-hf`" in card) == bool(calibrator.record.reference)
-    measured = calibrator.record.metrics["chat"]["models"]
+    record = calibrator.record
+    assert ("reads reference scores of | `Llama-2-7b-hf`" in card) == bool(record.reference)
+    measured = record.metrics["chat"]["models"]
     for size in SIZES:
         row = measured[f"Llama-2-{size}-chat-hf, trained on"]
         assert f"{row['gap_closed']:.0%} | {row['pooled_ece']:.3f} |" in card

@@ -1,4 +1,4 @@
-"""From what the members of a thermometer predict to a calibration. Nothing here runs a network."""
+"""From what the members of a thermometer predict to a calibration."""
 
 from collections.abc import Mapping
 from typing import Literal

@@ -2,7 +2,7 @@ r"""A few labels of a new task: the predicted temperature as a prior, corrected 
 
 All temperatures of a task are multiplied by one factor e^d. Before any label, d ~ N(0, spread^2),
 where `spread` is how far predictions missed on tasks that were held out in training. Everything is
-computed on a grid of d, in float64; nothing here knows networks or files.
+computed on a grid of d, in float64.
 """
 
 from dataclasses import dataclass, replace

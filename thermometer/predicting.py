@@ -1,6 +1,6 @@
 """Lightning's part of an extraction: parts of the plan go to the ranks, and each writes its own.
 
-The only collectives are one sum and one barrier at the end. Nothing here makes a plan.
+The only collectives are one sum and one barrier at the end.
 """
 
 import time

@@ -144,9 +144,8 @@ def _verify(
         for question, line in zip(asked, lines, strict=True)
         if line.text.strip()
     ]
-    silent: tuple[float | None, dict[str, float], float | None, tuple[str, ...]]
-    silent = (None, {}, None, (EMPTY,))
-    found = dict.fromkeys((question.id for question in asked), silent)
+    found: dict[str, tuple[float | None, dict[str, float], float | None, tuple[str, ...]]]
+    found = {question.id: (None, {}, None, (EMPTY,)) for question in asked}
     if given:
         result = lm.calibrate(Task("questions", tuple(given)), level=level)
         assert result.probs is not None

@@ -1,7 +1,6 @@
 """From token trees to features and option scores: planned, one unit after another, in memory.
 
 A unit for which there is not enough memory is halved, and so are those after it that are as large.
-Nothing here knows about texts, tasks or files.
 """
 
 from collections import deque

@@ -1,7 +1,6 @@
 """Answers in words: a language model continues prompts, many at a time, to the end of the line.
 
-The prompts are tokenised as they are for scores and computed by like length. Nothing here knows
-what the texts mean.
+The prompts are tokenised as they are for scores and computed by like length.
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,7 +2,6 @@
 
 A feature is the hidden state at the last token of the prompt, or the mean over its tokens; a score
 is the log-likelihood of an option. The model is any causal or encoder-decoder LM of transformers.
-Nothing here knows about tasks, files or temperatures.
 """
 
 from collections.abc import Iterable, Sequence

@@ -47,10 +47,10 @@ ORDER = """
     extraction two_models networks networks.objective networks.components networks.score_statistics
     networks.reference_statistics networks.score_inputs networks.pooling networks.config
     networks.member networks.view networks.thermometer
-    checkpoint_upgrades checkpoint model_card domain answered_by origins
+    checkpoint model_card domain answered_by origins
     combining posterior prompt_inputs free_form.question_inputs signals calibrator online
     free_form.answering free_form.verdict_shift calibrated_lm free_form.answer_files
-    free_form.verify_tasks networks.answering_models stacking adaptation data training_loop
+    free_form.verify_tasks networks.answering_models adaptation data training_loop
     training selection ats methods held_out evaluation presets model_spec experiment harness
     harness.samples harness.logs commands.import_lm_eval recorded curves pictures.curve_plot
     reports.study_tables reports.study_report study confidence_files commands.report

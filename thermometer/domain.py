@@ -1,7 +1,6 @@
 """How far a new task is from the tasks of the training: a sign that predictions may not hold.
 
-Every task is a point for each source: the mean of what the network reads of its rows. Nothing here
-knows what the numbers mean.
+Every task is a point for each source: the mean of what the network reads of its rows.
 """
 
 from collections.abc import Mapping
@@ -17,7 +16,6 @@ _WORDS = {
     "scores": "the shape of its scores",
     "places": "the places that get high scores",
     "fair": "its scores without the liking for places",
-    "context": "the scores of the task as a whole",
     "reference": "what the reference model says",
 }
 

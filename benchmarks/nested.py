@@ -28,16 +28,13 @@ from thermometer.reports.report import plain
 
 CANDIDATES = {
     "default": ("default", {}, {}),
-    "views weighed": ("default", {"weigh_views": True}, {}),
     "samples alone": ("default", {}, {"sample_weight": 1.0}),
-    "attention": ("default", {"pooling": "attention"}, {}),
     "scores": ("scores", {"n_members": 5}, {}),
     "features": ("features", {}, {}),
 }
 """By name: preset, and the fields of network and training that differ."""
 BESIDE = {
     "reference": ("reference", {}, {}),
-    "views alike": ("reference", {"weigh_views": False}, {}),
     "no hidden states": ("reference", {"views": ("scores+places+fair+reference",)}, {}),
     "default": ("default", {}, {}),
 }

@@ -3,7 +3,7 @@
 Every member of a thermometer leaves a part of the tasks out of its training, and all members
 together leave out each task once: a cross-validation that costs nothing more. The choice is made
 inside the training tasks, so that it may be repeated in every fold of an outer one. Early stopping
-and the weights of views look at the same tasks: good for a choice, a little flattering as a figure.
+looks at the same tasks: good for a choice, a little flattering as a figure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ def train_best(
         raise _checks.fail("candidates", "at least one candidate", "none")
     for name, (_, training) in candidates.items():
         if training.validation == "rows":
-            expected = f"with validation by tasks or benchmarks in {name!r}"
+            expected = f"with validation by tasks in {name!r}"
             raise _checks.fail("candidates", expected, "'rows'")
     losses: dict[str, float] = {}
     best: tuple[str, Calibrator] | None = None
@@ -83,13 +83,13 @@ def held_out_nll(calibrator: Calibrator, tables: Tables, training: TrainingConfi
     Args:
         calibrator: As `train` made it from `tables`.
         tables: Of the training.
-        training: With which it was made; its validation is by tasks or benchmarks.
+        training: With which it was made; its validation is by tasks.
     """
     network = calibrator.thermometer
     rows = rows_of(tables, network.config.needs)
     groups, models = torch.from_numpy(rows.tasks), torch.from_numpy(rows.models)
     inputs = network.inputs(**rows.given, groups=groups, models=models)
-    b = network.weigh(network.predict_views(inputs, groups))
+    b = network.predict_views(inputs, groups).mean(dim=0)
     data = TaskData.from_rows(rows, inputs)
     by, fraction = training.validation, training.validation_fraction
     found, n_members = [], network.config.n_members

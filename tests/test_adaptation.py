@@ -17,7 +17,7 @@ from thermometer.training import TrainingConfig, train
 from thermometer.types import Question, Task
 
 QUIET = {"enable_progress_bar": False}
-SCORES = ThermometerConfig(("scores+context",), n_members=2, hidden_size=16)
+SCORES = ThermometerConfig(("scores+fair",), n_members=2, hidden_size=16)
 SHORT = TrainingConfig(max_steps=150)
 
 
@@ -197,6 +197,35 @@ def test_networks_that_do_not_hold_for_a_new_model_are_not_trusted(family):
     assert adapted.temperature(honest) == pytest.approx(1, rel=0.3)  # else from 0.5 to 2
     relative = adapt(family, table)
     assert 0.8 < float(relative.thermometer.trust) <= 1
+
+
+def test_the_trust_is_the_most_probable_one(family):
+    """Among 100,000 in [0, 1], by the formula written out; tasks weigh equally."""
+    table, _ = answers("new", 1.0, n_tasks=8, n=20, seed=7)
+    drawn = np.random.default_rng(8).gumbel(size=table.scores.shape)
+    labels = np.where(np.arange(len(table)) % 3, (table.scores + drawn).argmax(axis=1), -1)
+    labels[:15] = -1
+    part = replace(table, labels=labels)
+    adapted = adapt(family, part)
+    trust = float(adapted.thermometer.trust)
+    adapted.thermometer.trust.fill_(1)
+    known = labels >= 0
+    scores, chosen = table.scores[known], labels[known]
+    start = -np.log(adapted.pooled_temperature)
+    deviation = -np.log(adapted.temperature(part))[known] - start
+    sizes = np.array([(table.tasks[known] == task).sum() for task in table.tasks[known]])
+
+    def loss(weight):
+        z = scores * np.exp(start + weight * deviation)[:, None]
+        nll = np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), chosen]
+        return (nll / sizes).sum() / 8 + (weight - 1) ** 2 / (2 * len(z) * 0.5**2)
+
+    best = 0.5
+    for step in (1e-2, 1e-3, 1e-5):
+        near = np.clip(best + step * np.arange(-100, 101), 0, 1)
+        best = near[np.argmin([loss(weight) for weight in near])]
+    assert 0.1 < best < 0.9
+    assert trust == pytest.approx(best, abs=1e-4)
 
 
 def test_without_labels_scores_or_tasks_a_new_model_is_refused(family):

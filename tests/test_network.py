@@ -177,14 +177,12 @@ TOGETHER = {
     "scores": ThermometerConfig.scores_only(),
     "paper": ThermometerConfig.paper(16),
     "branches": ThermometerConfig(
-        ("scores+context", "places+features", "fair"),
+        ("scores+fair", "places+features", "fair"),
         n_components=4,
         n_members=2,
         n_branches=2,
-        pooling="attention",
-        weigh_views=True,
     ),
-    "softplus": ThermometerConfig(("scores+fair",), pooling="none", output="softplus"),
+    "softplus": ThermometerConfig(("scores+fair",), pool_size=0, output="softplus"),
 }
 
 
@@ -201,7 +199,7 @@ def test_members_together_say_what_they_say_one_by_one(name, n_groups):
     groups = torch.arange(40) % n_groups * 2  # some groups are empty
     inputs = network.inputs(features, scores, groups)
     together = network.predict(inputs, groups)
-    one_by_one = network.weigh(network.predict_views(inputs, groups))
+    one_by_one = network.predict_views(inputs, groups).mean(dim=0)
     assert one_by_one.std() > 0.01
     torch.testing.assert_close(together, one_by_one, rtol=0, atol=1e-6)
     gradients = []
@@ -212,7 +210,7 @@ def test_members_together_say_what_they_say_one_by_one(name, n_groups):
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
     row = {source: values[:1] for source, values in inputs.items()}
-    alone = network.weigh(network.predict_views(row)), network.predict(row)
+    alone = network.predict_views(row).mean(dim=0), network.predict(row)
     torch.testing.assert_close(*alone, rtol=0, atol=1e-6)
 
 
@@ -224,7 +222,7 @@ def test_members_together_follow_weights_that_change():
         for parameter in network.parameters():
             parameter.mul_(1.5)
         inputs = network.inputs(None, scores)
-        expected = network.weigh(network.predict_views(inputs)).mean(dim=0).neg().exp()
+        expected = network.predict_views(inputs).mean(dim=(0, 1)).neg().exp()
         torch.testing.assert_close(network(None, scores), expected)
     assert (before - expected).abs().max() > 0.01
 

@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 
 from thermometer.networks.score_inputs import ScoreInputs
 from thermometer.networks.score_statistics import (
-    N_CONTEXT,
     N_FAIR,
     N_PLACES,
     N_SAMPLE,
-    context_statistics,
     fair_statistics,
     place_statistics,
     sample_statistics,
@@ -50,41 +48,20 @@ def literal_sample(row, reference):
     return found
 
 
-def literal_context(rows, groups, reference):
+def literal_fair(rows, groups, reference):
     found = []
     for row, group in zip(rows, groups, strict=True):
         members = [r for r, g in zip(rows, groups, strict=True) if g == group]
-        own, means, biases = [], [], []
-        answer = row.index(max(row))
+        place, numbers = row.index(max(row)), []
         for t in (0.25, 0.5, 1.0):
             probs = [softmax([s / reference for s in r], t) for r in members]
-            width = max(map(len, members))
-            liking = []
-            for k in range(width):
+            ratio = []
+            for k, p in enumerate(softmax([s / reference for s in row], t)):
                 having = [p for p in probs if len(p) > k]
-                liking.append(math.fsum(len(p) * p[k] for p in having) / len(having))
-
-            def fair(r, t=t, liking=liking):
-                p = softmax([s / reference for s in r], t)
-                ratio = [a / b for a, b in zip(p, liking[: len(p)], strict=True)]
-                q = [v / math.fsum(ratio) for v in ratio]
-                place = r.index(max(r))
-                return [q[place], max(q), entropy(q), float(q.index(max(q)) == place)]
-
-            own += fair(row)
-            means.append(
-                [math.fsum(c) / len(members) for c in zip(*map(fair, members), strict=True)]
-            )
-            biases.append(math.fsum(abs(math.log(v)) for v in liking) / width)
-        sample = [literal_sample(r, reference) for r in members]
-        found.append(
-            own
-            + [math.fsum(c) / len(members) for c in zip(*sample, strict=True)]
-            + [value for part in means for value in part]
-            + biases
-            + [math.log(len(members))]
-        )
-        assert answer == row.index(max(row))
+                ratio.append(p / (math.fsum(len(p) * p[k] for p in having) / len(having)))
+            q = [v / math.fsum(ratio) for v in ratio]
+            numbers += [q[place], max(q), entropy(q), float(q.index(max(q)) == place)]
+        found.append(numbers)
     return found
 
 
@@ -102,18 +79,14 @@ def test_sample_statistics_by_the_formulas(rows, reference):
     np.testing.assert_allclose(found.numpy(), expected, rtol=2e-3, atol=2e-4)
 
 
-def test_context_statistics_by_the_formulas():
+def test_fair_statistics_by_the_formulas():
     rng = np.random.default_rng(0)
     rows = [list(rng.normal(size=4 - i % 2) * 3) for i in range(12)]
     groups = [0] * 5 + [1] * 7
-    soft = softened(padded(rows), 1.7)
-    found = context_statistics(soft, torch.tensor(groups), sample_statistics(soft))
-    assert found.shape == (12, N_CONTEXT)
-    expected = np.array(literal_context(rows, groups, 1.7))
+    found = fair_statistics(softened(padded(rows), 1.7), torch.tensor(groups))
+    assert found.shape == (12, N_FAIR)
+    expected = literal_fair(rows, groups, 1.7)
     np.testing.assert_allclose(found.numpy(), expected, rtol=2e-3, atol=2e-4)
-    fair, bias = fair_statistics(soft, torch.tensor(groups))
-    np.testing.assert_allclose(fair.numpy(), expected[:, :N_FAIR], rtol=2e-3, atol=2e-4)
-    np.testing.assert_allclose(bias.numpy(), expected[[0, 5], -4:-1], rtol=2e-3, atol=2e-4)
 
 
 @given(st.lists(st.lists(st.floats(-30, 30), min_size=2, max_size=11), min_size=1, max_size=5))
@@ -148,8 +121,7 @@ def test_order_of_options_and_a_constant_change_nothing(seed):
 
 def _all(scores, groups, reference=1.5):
     rows = softened(scores, reference)
-    sample = sample_statistics(rows)
-    return sample, context_statistics(rows, groups, sample)
+    return sample_statistics(rows), fair_statistics(rows, groups)
 
 
 @pytest.mark.parametrize("n_options", [2, 5, 7, 8, 20])
@@ -179,17 +151,18 @@ def test_a_row_alone_has_no_bias_left_and_finite_numbers():
 def test_inputs_are_standardised_cut_and_silent_where_nothing_differed():
     scores = torch.randn(300, 2, generator=torch.Generator().manual_seed(2)) * 3
     groups = torch.arange(300) % 6
-    inputs = ScoreInputs(["scores", "places", "fair", "context"])
+    inputs = ScoreInputs(["scores", "places", "fair"])
     model = torch.zeros_like(groups)
     inputs.fit(scores, groups, model)
     found = inputs(scores, groups, model)
-    assert list(found) == ["scores", "places", "fair", "context"]
+    assert list(found) == ["scores", "places", "fair"]
     for values in found.values():
         used = values.std(dim=0) > 0
         assert values[:, used].mean(dim=0).abs().max() < 0.2  # but for what was cut
         assert values.abs().max() <= 5
-    constant = inputs.context_gain[0] == 0
-    assert constant.any()  # all six tasks are of one size
-    far = inputs(scores[:3] * 1e6, model[:3], model[:3], ["context"])["context"]
-    assert far.abs().max() <= 5
+    constant = inputs.places_gain[0] == 0
+    assert constant.any()  # no row has a third option
+    wide = torch.randn(3, 8) * 1e6
+    far = inputs(wide, model[:3], model[:3], only=["places"])["places"]
+    assert far.abs().max() == 5
     assert far[:, constant].abs().max() == 0

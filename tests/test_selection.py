@@ -13,7 +13,7 @@ from thermometer.scaling import fit_temperature, scale_scores
 from thermometer.training import TrainingConfig, train
 
 SHORT = TrainingConfig(max_steps=100)
-SCORES = ThermometerConfig(("scores+context",), n_members=3, hidden_size=16)
+SCORES = ThermometerConfig(("scores+fair",), n_members=3, hidden_size=16)
 NOISE = ThermometerConfig(("features",), n_components=4, n_members=3, hidden_size=16)
 
 
@@ -49,7 +49,7 @@ def test_without_candidates_or_held_out_tasks_there_is_no_choice():
     table, _ = shapes(n_tasks=3, n=20)
     with pytest.raises(ValueError, match="at least one candidate"):
         train_best(table, {})
-    with pytest.raises(ValueError, match="by tasks or benchmarks in 'paper'"):
+    with pytest.raises(ValueError, match="by tasks in 'paper'"):
         train_best(table, {"paper": resolve("paper", {}, {})})
     for names in (["scores", "paper"], {"mine": "scores"}):
         with pytest.raises(TypeError, match=r"`candidates` to be a .*resolve\(\"scores\""):

@@ -270,7 +270,7 @@ def test_fewer_steps_than_between_validations_still_validate(small_table, tmp_pa
     assert (tmp_path / "member-0" / "best.safetensors").is_file()
 
 
-@pytest.mark.parametrize("validation", ["rows", "tasks", "benchmarks"])
+@pytest.mark.parametrize("validation", ["rows", "tasks"])
 @pytest.mark.parametrize("n_tasks", [1, 2])
 def test_one_task_and_two_tasks_are_enough(n_tasks, validation):
     table, _ = recovery.make(n_tasks=n_tasks, n_rows=30)
@@ -338,22 +338,6 @@ def test_tasks_set_aside_are_disjoint_and_each_is_in_turn(small_table, n_members
         assert mine | theirs == everything
         tested |= theirs
     assert n_members == 1 or tested == everything
-
-
-@pytest.mark.parametrize("n_members", [1, 2, 3, 7])
-def test_benchmarks_set_aside_keep_their_tasks_together(n_members):
-    table, _ = recovery.make(n_tasks=8, n_rows=10)
-    benchmark = {name: f"b{number // 3}" for number, name in enumerate(table.task_names)}
-    data = table_data(replace(table, tasks=np.array([f"{benchmark[t]}/{t}" for t in table.tasks])))
-    tested = []
-    for member in range(n_members):
-        seen, kept = set_aside(data, "benchmarks", 0.3, member, n_members)
-        mine, theirs = ({name.split("/")[0] for name in part.names} for part in (seen, kept))
-        assert mine | theirs == {"b0", "b1", "b2"}
-        assert not mine & theirs
-        assert len(theirs) == (2 if n_members == 2 and not member else 1)
-        tested += theirs
-    assert n_members == 1 or set(tested) == {"b0", "b1", "b2"}
 
 
 def test_a_batch_has_the_rows_of_its_tasks_only(small_table):

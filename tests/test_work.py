@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import tiny
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from thermometer.llm.language_model import LanguageModel
 from thermometer.llm.tokenization import TokenTree
-from thermometer.llm.work import PEAKS, ModelSize, Summary, Work, peak_of
+from thermometer.llm.work import Device, ModelSize, Summary, Work
+from thermometer.predicting import device_of
 from thermometer.templates import Prompt, Template
 
 
@@ -60,41 +62,31 @@ def test_shares():
 
 
 def test_summary_and_its_line():
-    summary = Summary(Work(10, 1000, 500, 50), 2.0, 3e12, ("NVIDIA A100-SXM4-80GB",) * 2)
+    work, device = Work(10, 1000, 500, 50), Device("NVIDIA A100-SXM4-80GB", 312e12)
+    summary = Summary(work, 2.0, 3e12, (device,) * 2)
     assert summary.tokens_per_second == 500
     assert summary.mfu == pytest.approx(1.5e12 / 312e12)
     assert str(summary).startswith("10 prompts, 1,000 tokens, 50% of them from shared prefixes, ")
     assert str(summary).endswith("500 tokens/s, 3 TFLOP, MFU 0%")
-    on_cpu = summary + Summary(Work(), 1.0, 0.0)
-    assert on_cpu.mfu is None
-    assert "MFU" not in str(on_cpu)
-    assert on_cpu.to_dict()["devices"] == ["NVIDIA A100-SXM4-80GB"] * 2 + ["cpu"]
+    assert Summary(work, 0.0, 0.0, (device,)).mfu is None
+    mixed = Summary(work, 2.0, 3e12, (device, device_of(torch.device("cpu"))))
+    assert mixed.mfu is None
+    assert "MFU" not in str(mixed)
+    assert mixed.to_dict()["devices"] == ["NVIDIA A100-SXM4-80GB", "cpu"]
 
 
 @pytest.mark.parametrize(
-    ("device", "peak"),
+    ("name", "peak"),
     [
-        ("NVIDIA H200", 989.5),
-        ("NVIDIA H200 NVL", 835.5),
-        ("NVIDIA GH200 480GB", 990),
-        ("NVIDIA H100 80GB HBM3", 989.5),
-        ("NVIDIA H100 PCIe", 756),
-        ("NVIDIA A100-SXM4-40GB", 312),
-        ("NVIDIA A10G", 70),
-        ("NVIDIA L4", 121),
-        ("Tesla T4", 65),
-        ("NVIDIA H20", None),
-        ("NVIDIA A1000", None),
-        ("cpu", None),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA H100 80GB HBM3", 989.4e12),
+        ("NVIDIA B300", None),
+        ("GeForce RTX", None),
     ],
 )
-def test_peaks_by_name(device, peak):
-    assert peak_of(device) == (None if peak is None else peak * 1e12)
-
-
-def test_more_special_names_stand_first():
-    for number, name in enumerate(PEAKS):
-        assert not any(f" {earlier} " in f" {name} " for earlier in [*PEAKS][:number])
+def test_the_peak_of_a_gpu_is_that_of_lightning_if_it_knows_one(monkeypatch, name, peak):
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: name)
+    assert device_of(torch.device("cuda")) == Device(name, peak)
 
 
 def test_padding_is_counted(lm):

@@ -10,14 +10,15 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 
 from thermometer import _checks
 from thermometer.calibrator import Calibrator
 from thermometer.networks.answering_models import number_of
+from thermometer.networks.objective import scaled_nll
 from thermometer.networks.thermometer import Thermometer
 from thermometer.origins import Origin, check_same_origin
 from thermometer.scaling import fit_temperature, fit_to_reference
-from thermometer.stacking import view_weights
 from thermometer.tables import OutputTable
 
 _TRUST_SPREAD = 0.5
@@ -135,20 +136,28 @@ def _temperatures(calibrator: Calibrator, table: OutputTable) -> tuple[float, fl
 
 @torch.no_grad()
 def _trust(network: Thermometer, table: OutputTable) -> float:
-    """How much of what the networks say the labelled rows bear out; tasks weigh equally."""
-    groups = np.unique(table.tasks, return_inverse=True)[1]
+    r"""How much of what the networks say the labelled rows bear out; tasks weigh equally.
+
+    With q the weights of the N labelled rows and a = -log t of the model's one temperature:
+
+    .. math:: \arg\min_{0 \le w \le 1} \sum_i q_i
+        [-\log \mathrm{softmax}(e^{a + w (b_i - a)} s_i)_{y_i}] + \frac{(w - 1)^2}{2 N \sigma^2}
+    """
+    groups = torch.from_numpy(np.unique(table.tasks, return_inverse=True)[1])
     given = {name: torch.tensor(table.require(name)) for name in network.config.needs}
-    found = network.eval()(**given, groups=torch.from_numpy(groups))
-    b = found.log().neg().double().numpy()
-    start = float(-network.references[0].log())
-    known = table.labels >= 0
-    sizes = np.bincount(groups[known], minlength=groups.max() + 1)[groups[known]]
-    weight = view_weights(
-        b[None, known] - start,
-        start,
-        table.require("scores")[known],
-        table.labels[known],
-        1 / sizes / len(np.unique(groups[known])),
-        _TRUST_SPREAD,
-    )
-    return min(float(weight[0]), 1.0)
+    b = network.eval()(**given, groups=groups).double().log().neg()
+    known = torch.from_numpy(table.labels >= 0)
+    scores = torch.from_numpy(table.require("scores"))[known]
+    labels = torch.from_numpy(table.labels)[known]
+    start = -network.references[0].double().log()
+    deviation = b[known] - start
+    sizes = torch.bincount(groups[known]).double()
+    share = 1 / sizes[groups[known]] / (sizes > 0).sum()
+
+    def loss(weight: float) -> float:
+        nll = scaled_nll(scores, labels, start + weight * deviation)
+        prior = (weight - 1) ** 2 / (2 * len(labels) * _TRUST_SPREAD**2)
+        return float(share @ nll) + prior
+
+    found = minimize_scalar(loss, bounds=(0, 1), method="bounded", options={"xatol": 1e-6})
+    return float(found.x)

@@ -17,11 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from thermometer import __version__, _checks, _files
-from thermometer.checkpoint_upgrades import upgraded
 from thermometer.domain import Domain
 from thermometer.networks.thermometer import Thermometer
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 1
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 METRICS = "metrics.json"
@@ -151,7 +150,7 @@ def read(folder: str | Path) -> Checkpoint:
             message names the file and the key.
     """
     path = Path(folder)
-    config, version = _read_config(path / CONFIG)
+    config = _read_config(path / CONFIG)
     weights_file = path / WEIGHTS
     if not weights_file.is_file():
         raise FileNotFoundError(f"{weights_file} is missing: copy the whole folder {path}")
@@ -164,9 +163,6 @@ def read(folder: str | Path) -> Checkpoint:
             raise ValueError(f"{weights_file}: expected {name} to be float32, got {tensor.dtype}")
         if not tensor.isfinite().all():
             raise ValueError(f"{weights_file}: {name} holds NaN or infinity")
-    if "architecture" not in config["network"]:
-        temperature = config["pooled_temperature"]
-        config["network"], weights = upgraded(version, config["network"], weights, temperature)
     metrics = path / METRICS
     points = {
         k.removeprefix(_DOMAIN): v.double().numpy()
@@ -261,8 +257,7 @@ def download(repository: str, revision: str | None = None) -> Path:
     return Path(snapshot_download(repository, revision=revision, allow_patterns=[*_FILES, "*.png"]))
 
 
-def _read_config(file: Path) -> tuple[dict[str, Any], int]:
-    """The keys of the newest format, and the format that they were read from."""
+def _read_config(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing: {file.parent} is no checkpoint folder")
     config = _read_json(file)
@@ -272,10 +267,6 @@ def _read_config(file: Path) -> tuple[dict[str, Any], int]:
             f"{file}: written by thermometer {config.get('thermometer_version')} in format "
             f"{version}; this is {__version__}, which reads up to {FORMAT_VERSION}; upgrade it"
         )
-    if version == 1 and "target" in config and "targets" not in config:
-        config["targets"] = [config.pop("target")]
-    if isinstance(version, int) and version < 4:
-        config.setdefault("reference", {})
     if missing := sorted(set(_KEYS) - set(config)):
         whose = "" if version else "; is it the checkpoint of a thermometer?"
         raise ValueError(f"{file}: missing {', '.join(missing)}{whose}")
@@ -293,7 +284,7 @@ def _read_config(file: Path) -> tuple[dict[str, Any], int]:
             raise _checks.fail("targets", "a list of objects", repr(config["targets"]))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{file}: {error}") from error
-    return config, int(version)
+    return config
 
 
 def _is_checkpoint(folder: Path) -> bool:

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from thermometer.networks.answering_models import Rows
-from thermometer.protocols import benchmark_of
 
 
 @dataclass(eq=False)
@@ -21,7 +20,7 @@ class TaskData:
     """Rows of several tasks as tensors.
 
     Args:
-        inputs: (N, R) float32 by source, what the members read; the context is of the whole task.
+        inputs: (N, R) float32 by source, what the members read; `fair` is of the whole task.
         scores: (N, K) float32, ``-inf`` in short rows; of several answering models on one scale.
         labels: (N,) int64.
         models: (N,) int64, the answering model of each row.
@@ -110,17 +109,16 @@ def set_aside(
         data: All rows.
         by: `rows`: a random `fraction` of every task's rows is for validation; `tasks`: whole
             tasks are, of all answering models, the member's part in `n_members`, or a `fraction` if
-            there is one member; `benchmarks`: the same with all tasks of a benchmark together.
+            there is one member.
         fraction: In (0, 1).
         member: From 0.
         n_members: Of the thermometer.
         seed: Of the order of tasks, the same for all members; rows come from torch's generator.
-            Where there is but one task, or benchmark, its rows are split.
+            Where there is but one task, its rows are split.
     """
-    unit_of = benchmark_of if by == "benchmarks" else str
-    units = sorted({unit_of(name) for name in data.names})
-    n_units = len(units)
-    if by == "rows" or n_units < 2:
+    tasks = sorted(set(data.names))
+    n_tasks = len(tasks)
+    if by == "rows" or n_tasks < 2:
         shuffled = [rows[torch.randperm(len(rows))] for rows in data.rows]
         cuts = [min(max(1, round(len(rows) * fraction)), len(rows) - 1) for rows in shuffled]
         seen = [rows[cut:] for rows, cut in zip(shuffled, cuts, strict=True)]
@@ -129,18 +127,16 @@ def set_aside(
         if not kept:
             kept, of_kept = seen, data.names
         return replace(data, rows=seen), replace(data, rows=kept, names=of_kept)
-    order = torch.randperm(n_units, generator=torch.Generator().manual_seed(seed)).tolist()
+    order = torch.randperm(n_tasks, generator=torch.Generator().manual_seed(seed)).tolist()
     if n_members > 1:
-        tested = set(order[member % n_units :: n_members])
+        tested = order[member % n_tasks :: n_members]
     else:
-        tested = set(order[: max(1, round(n_units * fraction))])
-    tested = tested if len(tested) < n_units else set(order[:1])
-    of_tested = {units[unit] for unit in tested}
+        tested = order[: max(1, round(n_tasks * fraction))]
+    tested = tested if len(tested) < n_tasks else order[:1]
+    of_tested = {tasks[number] for number in tested}
     parts = []
     for validates in (False, True):
-        chosen = [
-            i for i, name in enumerate(data.names) if (unit_of(name) in of_tested) == validates
-        ]
+        chosen = [i for i, name in enumerate(data.names) if (name in of_tested) == validates]
         rows, its_names = [data.rows[i] for i in chosen], tuple(data.names[i] for i in chosen)
         parts.append(replace(data, rows=rows, names=its_names))
     return parts[0], parts[1]

@@ -16,7 +16,6 @@ _WORDS = {
     "scores": "the shape of its scores",
     "places": "the places that get high scores",
     "fair": "its scores without the liking for places",
-    "context": "the scores of the task as a whole",
     "reference": "what the reference model says",
 }
 

@@ -4,13 +4,16 @@ The only collectives are one sum and one barrier at the end.
 """
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from lightning.fabric.utilities.throughput import get_available_flops
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     BasePredictionWriter,
@@ -25,7 +28,23 @@ from thermometer.llm import planning
 from thermometer.llm.language_model import LanguageModel
 from thermometer.llm.planning import Unit
 from thermometer.llm.tokenization import TokenTree
-from thermometer.llm.work import Summary, Work, device_name
+from thermometer.llm.work import Device, Summary, Work
+
+
+def device_of(device: torch.device) -> Device:
+    """A device's own name, and its bfloat16 peak as Lightning lists it, if it does.
+
+    Example:
+        >>> device_of(torch.device("cpu"))
+        Device(name='cpu', peak=None)
+    """
+    if device.type != "cuda":
+        return Device(device.type)
+    peak = None
+    with suppress(IndexError), warnings.catch_warnings():  # names that it cannot take apart
+        warnings.simplefilter("ignore")  # and those that it does not know
+        peak = get_available_flops(device, torch.bfloat16)
+    return Device(torch.cuda.get_device_name(device), peak)
 
 
 class Extraction(LightningModule):
@@ -87,8 +106,8 @@ class Extraction(LightningModule):
     def own_summary(self) -> Summary:
         """What this rank has computed so far."""
         work = self._lm.work - self._before
-        device = device_name(self._lm.device)
-        return Summary(work, self._seconds, self._lm.size.operations(work), (device,))
+        operations = self._lm.size.operations(work)
+        return Summary(work, self._seconds, operations, (device_of(self._lm.device),))
 
     def summary(self) -> Summary:
         """What all ranks have computed; every rank must call this."""

@@ -1,7 +1,7 @@
 """Train a thermometer on tables: Lightning runs the loop, `objective` defines the loss.
 
 A thermometer has one or several members, which are trained one after another, each on other
-tasks or rows and each with the weights of its best validation. Nothing here knows language models.
+tasks or rows and each with the weights of its best validation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,12 +24,8 @@ from thermometer.networks.member import Member
 from thermometer.networks.thermometer import Thermometer, ThermometerConfig
 from thermometer.posterior import fit_spread, log_likelihoods
 from thermometer.progress import Bar
-from thermometer.stacking import view_weights
 from thermometer.tables import OutputTable
 from thermometer.training_loop import MemberTraining, fit_member
-
-_WEIGHT_SPREAD = 0.15
-"""Standard deviation of the prior on the weights of views. docs/results.md has what it does."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +45,12 @@ class TrainingConfig:
         max_steps: Optimisation steps of each member.
         validate_every: Steps between two validations.
         patience: Validations without improvement after which a member stops; 0 for never.
-        validation: What is set aside: a share of each task's `rows`, as in the paper;
-            whole `tasks`, a different part for each member; or whole `benchmarks` (what stands
-            before the first ``/`` of a task's name), where new tasks will be unlike all of the
-            training.
-        validation_fraction: Share of the rows; for `tasks` and `benchmarks` it is one part in as
-            many as there are members, or this share if there is only one.
-        partial_context: How often a member that reads the context of a task sees only a random
-            part of it in training, from single rows to a batch, so that few prompts work later.
+        validation: What is set aside: a share of each task's `rows`, as in the paper; or whole
+            `tasks`, a different part for each member.
+        validation_fraction: Share of the rows; for `tasks` it is one part in as many as there are
+            members, or this share if there is only one.
+        partial_context: How often a member that reads all prompts of a task together sees only a
+            random part of them in training, from one to a batch, so that few prompts work later.
         seed: Of everything random.
 
     Raises:
@@ -73,7 +67,7 @@ class TrainingConfig:
     max_steps: int = 300
     validate_every: int = 10
     patience: int = 6
-    validation: Literal["rows", "tasks", "benchmarks"] = "tasks"
+    validation: Literal["rows", "tasks"] = "tasks"
     validation_fraction: float = 0.2
     partial_context: float = 0.15
     seed: int = 0
@@ -98,7 +92,7 @@ class TrainingConfig:
             "partial_context": _checks.number("partial_context", self.partial_context, 0.0, 1.0),
             "seed": _checks.integer("seed", self.seed, minimum=0),
         }
-        _checks.one_of("validation", self.validation, ("rows", "tasks", "benchmarks"))
+        _checks.one_of("validation", self.validation, ("rows", "tasks"))
         for name, value in plain.items():
             object.__setattr__(self, name, value)
 
@@ -242,30 +236,14 @@ def _look_back(
     data: TaskData,
     kept_by: Mapping[int, list[torch.Tensor]],
 ) -> float:
-    """Weigh the views, and say how far the log temperatures of tasks are missed.
+    """How far the log temperatures of tasks are missed by members that did not train on them.
 
-    Both on tasks, by members that did not train on them. Where validation takes rows, not tasks,
-    the members did see the tasks, and the answer is too small.
+    Where validation takes rows, not tasks, the members did see the tasks, and the answer is too
+    small.
     """
-    of_views = thermometer.eval().float().cpu().predict_views(inputs, groups)
-    parts = [(part, rows) for part, tasks in kept_by.items() for rows in tasks]
-    if thermometer.config.weighs:
-        start = float(-thermometer.anchor.log())
-        rows = torch.cat([rows for _, rows in parts])
-        unseen = torch.cat([of_views[:, part, rows] for part, rows in parts], dim=1)
-        share = torch.cat([torch.full((len(rows),), 1 / len(rows)) for _, rows in parts])
-        weights = view_weights(
-            (unseen - start).double().numpy(),
-            start,
-            data.scores[rows].double().numpy(),
-            data.labels[rows].numpy(),
-            share.double().numpy() / len(parts),
-            _WEIGHT_SPREAD,
-        )
-        thermometer.view_weights.copy_(torch.from_numpy(weights))
-    b = thermometer.weigh(of_views)
+    b = thermometer.eval().float().cpu().predict_views(inputs, groups).mean(dim=0)
     found = []
-    for part, rows in parts:
+    for part, rows in [(part, rows) for part, tasks in kept_by.items() for rows in tasks]:
         temperature = b[part, rows].neg().exp().double().numpy()
         scores, labels = data.scores[rows].double().numpy(), data.labels[rows].numpy()
         found.append(log_likelihoods(scores, labels, temperature))

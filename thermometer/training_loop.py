@@ -1,7 +1,4 @@
-"""The loop that trains one member of a thermometer: Lightning runs it, `objective` has the loss.
-
-Nothing here knows tables.
-"""
+"""The loop that trains one member of a thermometer: Lightning runs it, `objective` has the loss."""
 
 import importlib.util
 import math
@@ -22,7 +19,7 @@ from thermometer._lightning import quiet
 from thermometer.data import TaskBatches, TaskData, random_groups
 from thermometer.networks.member import Member
 from thermometer.networks.objective import gamma_prior_nll, mean_inverse, scaled_nll
-from thermometer.networks.score_inputs import OF_GROUPS, ScoreInputs
+from thermometer.networks.score_inputs import ScoreInputs
 from thermometer.progress import Bar
 
 if TYPE_CHECKING:
@@ -96,19 +93,18 @@ class MemberTraining(LightningModule):
         """B of some rows; `partly`, some of the tasks are known by a part of their rows only."""
         inputs = {name: values[rows] for name, values in data.inputs.items()}
         groups = owners
-        of_groups = OF_GROUPS & set(self.member.sources)
-        if partly and self.config.partial_context and (of_groups or self.member.pool is not None):
+        reads_fair = "fair" in self.member.sources
+        if partly and self.config.partial_context and (reads_fair or self.member.pool is not None):
             n_tasks = int(owners[-1]) + 1
             chosen = torch.rand(n_tasks, device=rows.device)[owners] < self.config.partial_context
             parts = random_groups(owners)
             groups = torch.where(chosen, n_tasks + parts, owners)
-            z = data.scores[rows] / self._anchor
-            [score_inputs] = self._score_inputs
-            assert score_inputs is not None
-            of_parts = score_inputs(z, parts, data.models[rows], only=of_groups)
-            for name, values in of_parts.items():
-                whole = inputs[name]
-                inputs[name] = torch.where(chosen[:, None], values.to(whole), whole)
+            if reads_fair:
+                [score_inputs] = self._score_inputs
+                assert score_inputs is not None
+                z, whole = data.scores[rows] / self._anchor, inputs["fair"]
+                fair = score_inputs(z, parts, data.models[rows], only=("fair",))["fair"].to(whole)
+                inputs["fair"] = torch.where(chosen[:, None], fair, whole)
         found: Tensor = self.member(inputs, groups)
         return found
 

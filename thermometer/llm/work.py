@@ -1,46 +1,10 @@
-"""What an extraction computed: tokens, padding, what sharing saved, operations, time.
-
-Nothing here runs a model; `ModelSize` is all that is known about it.
-"""
+"""What an extraction computed: tokens, padding, what sharing saved, operations, time."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 if TYPE_CHECKING:
     from thermometer.llm.forward import Batch
-
-PEAKS = {
-    # bfloat16 (T4: float16), dense, in TFLOP/s; of NVIDIA's figures "with sparsity" a half. The
-    # first name found in that of the device counts.
-    # https://www.nvidia.com/en-us/data-center/h200/
-    "H200 NVL": 835.5,
-    "H200": 989.5,
-    # https://www.nvidia.com/en-us/data-center/h100/
-    # PCIe: https://resources.nvidia.com/en-us-tensor-core/nvidia-tensor-core-gpu-datasheet
-    "H100 PCIe": 756.0,
-    "H100 NVL": 835.5,
-    "H100": 989.5,
-    # https://nvdam.widen.net/content/tf2prbffgy/original/grace-hopper-superchip-datasheet-nvidia-2705455.pdf
-    "GH200": 990.0,
-    # https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/a100/pdf/nvidia-a100-datasheet-us-nvidia-1758950-r4-web.pdf
-    "A100": 312.0,
-    # https://d1.awsstatic.com/product-marketing/ec2/NVIDIA_AWS_A10G_DataSheet_FINAL_02_17_2022.pdf
-    "A10G": 70.0,
-    # https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/a10/pdf/a10-datasheet.pdf
-    "A10": 125.0,
-    # https://images.nvidia.com/content/Solutions/data-center/a40/nvidia-a40-datasheet.pdf
-    "A40": 149.7,
-    # https://www.pny.com/en-eu/File%20Library/Professional/DATASHEET/DATA%20CENTER%20CARDS/PNY-NVIDIA-L40S-Datasheet.pdf
-    "L40S": 362.0,
-    # https://www.nvidia.com/content/dam/en-zz/Solutions/design-visualization/support-guide/NVIDIA-L40-Datasheet-January-2023.pdf
-    "L40": 181.0,
-    # https://resources.nvidia.com/en-us-data-center-overview-mc/en-us-data-center-overview/l4-gpu-datasheet
-    "L4": 121.0,
-    # https://www.nvidia.com/content/dam/en-zz/Solutions/Data-Center/tesla-t4/t4-tensor-core-datasheet-951643.pdf
-    "T4": 65.0,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +106,19 @@ def _embeddings(model: Any) -> list[Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """What a rank computes on.
+
+    Args:
+        name: Of the GPU, else the type.
+        peak: Its bfloat16 operations a second, if they are known.
+    """
+
+    name: str = "cpu"
+    peak: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What one run of an extraction computed, over all ranks.
 
@@ -149,7 +126,7 @@ class Summary:
         work: Counts.
         seconds: Time in the forward passes, summed over the ranks.
         operations: Floating-point operations, see `ModelSize.operations`.
-        devices: Names of the devices, one for each rank.
+        devices: One for each rank.
 
     `None` stands for a figure that nothing is known about.
     """
@@ -157,15 +134,7 @@ class Summary:
     work: Work
     seconds: float
     operations: float
-    devices: tuple[str, ...] = ("cpu",)
-
-    def __add__(self, other: "Summary") -> "Summary":
-        return Summary(
-            self.work + other.work,
-            self.seconds + other.seconds,
-            self.operations + other.operations,
-            self.devices + other.devices,
-        )
+    devices: tuple[Device, ...] = (Device(),)
 
     @property
     def tokens_per_second(self) -> float:
@@ -175,11 +144,10 @@ class Summary:
     @property
     def mfu(self) -> float | None:
         """Operations as a share of the bfloat16 peak of the devices, if all are known."""
-        peaks = [peak_of(device) for device in self.devices]
-        known = [peak for peak in peaks if peak is not None]
-        if len(known) < len(peaks) or not known or not self.seconds:
+        peaks = [device.peak for device in self.devices if device.peak is not None]
+        if len(peaks) < len(self.devices) or not self.seconds:
             return None
-        return self.operations / self.seconds / (sum(known) / len(known))
+        return self.operations / self.seconds / (sum(peaks) / len(peaks))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values: counts and shares."""
@@ -191,7 +159,7 @@ class Summary:
             "tokens_per_second": round(self.tokens_per_second, 1),
             "operations": self.operations,
             "mfu": self.mfu,
-            "devices": list(self.devices),
+            "devices": [device.name for device in self.devices],
         }
 
     def __str__(self) -> str:
@@ -202,19 +170,3 @@ class Summary:
             f"{self.tokens_per_second:,.0f} tokens/s, {self.operations / 1e12:,.3g} TFLOP"
         )
         return line if mfu is None else f"{line}, MFU {mfu:.0%}"
-
-
-def peak_of(device: str) -> float | None:
-    """Peak of a device, in operations a second, by its name; `None` if that is unknown.
-
-    Example:
-        >>> peak_of("NVIDIA H100 80GB HBM3"), peak_of("cpu")
-        (989500000000000.0, None)
-    """
-    words = f" {device.replace('-', ' ').replace('_', ' ')} "
-    return next((1e12 * peak for name, peak in PEAKS.items() if f" {name} " in words), None)
-
-
-def device_name(device: torch.device) -> str:
-    """What a device is called: the name of the GPU, else its type."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -32,9 +32,8 @@ class Member(nn.Module):
         self.pooled = tuple(name for name in self.sources if name in WIDTHS)
         self.pool: Pool | None = None
         width = sum(widths[name] for name in self.sources)
-        if config.pooling != "none" and self.pooled:
-            read = sum(widths[name] for name in self.pooled)
-            self.pool = Pool(read, config.pool_size, config.pooling)
+        if config.pool_size and self.pooled:
+            self.pool = Pool(sum(widths[name] for name in self.pooled), config.pool_size)
             width += config.pool_size + 1
         activation = nn.ReLU if config.activation == "relu" else nn.SiLU
         self.branches = nn.ModuleList(

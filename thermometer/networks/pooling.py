@@ -1,7 +1,6 @@
 """What the prompts of a task say together: numbers that are read off each and pooled."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,27 +12,23 @@ class Pool(nn.Module):
     """Pools the rows of each group into some numbers, which do not depend on their order.
 
     Every number is a mean over the group of what one layer reads off each row (Zaheer et al. 2017,
-    arXiv 1703.06114). With attention each has weights of its own, a softmax over the group of
-    another number read off the row (Ilse et al. 2018, arXiv 1802.04712). With them comes
-    1 / sqrt(n), how unsure means of n rows are.
+    arXiv 1703.06114). With them comes 1 / sqrt(n), how unsure means of n rows are.
 
     Args:
         width: Numbers R of each row.
         size: Numbers P of each group, but for that of its rows.
-        kind: Plain mean, or attention.
 
     Example:
-        >>> pool = Pool(5, 3, "attention")
+        >>> pool = Pool(5, 3)
         >>> rows, groups = torch.randn(4, 5), torch.tensor([0, 1, 0, 1])
         >>> pooled = pool(rows, groups)
         >>> pooled.shape, bool((pooled[0] == pooled[2]).all())
         (torch.Size([4, 4]), True)
     """
 
-    def __init__(self, width: int, size: int, kind: Literal["mean", "attention"]) -> None:
+    def __init__(self, width: int, size: int) -> None:
         super().__init__()
         self.read = nn.Linear(width, size)
-        self.attend = nn.Linear(width, size, bias=False) if kind == "attention" else None
 
     def forward(self, rows: Tensor, groups: Tensor) -> Tensor:
         """(N, R) rows of (N,) int64 groups from 0 to the (N, P + 1) numbers of each's group."""
@@ -55,17 +50,8 @@ def pool_together(pools: Sequence[Pool], rows: Tensor, groups: Tensor) -> Tensor
     bias = torch.cat([pool.read.bias for pool in pools])
     values = nn.functional.silu(nn.functional.linear(rows, weight, bias), inplace=True)
     values = values.to(torch.promote_types(values.dtype, torch.float32))  # sums of many rows
-    total = counts = torch.bincount(groups).to(values)[:, None]
-    size = len(counts), values.shape[1]
-    if attends := [pool.attend.weight for pool in pools if pool.attend is not None]:
-        logits = nn.functional.linear(rows, torch.cat(attends)).to(values)
-        index = groups[:, None].expand_as(logits)
-        empty = logits.new_zeros(size)
-        largest = empty.scatter_reduce(0, index, logits.detach(), "amax", include_self=False)
-        weights = (logits - largest[groups]).exp()
-        total = weights.new_zeros(size).index_add(0, groups, weights)
-        values = weights * values
-    # Where there are rows, the largest weight is 1, and so their sum is 1 at least.
-    pooled = values.new_zeros(size).index_add(0, groups, values) / total.clamp(min=1)
+    counts = torch.bincount(groups).to(values)[:, None]
+    sums = values.new_zeros(len(counts), values.shape[1]).index_add(0, groups, values)
+    means = (sums / counts.clamp(min=1)).reshape(len(counts), len(pools), -1)
     unsure = counts.clamp(1, _MANY).rsqrt()[:, None].expand(-1, len(pools), -1)
-    return torch.cat([pooled.reshape(len(counts), len(pools), -1), unsure], dim=2)
+    return torch.cat([means, unsure], dim=2)

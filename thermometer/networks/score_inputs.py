@@ -1,7 +1,7 @@
 """Score statistics as inputs of a network: put on one scale, which is learned once and kept.
 
 Several answering models each have a scale of their own, so that what is usual for one and what is
-usual for another read alike. Nothing here is trained; `score_statistics` has the formulas.
+usual for another read alike. `score_statistics` has the formulas.
 """
 
 from collections.abc import Iterable
@@ -11,11 +11,9 @@ from torch import Tensor, nn
 
 from thermometer.networks.reference_statistics import N_REFERENCE, reference_statistics
 from thermometer.networks.score_statistics import (
-    N_CONTEXT,
     N_FAIR,
     N_PLACES,
     N_SAMPLE,
-    context_statistics,
     fair_statistics,
     place_statistics,
     sample_statistics,
@@ -26,12 +24,9 @@ WIDTHS = {
     "scores": N_SAMPLE,
     "places": N_PLACES,
     "fair": N_FAIR,
-    "context": N_CONTEXT,
     "reference": N_REFERENCE,
 }
 """Numbers of each source that is made of scores."""
-OF_GROUPS = frozenset({"fair", "context"})
-"""Those that depend on the other rows of the task."""
 _FARTHEST = 5.0  # standard deviations; beyond, a number is only known to be far
 
 
@@ -117,15 +112,13 @@ def _statistics(
     """The numbers of some sources as the formulas have them, not yet on a scale."""
     chosen, found = frozenset(sources), {}
     rows = softened(z, 1.0)
-    if chosen & {"scores", "context"}:
+    if "scores" in chosen:
         found["scores"] = sample_statistics(rows)
     if "places" in chosen:
         found["places"] = place_statistics(rows)
     if "fair" in chosen:
-        found["fair"], _ = fair_statistics(rows, groups)
-    if "context" in chosen:
-        found["context"] = context_statistics(rows, groups, found["scores"])
+        found["fair"] = fair_statistics(rows, groups)
     if "reference" in chosen:
         assert reference is not None
         found["reference"] = reference_statistics(rows, softened(reference, 1.0))
-    return {name: values for name, values in found.items() if name in chosen}
+    return found

@@ -1,9 +1,9 @@
 r"""What the scores of the answering model say about how far they can be believed.
 
-Numbers of each row by itself, and of all rows of a task together, which need no labels. They do not
-depend on the order of the options (but for what is about their places), work for any number of
-options, and are taken at temperatures around a reference, so that scores of any scale fit. Pure
-functions of tensors; nothing here is trained.
+Numbers of each row, some of them in the light of all rows of its task, none of which needs labels.
+They do not depend on the order of the options (but for what is about their places), work for any
+number of options, and are taken at temperatures around a reference, so that scores of any scale
+fit.
 """
 
 import math
@@ -21,8 +21,6 @@ N_SAMPLE = 4 + 2 * len(_RELATIVE)
 """Width of `sample_statistics`."""
 N_FAIR = 4 * len(_FAIR)
 """Width of `fair_statistics`."""
-N_CONTEXT = N_SAMPLE + 2 * N_FAIR + len(_FAIR) + 1
-"""Width of `context_statistics`."""
 _PLACES = 8
 N_PLACES = 2 * _PLACES
 """Width of `place_statistics`."""
@@ -118,8 +116,8 @@ def place_statistics(rows: Softened) -> Tensor:
     return torch.cat([torch.nn.functional.pad(part, missing) for part in parts], dim=1)
 
 
-def fair_statistics(rows: Softened, groups: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Each row without its group's liking for places, and how strong that liking is.
+def fair_statistics(rows: Softened, groups: Tensor) -> Tensor:
+    r"""Each row without its group's liking for places.
 
     Let r_k be the mean of K p_ik over the rows of the group that have an option k: above 1 if the
     model likes that place. At each temperature of 1/4, 1/2 and 1 the row without that bias,
@@ -132,13 +130,12 @@ def fair_statistics(rows: Softened, groups: Tensor) -> tuple[Tensor, Tensor]:
         groups: (N,) int64 from 0, the group of each row.
 
     Returns:
-        (N, 12) float32 of rows, and (G, 3) of groups: the mean of |log r_k| at each temperature.
+        (N, 12) float32.
 
     Example:
         >>> rows = softened(torch.tensor([[4.0, 0.0], [2.0, 0.0]]), reference=1.0)
-        >>> fair, bias = fair_statistics(rows, torch.tensor([0, 0]))
-        >>> fair.shape, bias.shape
-        (torch.Size([2, 12]), torch.Size([1, 3]))
+        >>> fair_statistics(rows, torch.tensor([0, 0])).shape
+        torch.Size([2, 12])
     """
     n_groups = int(groups.max()) + 1
     z, real, n_options, probs, *_ = rows
@@ -152,35 +149,7 @@ def fair_statistics(rows: Softened, groups: Tensor) -> tuple[Tensor, Tensor]:
     largest, place = fair.max(dim=2)
     of_answer = fair.gather(2, answer[None, :, None].expand(len(_FAIR), -1, 1)).squeeze(2)
     numbers = torch.stack([of_answer, largest, entropy, (place == answer).float()], dim=2)
-    places = (having > 0).float()
-    bias = (log_liking.abs() * places).sum(dim=2) / places.sum(dim=1).clamp(min=1)
-    return _by_row(numbers), bias.T
-
-
-def context_statistics(rows: Softened, groups: Tensor, sample: Tensor) -> Tensor:
-    """What the rows of a group say together, for each of its rows.
-
-    The row's `fair_statistics`, and the same for all rows of a group: means of `sample_statistics`
-    and of `fair_statistics`, the group's bias, and log of the number of rows.
-
-    Args:
-        rows: N of them.
-        groups: (N,) int64 from 0, the group of each row.
-        sample: (N, 12), `sample_statistics` of the same rows.
-
-    Returns:
-        (N, 40) float32.
-
-    Example:
-        >>> rows = softened(torch.tensor([[4.0, 0.0], [2.0, 0.0]]), reference=1.0)
-        >>> context_statistics(rows, torch.tensor([0, 0]), sample_statistics(rows)).shape
-        torch.Size([2, 40])
-    """
-    fair, bias = fair_statistics(rows, groups)
-    sizes = torch.bincount(groups, minlength=len(bias)).float().clamp(min=1)
-    means = _sums(torch.cat([sample, fair], dim=1), groups, len(bias)) / sizes[:, None]
-    shared = torch.cat([means, bias, sizes.log()[:, None]], dim=1)
-    return torch.cat([fair, shared[groups]], dim=1)
+    return _by_row(numbers)
 
 
 def _by_row(numbers: Tensor) -> Tensor:

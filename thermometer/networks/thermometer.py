@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from thermometer import _checks
 from thermometer.networks.components import principal_components
 from thermometer.networks.config import ThermometerConfig as ThermometerConfig
-from thermometer.networks.member import LIMIT, Member
+from thermometer.networks.member import Member
 from thermometer.networks.score_inputs import ScoreInputs
 from thermometer.networks.view import say_together
 
@@ -48,7 +48,6 @@ class Thermometer(nn.Module):
     reference_temperatures: Tensor
     anchor: Tensor
     trust: Tensor
-    view_weights: Tensor
     model_shift: Tensor
     model_gain: Tensor
 
@@ -74,9 +73,6 @@ class Thermometer(nn.Module):
         if "model" in config.sources:
             self.register_buffer("model_shift", torch.zeros(()))
             self.register_buffer("model_gain", torch.zeros(()))
-        if config.weighs:
-            n_views = len(config.views)
-            self.register_buffer("view_weights", torch.full((n_views,), 1 / n_views))
         self.member_views = tuple(view for view in config.views for _ in range(config.n_members))
         self.members = nn.ModuleList(Member(config, view, width) for view in self.member_views)
 
@@ -199,24 +195,15 @@ class Thermometer(nn.Module):
     ) -> Tensor:
         """(M, N) b of M replicas, each of one member of every view; b itself is their mean.
 
-        With b_v what a member of view v says, w_v the weight of the view and a = -log anchor, a
-        replica says a + sum_v w_v (b_v - a), or the mean of the b_v where views are not weighed.
-        For an answering model of temperature t_a, that is drawn towards a as far as it is not
-        trusted, less log(t_a / anchor).
+        A replica says the mean of what its members say. For an answering model of temperature t_a,
+        that is drawn towards -log anchor as far as it is not trusted, less log(t_a / anchor).
         """
-        b = self.weigh(self._at_once(inputs, _given(groups, inputs)))
+        b = self._at_once(inputs, _given(groups, inputs)).mean(dim=0)
         offset = (self.references[model] / self.anchor).log()
         if self.trust[model] != 1:
             start = -self.anchor.log()
             b = start + self.trust[model] * (b - start)
         return b - offset
-
-    def weigh(self, of_views: Tensor) -> Tensor:
-        """(V, M, N) b of every member as the (M, N) b of replicas, on the scale of the anchor."""
-        if not self.config.weighs:
-            return of_views.mean(dim=0)
-        weights, start = self.view_weights[:, None, None], -self.anchor.log()
-        return (start + (weights * (of_views - start)).sum(dim=0)).clamp(-LIMIT, LIMIT)
 
     def predict_views(self, inputs: Mapping[str, Tensor], groups: Tensor | None = None) -> Tensor:
         """(V, M, N) b of every member, by view, as in training; groups as for `forward`."""

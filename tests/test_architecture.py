@@ -38,7 +38,7 @@ ORDER = """
     reports.numbers reports.render recommendation monitoring commands
     commands.monitor segmentation segmentation.gap_comparison segmentation.segment_columns
     segmentation.segment_errors segmentation.segment_report
-    reports.confidence_report protocols families dataset_tasks
+    reports.report reports.confidence_report protocols families dataset_tasks
     tasks templates llm.tokenization llm.token_store llm.sharing llm.planning llm.forward llm.work
     llm.prefix_cache llm.runners llm.memory llm.engine llm.loading llm.language_model
     llm.generation table_files column_files tables merging commands.merge table_writer
@@ -50,7 +50,7 @@ ORDER = """
     combining posterior prompt_inputs free_form.question_inputs signals calibrator online
     free_form.answering free_form.verdict_shift calibrated_lm free_form.answer_files
     free_form.verify_tasks networks.answering_models stacking adaptation data training_loop
-    training selection ats methods reports.report held_out evaluation presets model_spec
+    training selection ats methods held_out evaluation presets model_spec
     experiment harness
     harness.samples harness.logs commands.import_lm_eval recorded curves pictures.curve_plot
     reports.study_tables reports.study_report study confidence_files commands.report

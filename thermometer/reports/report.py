@@ -17,7 +17,6 @@ from thermometer import _checks, _files
 from thermometer._records import from_plain
 from thermometer._records import plain as plain
 from thermometer.comparison import LOWER_IS_BETTER, TOPLINE, Difference, MethodResult, Numbers
-from thermometer.methods import METHODS
 from thermometer.metrics.intervals import Interval
 from thermometer.pictures.reliability import draw_reliability
 from thermometer.pictures.temperature_plot import draw_temperatures
@@ -63,10 +62,37 @@ _SCOPES = {
     "mean_over_tasks": "Mean over tasks, each task counting once",
     "all_rows": "All questions thrown together",
 }
+_REST = "the other options share the rest as one temperature has it; answers stay."
+_METHODS = {  # name: title and note
+    "vanilla": ("vanilla", "the model's own confidence, temperature 1."),
+    "pooled": (
+        "one temperature",
+        "fitted on the labelled seen tasks: the baseline that needs no thermometer.",
+    ),
+    "platt": ("Platt", f"a sigmoid of the log odds, fitted on the seen tasks; {_REST}"),
+    "isotonic": ("isotonic", f"a rising step function, fitted on the seen tasks; {_REST}"),
+    "histogram": (
+        "histogram binning",
+        f"the accuracy of 15 equal-mass bins of the seen tasks; {_REST}",
+    ),
+    "batch": (
+        "batch calibration",
+        "each task's mean log-odds taken off, without labels (Zhou et al. 2023), then one "
+        "temperature fitted on the seen tasks so treated; may change answers.",
+    ),
+    "thermometer": ("thermometer", "a temperature for each question, predicted without labels."),
+    "thermometer_task": (
+        "thermometer, per task",
+        "the mean of these predictions over the task's questions, used for all.",
+    ),
+    TOPLINE: (
+        "topline (uses labels)",
+        "the temperature that suits each task's own labels best: no method, but the most that one "
+        "temperature per task can reach.",
+    ),
+}
 _NOTES = {
-    "topline (uses labels)": "the temperature that suits each task's own labels best: no method, "
-    "but the most that one temperature per task can reach.",
-    "accuracy": "no temperature changes an answer.",
+    "accuracy": "no temperature changes an answer; of all methods only batch calibration may.",
     "NLL, Brier": "of the right option; lower is better. Brier is summed over options.",
     **NOTES,
     "gap closed": "share of the NLL gap from one temperature (0 %) to the topline (100 %). A "
@@ -169,7 +195,7 @@ class Report(render.Written):
         results = {scope: _results(self, scope) for scope in _SCOPES}
         shown = [m for m in self.methods if m not in ("thermometer_task", TOPLINE)]
         diagrams = {_title(name): self.methods[name].diagram for name in shown}
-        notes = {_title(m): f"{METHODS[m].note}." for m in self.methods if m in METHODS}
+        notes = dict(_METHODS[name] for name in self.methods if name in _METHODS)
         without = ("accuracy", "ECE, 15 bins", _METRICS["gap"])  # in 80 columns
         level = percent(self.settings["level"])
         note = f"Below numbers: {level} intervals. Chance: what perfect calibration would score."
@@ -267,9 +293,7 @@ class Report(render.Written):
 
 
 def _title(name: str) -> str:
-    if name == TOPLINE:
-        return "topline (uses labels)"
-    return METHODS[name].title if name in METHODS else name
+    return _METHODS[name][0] if name in _METHODS else name
 
 
 def _main(report: Report) -> str:
@@ -306,11 +330,11 @@ def _sentences(report: Report) -> list[str]:
     if set(nlls) - {"vanilla", "pooled", "thermometer", "thermometer_task"}:
         lowest = min(nlls, key=lambda name: nlls[name])
         sentences.append(f"Of all methods {_title(lowest)} has the lowest NLL: {nlls[lowest]:.3f}.")
-    found = {decimals(m.mean_over_tasks["accuracy"].estimate) for m in report.methods.values()}
-    if len(found) == 1:
-        sentences.append(f"The accuracy is {found.pop()} with every method.")
-    else:
-        sentences.append(f"The accuracy is {min(found)} to {max(found)}, depending on the method.")
+    found = {m: decimals(r.mean_over_tasks["accuracy"].estimate) for m, r in report.methods.items()}
+    usual = found["vanilla"]
+    others = [f"{_title(name)} ({value})" for name, value in found.items() if value != usual]
+    but = f" but {', '.join(others)}" if others else ""
+    sentences.append(f"The accuracy is {usual} with every method{but}.")
     return sentences
 
 

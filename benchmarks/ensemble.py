@@ -6,7 +6,6 @@
 import argparse
 import json
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -142,15 +141,13 @@ def ensembles(signals, correct, task):
     And of ensembles that were never given that signal.
     """
     n = len(correct)
-    whole, seconds = np.full(n, np.nan), 0.0
+    whole = np.full(n, np.nan)
     not_asked, never_fitted = ({name: np.full(n, np.nan) for name in signals} for _ in range(2))
     for name in np.unique(task):
         held, rest = task == name, task != name
         known = {s: v[rest] for s, v in signals.items()}
         new = {s: v[held] for s, v in signals.items()}
-        start = time.perf_counter()
         fitted = SignalEnsemble().fit(known, correct[rest], task[rest])
-        seconds += time.perf_counter() - start
         whole[held] = fitted.predict(new)
         for hidden in signals:
             few, fewer = ({s: v for s, v in d.items() if s != hidden} for d in (known, new))
@@ -164,7 +161,7 @@ def ensembles(signals, correct, task):
         }
         for name in signals
     }
-    return whole, missing, seconds / len(np.unique(task))
+    return whole, missing
 
 
 def study(file, seed):
@@ -176,7 +173,7 @@ def study(file, seed):
     }
     singles = list(confidence)
     confidence[CHOSEN] = chosen(confidence, correct, task)
-    confidence[ENSEMBLE], missing, seconds = ensembles(signals, correct, task)
+    confidence[ENSEMBLE], missing = ensembles(signals, correct, task)
     numbers = {name: measure(p, correct, task) for name, p in confidence.items()}
     # Two rivals are the best on the held-out tasks themselves: no user could have chosen them.
     rivals = {
@@ -201,7 +198,6 @@ def study(file, seed):
             " / ".join(pair): weight for pair, weight in fitted.weights.disagreement.items()
         },
         "penalty": fitted.penalty_,
-        "seconds_per_fit": seconds,
     }
 
 
@@ -225,7 +221,7 @@ def show(models):
             won = f"{found['tasks with lower nll']}, {found['tasks with higher auroc']}"
             print(f"| {model} | {rival} | {' | '.join(cells)} | {won} of {content['n_tasks']} |")
     for model, content in models.items():
-        for key in ("one_signal_missing", "weights", "disagreement", "penalty", "seconds_per_fit"):
+        for key in ("one_signal_missing", "weights", "disagreement", "penalty"):
             print(model, key, rounded(content[key]))
 
 

@@ -14,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thermometer.llm import memory
 from thermometer.llm.language_model import LanguageModel
 from thermometer.llm.planning import rows_of
 from thermometer.llm.tokenization import TokenTree
@@ -131,6 +132,19 @@ def test_order_of_the_prompts_is_kept_whatever_the_batches(lm, budget):
     np.testing.assert_allclose(pieces.scores, whole.scores, atol=1e-5)
     backwards = lm.with_token_budget(budget).outputs(PROMPTS[::-1], CLOZE)
     np.testing.assert_allclose(backwards.scores[::-1], whole.scores, atol=1e-5)
+
+
+def test_the_budget_is_what_was_given_or_what_suits_the_device(lm):
+    suits = memory.token_budget(lm.model, lm.device)
+    assert (lm.token_budget, lm.budget) == (None, suits)
+    small = lm.with_token_budget(suits - 1)
+    assert (small.token_budget, small.budget) == (suits - 1, suits - 1)
+    assert small.model is lm.model
+    assert small.with_token_budget(None).budget == lm.budget == suits
+    with pytest.raises(ValueError, match="`token_budget`"):
+        lm.with_token_budget(0)
+    with pytest.raises(ValueError, match="`token_budget`"):
+        LanguageModel(lm.model, lm.tokenizer, name="none", token_budget=0)
 
 
 @pytest.mark.parametrize("kind", ["llama", "mistral", "bloom"])

@@ -150,9 +150,9 @@ def _verify(
         result = lm.calibrate(Task("questions", tuple(given)), level=level)
         assert result.probs is not None
         rows = zip(given, result.probs, divisors(result, level), strict=True)
-        for verdict, probs, temperature in rows:
+        for verdict, probs, divisor in rows:
             told = dict(zip(VERDICTS, map(float, probs), strict=True))
-            found[verdict.id] = (told[VERDICTS[0]], told, temperature, result.warnings)
+            found[verdict.id] = (told[VERDICTS[0]], told, divisor, result.warnings)
     answers = []
     for question, line in zip(asked, lines, strict=True):
         cut = f"The answer was cut at {line.cut_at} tokens."

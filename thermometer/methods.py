@@ -46,16 +46,19 @@ _REST = "the other options share the rest as one temperature has it; answers sta
 
 METHODS: Mapping[str, Method] = {
     "vanilla": Method("vanilla", "the model's own confidence, temperature 1"),
-    "pooled": Method("one temperature", "one for all tasks, fitted on the labelled training tasks"),
-    "platt": Method("Platt", f"a sigmoid of the log odds, fitted on the training tasks; {_REST}"),
-    "isotonic": Method("isotonic", f"a rising step function, fitted on the same; {_REST}"),
+    "pooled": Method(
+        "one temperature",
+        "fitted on the labelled seen tasks: the baseline that needs no thermometer",
+    ),
+    "platt": Method("Platt", f"a sigmoid of the log odds, fitted on the seen tasks; {_REST}"),
+    "isotonic": Method("isotonic", f"a rising step function, fitted on the seen tasks; {_REST}"),
     "histogram": Method(
-        "histogram binning", f"the accuracy of 15 equal-mass bins of the training tasks; {_REST}"
+        "histogram binning", f"the accuracy of 15 equal-mass bins of the seen tasks; {_REST}"
     ),
     "batch": Method(
         "batch calibration",
         "each task's mean log-odds taken off, without labels (Zhou et al. 2023), then one "
-        "temperature fitted on the training tasks so treated; may change answers",
+        "temperature fitted on the seen tasks so treated; may change answers",
     ),
     "thermometer": Method(
         "thermometer", "a temperature for each question, predicted without labels"

@@ -17,6 +17,7 @@ from thermometer import _checks, _files
 from thermometer._records import from_plain
 from thermometer._records import plain as plain
 from thermometer.comparison import LOWER_IS_BETTER, TOPLINE, Difference, MethodResult, Numbers
+from thermometer.methods import METHODS, Method
 from thermometer.metrics.intervals import Interval
 from thermometer.pictures.reliability import draw_reliability
 from thermometer.pictures.temperature_plot import draw_temperatures
@@ -62,33 +63,12 @@ _SCOPES = {
     "mean_over_tasks": "Mean over tasks, each task counting once",
     "all_rows": "All questions thrown together",
 }
-_REST = "the other options share the rest as one temperature has it; answers stay."
-_METHODS = {  # name: title and note
-    "vanilla": ("vanilla", "the model's own confidence, temperature 1."),
-    "pooled": (
-        "one temperature",
-        "fitted on the labelled seen tasks: the baseline that needs no thermometer.",
-    ),
-    "platt": ("Platt", f"a sigmoid of the log odds, fitted on the seen tasks; {_REST}"),
-    "isotonic": ("isotonic", f"a rising step function, fitted on the seen tasks; {_REST}"),
-    "histogram": (
-        "histogram binning",
-        f"the accuracy of 15 equal-mass bins of the seen tasks; {_REST}",
-    ),
-    "batch": (
-        "batch calibration",
-        "each task's mean log-odds taken off, without labels (Zhou et al. 2023), then one "
-        "temperature fitted on the seen tasks so treated; may change answers.",
-    ),
-    "thermometer": ("thermometer", "a temperature for each question, predicted without labels."),
-    "thermometer_task": (
-        "thermometer, per task",
-        "the mean of these predictions over the task's questions, used for all.",
-    ),
-    TOPLINE: (
+_METHODS = {
+    **METHODS,
+    TOPLINE: Method(
         "topline (uses labels)",
         "the temperature that suits each task's own labels best: no method, but the most that one "
-        "temperature per task can reach.",
+        "temperature per task can reach",
     ),
 }
 _NOTES = {
@@ -195,7 +175,8 @@ class Report(render.Written):
         results = {scope: _results(self, scope) for scope in _SCOPES}
         shown = [m for m in self.methods if m not in ("thermometer_task", TOPLINE)]
         diagrams = {_title(name): self.methods[name].diagram for name in shown}
-        notes = dict(_METHODS[name] for name in self.methods if name in _METHODS)
+        known = [_METHODS[name] for name in self.methods if name in _METHODS]
+        notes = {method.title: f"{method.note}." for method in known}
         without = ("accuracy", "ECE, 15 bins", _METRICS["gap"])  # in 80 columns
         level = percent(self.settings["level"])
         note = f"Below numbers: {level} intervals. Chance: what perfect calibration would score."
@@ -293,7 +274,7 @@ class Report(render.Written):
 
 
 def _title(name: str) -> str:
-    return _METHODS[name][0] if name in _METHODS else name
+    return _METHODS[name].title if name in _METHODS else name
 
 
 def _main(report: Report) -> str:

@@ -18,9 +18,8 @@ import numpy as np
 import torch
 
 from thermometer import LanguageModel, Template, ats, metrics
-from thermometer.ats.data import encode_pairs
-from thermometer.ats.predicting import option_table, response_tokens
-from thermometer.ats.reading import TokenReader
+from thermometer.ats.calibrator import option_table, response_tokens
+from thermometer.ats.data import TokenReader, encode_pairs
 from thermometer.metrics.intervals import bootstrap
 from thermometer.scaling import fit_temperature, scale_scores
 from thermometer.tasks import load_tasks

@@ -13,18 +13,17 @@ import numpy as np
 import pyarrow.parquet as pq
 from record import rounded
 
-from thermometer import baselines, metrics
-from thermometer.ensemble import SignalEnsemble
-from thermometer.metrics.intervals import percentile_interval, task_counts
-from thermometer.metrics.paired_differences import paired_differences
+from thermometer import metrics, recalibrators
+from thermometer.metrics.intervals import paired_differences, percentile_interval, task_counts
+from thermometer.signals.ensemble import SignalEnsemble
 
 RESULTS = Path(__file__).parent / "results" / "ensemble.json"
 SIGNALS = ("stated", "linguistic", "sequence_probability")
 SINGLE = {
-    "stated calibration": baselines.StatedConfidenceCalibration(),
-    "Platt": baselines.PlattScaling(epsilon=0.01),
-    "isotonic": baselines.IsotonicCalibration(),
-    "histogram": baselines.HistogramBinning(),
+    "stated calibration": recalibrators.StatedConfidenceCalibration(),
+    "Platt": recalibrators.PlattScaling(epsilon=0.01),
+    "isotonic": recalibrators.IsotonicCalibration(),
+    "histogram": recalibrators.HistogramBinning(),
 }
 ENSEMBLE = "ensemble"
 CHOSEN = "single, chosen on the other tasks"
@@ -51,7 +50,7 @@ def alone(known, correct, task, recalibrator):
     confidence = np.full(len(correct), np.nan)
     for name in np.unique(task):
         held, parsed = task == name, known
-        if not isinstance(recalibrator, baselines.StatedConfidenceCalibration):
+        if not isinstance(recalibrator, recalibrators.StatedConfidenceCalibration):
             parsed = np.nan_to_num(known, nan=np.nanmean(known[~held]))
         fitted = recalibrator.fit(parsed[~held], correct[~held])
         confidence[held] = fitted.recalibrate(parsed[held])

@@ -22,23 +22,22 @@ import numpy as np
 import torch
 
 import thermometer as th
-from thermometer._versions import versions
-from thermometer.baselines import PlattScaling
+from thermometer._files import versions
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
-from thermometer.free_form.verdict_shift import add_shift, shift_verdicts
+from thermometer.free_form.answering import add_shift, shift_verdicts
 from thermometer.free_form.verify_tasks import verify_tasks
-from thermometer.llm.generation import lines_of
+from thermometer.generation import lines_of
 from thermometer.metrics.basic import nll_of_rows
 from thermometer.metrics.intervals import bootstrap
 from thermometer.metrics.summary import summarise
-from thermometer.presets import resolve
 from thermometer.protocols import Protocol
+from thermometer.recalibrators.confidence import PlattScaling
 from thermometer.scaling import VERDICT_SHIFT, fit_temperature, scale_scores
 from thermometer.tables import OutputTable
 from thermometer.tasks import load_free_form
 from thermometer.templates import Template
-from thermometer.training import train
+from thermometer.training import resolve, train
 from thermometer.types import Task
 
 FILES = ("qa_wikidata", "instruction_induction", "simple_arithmetic")

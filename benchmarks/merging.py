@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from thermometer.merging import merge
-from thermometer.table_writer import write_table
+from thermometer.adapters.tables import merge, write_table
 
 PARTS, ROWS, WIDTH = 25, 1000, 1024
 

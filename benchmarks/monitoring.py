@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 from scipy.stats import binomtest
 from simulation import map_with_ece
 
-from thermometer.baselines import PlattScaling
 from thermometer.metrics import bin_index
 from thermometer.monitoring import Bets, EarlySign, Monitor, MonitorSettings
+from thermometer.monitoring.bets import kept_back, start_weight
 from thermometer.monitoring.state import draw_monitor
-from thermometer.monitoring.wealth import kept_back, start_weight
-from thermometer.pictures import drawing
+from thermometer.plots import drawing
+from thermometer.recalibrators.confidence import PlattScaling
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "monitoring.json"

@@ -19,12 +19,11 @@ from quality import BASE, CHAT, TOGETHER
 from reference import PAIRS
 from selection import train_best
 
-from thermometer._versions import versions
+from thermometer._files import plain, versions
+from thermometer.adapters.files import load_table
 from thermometer.comparison import compare
-from thermometer.presets import resolve
 from thermometer.protocols import Protocol
-from thermometer.recorded import load_table
-from thermometer.reports.report import plain
+from thermometer.training import resolve
 
 CANDIDATES = {
     "default": ("default", {}, {}),

@@ -16,8 +16,8 @@ import time
 
 import torch
 
-from thermometer.networks.thermometer import Thermometer
-from thermometer.presets import PRESETS, resolve
+from thermometer.network import Thermometer
+from thermometer.training import PRESETS, resolve
 
 N_PROMPTS, N_FEATURES, N_OPTIONS = 1000, 576, 4  # features of SmolLM2-135M
 LENGTH = 200

@@ -14,7 +14,7 @@ from pathlib import Path
 import transformers
 
 import thermometer as th
-from thermometer.llm.loading import _locate
+from thermometer.loading import _locate
 
 SETS = (  # file, template, tasks at most
     ("mmlu", th.Template(), None),

@@ -17,15 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from thermometer._versions import versions
+from thermometer._files import plain, versions
+from thermometer.adapters.files import load_table
 from thermometer.comparison import compare
 from thermometer.posterior import factor_posterior
-from thermometer.presets import resolve
 from thermometer.protocols import Protocol
-from thermometer.recorded import load_table
-from thermometer.reports.report import plain
 from thermometer.scaling import fit_temperature, harmonic_mean
-from thermometer.training import train
+from thermometer.training import resolve, train
 
 CHAT = ("Llama-2-7b-chat-hf", "Llama-2-13b-chat-hf", "Llama-2-70b-chat-hf")
 BASE = ("Llama-2-7b-hf", "Llama-2-70b-hf", "Mistral-7B-v0.1")

@@ -20,10 +20,9 @@ from scipy.stats import spearmanr
 
 import thermometer as th
 from thermometer import _files
-from thermometer._versions import versions
-from thermometer.presets import resolve
+from thermometer._files import plain, versions
 from thermometer.protocols import Protocol, benchmark_of
-from thermometer.reports.report import plain
+from thermometer.training import resolve
 
 RESULTS = Path(__file__).parent / "results" / "real_data.json"
 

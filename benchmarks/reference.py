@@ -17,14 +17,12 @@ from pathlib import Path
 import numpy as np
 from quality import CHAT, TOGETHER, fields_of, numbers_of
 
-from thermometer._versions import versions
+from thermometer._files import plain, versions
+from thermometer.adapters.files import load_table
 from thermometer.comparison import compare
-from thermometer.presets import resolve
 from thermometer.protocols import Protocol
-from thermometer.recorded import load_table
-from thermometer.reports.report import plain
 from thermometer.scaling import fit_temperature, fit_to_reference
-from thermometer.training import train
+from thermometer.training import resolve, train
 
 SMALL, MIDDLE, LARGE = CHAT
 PAIRS = (

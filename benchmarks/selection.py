@@ -14,10 +14,9 @@ import torch
 
 from thermometer import _checks
 from thermometer.calibrator import Calibrator
-from thermometer.data import TaskData, set_aside
-from thermometer.networks.answering_models import rows_of
-from thermometer.networks.objective import scaled_nll
-from thermometer.networks.thermometer import ThermometerConfig
+from thermometer.data import TaskData, rows_of, set_aside
+from thermometer.network import ThermometerConfig
+from thermometer.objective import scaled_nll
 from thermometer.tables import OutputTable
 from thermometer.training import TrainingConfig, train
 

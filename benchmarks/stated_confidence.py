@@ -13,18 +13,18 @@ import numpy as np
 import pyarrow.parquet as pq
 from record import rounded
 
-from thermometer import baselines, metrics
+from thermometer import metrics, recalibrators
 from thermometer.metrics.intervals import bootstrap
 
 RESULTS = Path(__file__).parent / "results" / "stated_confidence.json"
 N_BINS, N_FOLDS, N_FEW, LEAST = 10, 5, 100, 1e-6
 METHODS = {
     "as stated": None,
-    "Platt": baselines.PlattScaling(),
-    "Platt, epsilon 0.01": baselines.PlattScaling(epsilon=0.01),
-    "isotonic": baselines.IsotonicCalibration(),
-    "histogram, 15 bins": baselines.HistogramBinning(),
-    "stated, shrunken": baselines.StatedConfidenceCalibration(),
+    "Platt": recalibrators.PlattScaling(),
+    "Platt, epsilon 0.01": recalibrators.PlattScaling(epsilon=0.01),
+    "isotonic": recalibrators.IsotonicCalibration(),
+    "histogram, 15 bins": recalibrators.HistogramBinning(),
+    "stated, shrunken": recalibrators.StatedConfidenceCalibration(),
 }
 PROTOCOLS = {
     "same task": "five folds of the rows of each task, fitted on the other four of that task",

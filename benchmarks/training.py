@@ -20,13 +20,12 @@ import torch
 from record import circumstances
 
 from thermometer import OutputTable, ThermometerConfig, TrainingConfig, train
-from thermometer.data import TaskData, set_aside
-from thermometer.networks.answering_models import rows_of
-from thermometer.networks.objective import gamma_prior_nll, mean_inverse, scaled_nll
-from thermometer.networks.thermometer import Thermometer
-from thermometer.progress import Bar
+from thermometer._lightning import Bar
+from thermometer.data import TaskData, rows_of, set_aside
+from thermometer.network import Thermometer
+from thermometer.objective import gamma_prior_nll, mean_inverse, scaled_nll
 from thermometer.scaling import fit_temperature
-from thermometer.training_loop import MemberTraining, fit_member
+from thermometer.training import MemberTraining, fit_member
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
 REPEATS = 3

@@ -18,14 +18,13 @@ import numpy as np
 from quality import BASE, CHAT, TOGETHER, nll
 from scipy.stats import spearmanr
 
-from thermometer._versions import versions
+from thermometer._files import versions
 from thermometer.adaptation import adapt, for_model
+from thermometer.adapters.files import load_table
 from thermometer.metrics.calibration_error import expected_calibration_error
-from thermometer.presets import resolve
 from thermometer.protocols import Protocol
-from thermometer.recorded import load_table
 from thermometer.scaling import fit_temperature
-from thermometer.training import train
+from thermometer.training import resolve, train
 
 RESULTS = Path(__file__).parent / "results" / "transfer.json"
 RUNS = {

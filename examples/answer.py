@@ -10,12 +10,10 @@ import argparse
 from pathlib import Path
 
 import thermometer as th
-from thermometer.free_form.answering import answer
-from thermometer.free_form.answers import answers_frame
+from thermometer.free_form.answering import answer, answers_frame, shift_verdicts
 from thermometer.free_form.questions import FreeFormTask
-from thermometer.free_form.verdict_shift import shift_verdicts
 from thermometer.free_form.verify_tasks import verify_tasks
-from thermometer.presets import resolve
+from thermometer.training import resolve
 
 TASKS = ("capitals/*", "addition/one_digit", "plurals/animals")
 VERIFY = th.Template("verify", chat=True)

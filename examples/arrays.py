@@ -11,7 +11,7 @@ import torch
 
 import thermometer as th
 from thermometer import metrics
-from thermometer.baselines import PlattScaling
+from thermometer.recalibrators.confidence import PlattScaling
 
 
 def make_scores(n, seed):

@@ -8,8 +8,8 @@ again, how probable its words were (`thermometer.signals`), and which answers we
 import numpy as np
 
 from thermometer import metrics
-from thermometer.baselines import StatedConfidenceCalibration
-from thermometer.ensemble import SignalEnsemble
+from thermometer.recalibrators.confidence import StatedConfidenceCalibration
+from thermometer.signals.ensemble import SignalEnsemble
 
 
 def make_answers(n: int, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:

@@ -17,14 +17,14 @@ from PIL import Image
 import thermometer as th
 from thermometer import metrics
 from thermometer.metrics.intervals import bootstrap
-from thermometer.pictures.reliability import draw_reliability, prepare_reliability
-from thermometer.pictures.risk_plot import draw_risk_coverage
-from thermometer.pictures.smooth_reliability import (
+from thermometer.plots.curves import draw_risk_coverage, draw_temperatures
+from thermometer.plots.reliability import (
+    draw_reliability,
     draw_smooth_reliability,
+    prepare_reliability,
     prepare_smooth_reliability,
 )
-from thermometer.pictures.temperature_plot import draw_temperatures
-from thermometer.pictures.terminal_plots import text_bars, text_reliability
+from thermometer.plots.terminal import text_bars, text_reliability
 
 KINDS = ["stated", "linguistic", "sequence_probability"]
 

@@ -8,7 +8,7 @@ gives them, see docs/generation.md). An overconfident model is heated, and varie
 from collections import Counter
 
 import thermometer as th
-from thermometer.llm.logits_processor import TemperatureLogitsProcessor
+from thermometer.generation import TemperatureLogitsProcessor
 
 PROMPTS = (
     "Question: What is the capital of Peru?\nAnswer:",

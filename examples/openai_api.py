@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 import thermometer as th
-from thermometer.logprobs import calibrate_responses, option_probabilities
+from thermometer.adapters.api_logprobs import calibrate_responses, option_probabilities
 
 RECORDED = Path(__file__).parents[1] / "tests" / "data" / "logprobs" / "chat.json"
 

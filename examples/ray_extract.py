@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import thermometer as th
-from thermometer.integrations.ray import Extractor
-from thermometer.table_writer import write_table
+from thermometer.adapters.ray import Extractor
+from thermometer.adapters.tables import write_table
 from thermometer.tasks import question_row
 
 

@@ -14,9 +14,9 @@ from typing import Any
 from transformers import AutoTokenizer
 
 import thermometer as th
-from thermometer.integrations import vllm_tables as tables
-from thermometer.llm.tokenization import encode_prompts
-from thermometer.table_writer import write_table
+from thermometer.adapters import vllm as tables
+from thermometer.adapters.tables import write_table
+from thermometer.tokenization import encode_prompts
 
 
 def batches(args: argparse.Namespace, template: th.Template) -> Iterator[Mapping[str, Any]]:

@@ -20,7 +20,7 @@ import pytest  # noqa: E402
 import tiny  # noqa: E402
 import torch  # noqa: E402
 
-from thermometer.llm.language_model import LanguageModel  # noqa: E402
+from thermometer.language_model import LanguageModel  # noqa: E402
 
 torch.set_num_threads(1)  # threads that wait for one another cost a tiny model more than they save
 

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from thermometer.extraction import extract
-from thermometer.llm.language_model import LanguageModel
+from thermometer.language_model import LanguageModel
 from thermometer.templates import Template
 from thermometer.types import Question, Task
 

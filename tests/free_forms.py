@@ -9,8 +9,8 @@ import transformers
 from thermometer.calibrator import Calibrator
 from thermometer.checkpoint import TrainingRecord
 from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
-from thermometer.llm.language_model import LanguageModel
-from thermometer.networks.thermometer import Thermometer, ThermometerConfig
+from thermometer.language_model import LanguageModel
+from thermometer.network import Thermometer, ThermometerConfig
 from thermometer.templates import Template
 
 VERIFY = Template("verify")

@@ -5,7 +5,7 @@ from torch import nn
 
 from thermometer.calibrator import Calibrator
 from thermometer.checkpoint import TrainingRecord
-from thermometer.networks.thermometer import ThermometerConfig
+from thermometer.network import ThermometerConfig
 from thermometer.scaling import fit_temperature
 from thermometer.tables import OutputTable
 

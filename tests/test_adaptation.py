@@ -8,9 +8,8 @@ import torch
 
 from thermometer.adaptation import adapt, for_model
 from thermometer.calibrator import Calibrator
-from thermometer.data import TaskData, set_aside
-from thermometer.networks.answering_models import rows_of
-from thermometer.networks.thermometer import Thermometer, ThermometerConfig
+from thermometer.data import TaskData, rows_of, set_aside
+from thermometer.network import Thermometer, ThermometerConfig
 from thermometer.scaling import fit_temperature
 from thermometer.tables import OutputTable
 from thermometer.training import TrainingConfig, train

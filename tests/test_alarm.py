@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from thermometer.monitoring.alarm import CalibrationAlarm
-from thermometer.monitoring.bets import Bets
-from thermometer.monitoring.wealth import kept_back, start_weight
+from thermometer.monitoring.bets import Bets, kept_back, start_weight
 
 
 def first_alarms(chance_of, n_streams, n_events, seed, level, bets=None):

@@ -7,8 +7,8 @@ import free_forms
 import pytest
 
 from thermometer import Calibrator, cli
-from thermometer.commands.placing import placed
-from thermometer.model_spec import Source
+from thermometer.commands import placed
+from thermometer.experiment import Source
 from thermometer.tasks import free_form_row
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thermometer.free_form.answer_files import GrowingLines
+from thermometer.free_form.verify_tasks import GrowingLines
 
 IDS = [f"q{i}" for i in range(6)]
 ROWS = [{"id": i, "answer": "Zürich\n" * n} for n, i in enumerate(IDS)]

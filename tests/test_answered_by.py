@@ -10,12 +10,12 @@ import tiny
 from test_adaptation import QUIET, SCORES, answers, family  # noqa: F401 a fixture
 
 from thermometer.adaptation import adapt, for_model
-from thermometer.answered_by import doubts
-from thermometer.commands.calibrate import calibrate
+from thermometer.calibrator import doubts
+from thermometer.commands import calibrate
+from thermometer.experiment import Source
 from thermometer.extraction import extract
-from thermometer.llm.language_model import LanguageModel
-from thermometer.model_spec import Source
-from thermometer.networks.thermometer import ThermometerConfig
+from thermometer.language_model import LanguageModel
+from thermometer.network import ThermometerConfig
 from thermometer.tasks import TaskSource
 from thermometer.templates import Template
 from thermometer.training import TrainingConfig, train

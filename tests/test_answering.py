@@ -7,10 +7,16 @@ import tiny
 
 from thermometer.calibrated_lm import CalibratedLM, questions_of
 from thermometer.extraction import extract
-from thermometer.free_form.answering import EMPTY, answer, answer_stream, verify
-from thermometer.free_form.answers import FreeFormAnswer, answers_frame
+from thermometer.free_form.answering import (
+    EMPTY,
+    FreeFormAnswer,
+    answer,
+    answer_stream,
+    answers_frame,
+    verify,
+)
 from thermometer.free_form.questions import FreeFormTask, verify_question
-from thermometer.llm.language_model import LanguageModel
+from thermometer.language_model import LanguageModel
 from thermometer.scaling import scale_scores
 from thermometer.templates import Template
 from thermometer.types import Task

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import thermometer as th
-from thermometer import baselines, metrics
+from thermometer import metrics, recalibrators
 from thermometer.checkpoint import TrainingRecord
 from thermometer.metrics.intervals import bootstrap
 
@@ -150,14 +150,14 @@ ENTRIES = {
     "debiased_ece": lambda c, r: metrics.debiased_ece(c, r),
     "smooth_ece": lambda c, r: metrics.smooth_ece(c, r),
     "ece": lambda c, r: metrics.expected_calibration_error(c, r),
-    "platt": recalibrated(baselines.PlattScaling),
-    "isotonic": recalibrated(baselines.IsotonicCalibration),
-    "histogram": recalibrated(baselines.HistogramBinning),
-    "stated": recalibrated(baselines.StatedConfidenceCalibration),
-    "scaling": lambda s, y: baselines.TemperatureScaling().fit(s, y).predict_proba(s),
-    "batch": lambda s: baselines.BatchCalibration().fit(s).predict_proba(s),
-    "invert_softmax": lambda p: baselines.invert_softmax(p, 1e-3).scores,
-    "with_confidence": lambda p, c: baselines.with_confidence(p, c),
+    "platt": recalibrated(recalibrators.PlattScaling),
+    "isotonic": recalibrated(recalibrators.IsotonicCalibration),
+    "histogram": recalibrated(recalibrators.HistogramBinning),
+    "stated": recalibrated(recalibrators.StatedConfidenceCalibration),
+    "scaling": lambda s, y: recalibrators.TemperatureScaling().fit(s, y).predict_proba(s),
+    "batch": lambda s: recalibrators.BatchCalibration().fit(s).predict_proba(s),
+    "invert_softmax": lambda p: recalibrators.invert_softmax(p, 1e-3).scores,
+    "with_confidence": lambda p, c: recalibrators.with_confidence(p, c),
 }
 
 

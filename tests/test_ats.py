@@ -14,11 +14,11 @@ from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file
 
 from thermometer import Template, ats, metrics
-from thermometer.ats import resume
-from thermometer.ats.loop import Batches
-from thermometer.ats.reading import TokenReader
+from thermometer.ats import training
+from thermometer.ats.data import TokenReader
+from thermometer.ats.training import Batches
 from thermometer.calibrator import Calibrator
-from thermometer.llm.language_model import LanguageModel
+from thermometer.language_model import LanguageModel
 from thermometer.scaling import scale_scores
 from thermometer.tasks import load_task
 
@@ -198,7 +198,7 @@ def test_a_killed_run_goes_on_to_the_same_head(lm, world, tmp_path):
     trainer = {**QUIET, "callbacks": Spy(stop_after=4)}
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         ats.train(lm, world[0][:60], NETWORK, training, trainer=trainer, log_dir=tmp_path)
-    settings = json.loads(_metadata(tmp_path / resume.FILE)["counters"])
+    settings = json.loads(_metadata(tmp_path / training.FILE)["counters"])
     assert settings["step"] == 4
     spy = Spy()
     resumed = ats.train(
@@ -215,7 +215,7 @@ def test_a_killed_run_goes_on_to_the_same_head(lm, world, tmp_path):
     assert same(whole, again)
     with pytest.raises(ValueError, match="other settings, model or pairs"):
         train(lm, world[0][:61], training=training, log_dir=tmp_path)
-    (tmp_path / resume.FILE).write_bytes(b"nonsense")
+    (tmp_path / training.FILE).write_bytes(b"nonsense")
     with pytest.raises(ValueError, match="damaged state"):
         train(lm, world[0][:60], training=training, log_dir=tmp_path)
 
@@ -232,8 +232,8 @@ def test_the_log_folder_holds_curves_and_no_weight_of_the_model(lm, tmp_path):
     with (tmp_path / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows if row["val_nll"]] == [3, 7, 11]
-    assert {path.name for path in tmp_path.iterdir()} >= {resume.FILE, "metrics.csv"}
-    heads = load_file(tmp_path / resume.FILE)
+    assert {path.name for path in tmp_path.iterdir()} >= {training.FILE, "metrics.csv"}
+    heads = load_file(tmp_path / training.FILE)
     assert {name.split("/")[0] for name in heads} == {"weights", "best_weights", "averages"}
     assert sum(v.numel() for k, v in heads.items() if k.startswith("weights/")) == sum(
         p.numel() for p in ats.AtsHead(NETWORK, 32).parameters()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import minimize_scalar
 
-from thermometer.ats.objective import (
+from thermometer.ats.network import (
     LOSSES,
     fit_token_temperature,
     selective_smoothing,

@@ -5,8 +5,8 @@ import pytest
 import tiny
 import torch
 
-from thermometer.ats.reading import TokenReader
-from thermometer.llm.language_model import LanguageModel
+from thermometer.ats.data import TokenReader
+from thermometer.language_model import LanguageModel
 
 
 def test_hidden_states_are_read_once_where_there_is_room(lm):
@@ -30,7 +30,7 @@ def test_hidden_states_are_read_once_where_there_is_room(lm):
 
 @pytest.mark.parametrize("kind", ["gemma2", "cohere", "granite", "gpt2", "bloom"])
 def test_logits_in_chunks_are_the_models_own(kind, monkeypatch):
-    monkeypatch.setattr("thermometer.llm.forward.HEAD_ELEMENTS", 100)
+    monkeypatch.setattr("thermometer.forward.HEAD_ELEMENTS", 100)
     lm = LanguageModel(tiny.model(kind), tiny.tokenizer(), name=kind)
     reader = TokenReader(lm)
     reading = reader.prompts([(1, 30, 40, 50), (1, 60)])

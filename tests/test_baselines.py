@@ -13,18 +13,18 @@ from sklearn.exceptions import NotFittedError
 from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 
-from thermometer import baselines, metrics
+from thermometer import metrics, recalibrators
 
 KINDS = (
-    baselines.PlattScaling,
-    baselines.IsotonicCalibration,
-    baselines.HistogramBinning,
-    baselines.StatedConfidenceCalibration,
+    recalibrators.PlattScaling,
+    recalibrators.IsotonicCalibration,
+    recalibrators.HistogramBinning,
+    recalibrators.StatedConfidenceCalibration,
 )
 MADE = (
     *(kind() for kind in KINDS),
-    baselines.IsotonicCalibration(centred=True),
-    baselines.HistogramBinning(n_bins=7, binning="width"),
+    recalibrators.IsotonicCalibration(centred=True),
+    recalibrators.HistogramBinning(n_bins=7, binning="width"),
 )
 every = pytest.mark.parametrize("made", MADE, ids=repr)
 # Few different confidences among them, so that there are ties; 0 and 1 too.
@@ -70,9 +70,12 @@ def test_row_order_does_not_matter(made, rows, random):
 def test_isotonic_never_turns_an_order_round_and_platt_follows_its_slope(rows):
     confidence, correct = zip(*rows, strict=True)
     grid = np.linspace(0, 1, 50)
-    for made in (baselines.IsotonicCalibration(), baselines.IsotonicCalibration(centred=True)):
+    for made in (
+        recalibrators.IsotonicCalibration(),
+        recalibrators.IsotonicCalibration(centred=True),
+    ):
         assert (np.diff(made.fit(confidence, correct).recalibrate(grid)) >= -1e-12).all()
-    platt = baselines.PlattScaling().fit(confidence, correct)
+    platt = recalibrators.PlattScaling().fit(confidence, correct)
     assert (np.diff(platt.recalibrate(grid)) * np.sign(platt.slope_) >= -1e-12).all()
 
 
@@ -100,7 +103,7 @@ def test_each_is_a_scikit_learn_classifier():
 def test_a_parameter_can_be_searched_for():
     confidence, correct = sample()
     search = GridSearchCV(
-        baselines.HistogramBinning(), {"n_bins": [1, 10]}, scoring="neg_log_loss", cv=4
+        recalibrators.HistogramBinning(), {"n_bins": [1, 10]}, scoring="neg_log_loss", cv=4
     )
     assert search.fit(confidence[:, None], correct).best_params_ == {"n_bins": 10}
 
@@ -110,7 +113,7 @@ def test_a_parameter_can_be_searched_for():
 def test_platt_is_at_the_maximum_of_its_likelihood(seed, n):
     confidence, correct = sample(n, seed)
     confidence[:3] = [0, 1, 0.5]
-    platt = baselines.PlattScaling().fit(confidence, correct)
+    platt = recalibrators.PlattScaling().fit(confidence, correct)
     gradient = reference.platt_gradient(confidence, correct, platt.slope_, platt.intercept_, 1e-6)
     np.testing.assert_allclose(gradient, 0, atol=1e-6)
 
@@ -119,12 +122,12 @@ def test_platt_equals_scikit_learns_on_log_odds():
     confidence, correct = sample(500, 3)
     log_odds = np.log(confidence / (1 - confidence))
     theirs = _SigmoidCalibration().fit(log_odds, correct).predict(log_odds)
-    ours = baselines.PlattScaling().fit(confidence, correct).recalibrate(confidence)
+    ours = recalibrators.PlattScaling().fit(confidence, correct).recalibrate(confidence)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)  # theirs stops earlier
 
 
 def test_platt_leaves_calibrated_confidence_as_it_is():
-    platt = baselines.PlattScaling().fit(*sample(40_000, 4, power=1.0))
+    platt = recalibrators.PlattScaling().fit(*sample(40_000, 4, power=1.0))
     assert platt.slope_ == pytest.approx(1, abs=0.05)
     assert platt.intercept_ == pytest.approx(0, abs=0.05)
     grid = np.linspace(0.01, 0.99, 50)
@@ -132,26 +135,26 @@ def test_platt_leaves_calibrated_confidence_as_it_is():
 
 
 def test_platt_stays_finite_where_the_likelihood_has_no_maximum():
-    separable = baselines.PlattScaling().fit([0.6, 0.7, 0.8, 0.9], [0, 0, 1, 1])
+    separable = recalibrators.PlattScaling().fit([0.6, 0.7, 0.8, 0.9], [0, 0, 1, 1])
     assert 0 < separable.slope_ < 100
-    all_right = baselines.PlattScaling().fit([0.6, 0.7, 0.8], [1, 1, 1])
+    all_right = recalibrators.PlattScaling().fit([0.6, 0.7, 0.8], [1, 1, 1])
     np.testing.assert_allclose(all_right.recalibrate([0.6, 0.9]), 4 / 5, atol=1e-6)
-    one_value = baselines.PlattScaling().fit([0.9] * 4, [1, 0, 0, 0])
+    one_value = recalibrators.PlattScaling().fit([0.9] * 4, [1, 0, 0, 0])
     assert one_value.slope_ == 1
     right, wrong = 2 / 3, 1 / 5  # Platt's targets of one right and three wrong
     assert one_value.recalibrate([0.9])[0] == pytest.approx((right + 3 * wrong) / 4)
 
 
 def test_a_falling_slope_is_disclosed():
-    falling = baselines.PlattScaling().fit([0.6, 0.7, 0.8, 0.9], [1, 1, 1, 0])
+    falling = recalibrators.PlattScaling().fit([0.6, 0.7, 0.8, 0.9], [1, 1, 1, 0])
     assert falling.slope_ < 0
     assert "surer answers were right less often" in falling.notes_[0]
-    assert baselines.PlattScaling().fit(*sample()).notes_ == ()
+    assert recalibrators.PlattScaling().fit(*sample()).notes_ == ()
 
 
 def test_epsilon_bounds_what_certainty_counts_as():
     confidence, correct = sample(300, 5)
-    platt = baselines.PlattScaling(epsilon=0.1).fit(confidence, correct)
+    platt = recalibrators.PlattScaling(epsilon=0.1).fit(confidence, correct)
     assert platt.recalibrate([0.9])[0] == pytest.approx(platt.recalibrate([1.0])[0], abs=1e-12)
     assert platt.recalibrate([0.8])[0] < platt.recalibrate([0.9])[0]
 
@@ -164,7 +167,7 @@ def test_isotonic_equals_the_max_min_formula(rows):
     correct = [int(y) for _, y in rows]
     least = 1 / (2 * len(rows))
     expected = np.clip(reference.isotonic(confidence, correct), least, 1 - least)
-    ours = baselines.IsotonicCalibration().fit(confidence, correct).recalibrate(confidence)
+    ours = recalibrators.IsotonicCalibration().fit(confidence, correct).recalibrate(confidence)
     np.testing.assert_allclose(ours, expected, atol=1e-9)
 
 
@@ -173,14 +176,14 @@ def test_isotonic_between_and_beyond_the_fitted_rows_equals_scikit_learns():
     confidence = 0.2 + 0.6 * confidence
     grid = np.linspace(0, 1, 301)
     theirs = IsotonicRegression(out_of_bounds="clip").fit(confidence, correct).predict(grid)
-    ours = baselines.IsotonicCalibration().fit(confidence, correct).recalibrate(grid)
+    ours = recalibrators.IsotonicCalibration().fit(confidence, correct).recalibrate(grid)
     np.testing.assert_allclose(ours, np.clip(theirs, 1 / 600, 1 - 1 / 600))
 
 
 def test_ties_of_isotonic_are_disclosed_and_centring_undoes_them():
     confidence, correct = sample(1000, 7)
-    plain = baselines.IsotonicCalibration().fit(confidence, correct)
-    centred = baselines.IsotonicCalibration(centred=True).fit(confidence, correct)
+    plain = recalibrators.IsotonicCalibration().fit(confidence, correct)
+    centred = recalibrators.IsotonicCalibration(centred=True).fit(confidence, correct)
     fitted = plain.recalibrate(confidence)
     assert plain.n_levels_ == len(np.unique(fitted)) < 100
     counts = np.unique(fitted, return_counts=True)[1]  # all confidences differ
@@ -198,14 +201,16 @@ def test_ties_of_isotonic_are_disclosed_and_centring_undoes_them():
 
 def test_mass_bins_hold_equally_many_rows_and_never_part_equal_ones():
     confidence, correct = sample(300, 8)
-    binning = baselines.HistogramBinning(n_bins=10).fit(confidence, correct)
+    binning = recalibrators.HistogramBinning(n_bins=10).fit(confidence, correct)
     assert binning.counts_.tolist() == [30] * 10
     ordered = correct[np.argsort(confidence)].reshape(10, 30)
     expected = np.clip(ordered.mean(axis=1), 1 / 60, 1 - 1 / 60)
     np.testing.assert_allclose(
         np.sort(binning.recalibrate(confidence)), np.sort(expected.repeat(30))
     )
-    few = baselines.HistogramBinning(n_bins=10).fit([0.9] * 50 + [1.0] * 50, [1] * 80 + [0] * 20)
+    few = recalibrators.HistogramBinning(n_bins=10).fit(
+        [0.9] * 50 + [1.0] * 50, [1] * 80 + [0] * 20
+    )
     assert few.counts_.tolist() == [50, 50]
     assert few.rates_.tolist() == [0.99, 0.6]
     assert few.share_tied_ == 0
@@ -213,13 +218,13 @@ def test_mass_bins_hold_equally_many_rows_and_never_part_equal_ones():
 
 
 def test_width_bins_are_closed_on_the_right_and_empty_ones_ask_their_neighbours():
-    binning = baselines.HistogramBinning(n_bins=5, binning="width")
+    binning = recalibrators.HistogramBinning(n_bins=5, binning="width")
     binning.fit([0.2, 0.1, 0.21, 0.9, 0.95, 0.95], [0, 1, 1, 1, 0, 1])
     assert binning.counts_.tolist() == [2, 1, 0, 0, 3]
     np.testing.assert_allclose(binning.rates_, [0.5, 0.5, 0.5 + 1 / 18, 0.5 + 2 / 18, 2 / 3])
     assert binning.recalibrate([0.2, 1.0]).tolist() == pytest.approx([0.5, 2 / 3])
     assert "2 empty bins" in binning.notes_[1]
-    beyond = baselines.HistogramBinning(n_bins=4, binning="width").fit([0.6, 0.6], [1, 0])
+    beyond = recalibrators.HistogramBinning(n_bins=4, binning="width").fit([0.6, 0.6], [1, 0])
     assert beyond.rates_.tolist() == [0.5] * 4
 
 
@@ -227,7 +232,7 @@ def test_width_bins_are_closed_on_the_right_and_empty_ones_ask_their_neighbours(
 @settings(deadline=None)
 def test_width_bins_are_those_of_the_metrics(rows, n_bins):
     confidence, correct = zip(*rows, strict=True)
-    binning = baselines.HistogramBinning(n_bins, binning="width").fit(confidence, correct)
+    binning = recalibrators.HistogramBinning(n_bins, binning="width").fit(confidence, correct)
     index = metrics.bin_index(confidence, n_bins)
     assert binning.counts_.tolist() == np.bincount(index, minlength=n_bins).tolist()
 
@@ -247,7 +252,7 @@ def test_malformed_arguments_are_named(kind):
     fitted = kind().fit([0.5, 0.6], [0, 1])
     with pytest.raises(ValueError, match=r"in \[0, 1\], but got -0.1 at row 0"):
         fitted.recalibrate([-0.1])
-    if kind is not baselines.StatedConfidenceCalibration:
+    if kind is not recalibrators.StatedConfidenceCalibration:
         with pytest.raises(ValueError, match="`confidence` to be finite, but got nan at row 0"):
             fitted.recalibrate([float("nan")])
 
@@ -255,10 +260,10 @@ def test_malformed_arguments_are_named(kind):
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (baselines.PlattScaling(epsilon=0), r"`epsilon` to be a number in \(0, 0.5\]"),
-        (baselines.IsotonicCalibration(centred="yes"), "`centred` to be a boolean"),
-        (baselines.HistogramBinning(n_bins=0), "`n_bins` to be an integer of at least 1"),
-        (baselines.HistogramBinning(binning="log"), "`binning` to be one of 'mass', 'width'"),
+        (recalibrators.PlattScaling(epsilon=0), r"`epsilon` to be a number in \(0, 0.5\]"),
+        (recalibrators.IsotonicCalibration(centred="yes"), "`centred` to be a boolean"),
+        (recalibrators.HistogramBinning(n_bins=0), "`n_bins` to be an integer of at least 1"),
+        (recalibrators.HistogramBinning(binning="log"), "`binning` to be one of 'mass', 'width'"),
     ],
 )
 def test_malformed_parameters_are_named_when_fitted(made, message):

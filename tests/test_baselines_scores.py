@@ -10,15 +10,15 @@ from hypothesis.extra.numpy import arrays
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from thermometer import Question, Task, Template, baselines, metrics
+from thermometer import Question, Task, Template, metrics, recalibrators
 from thermometer.scaling import scale_scores
 
 PRIORS = (
-    baselines.BatchCalibration,
-    baselines.ContextualCalibration,
-    baselines.DomainContextCalibration,
+    recalibrators.BatchCalibration,
+    recalibrators.ContextualCalibration,
+    recalibrators.DomainContextCalibration,
 )
-KINDS = (baselines.TemperatureScaling, *PRIORS)
+KINDS = (recalibrators.TemperatureScaling, *PRIORS)
 matrices = (
     st.tuples(st.integers(2, 12), st.integers(2, 5))
     .flatmap(lambda shape: arrays(np.float64, shape, elements=st.floats(-50, 50)))
@@ -40,7 +40,7 @@ def test_temperature_scaling_keeps_the_answers_and_is_that_of_scaling(scores, da
     scores[0, :2] = [1, 0]  # not all options equal
     label = st.integers(0, scores.shape[1] - 1)
     labels = np.array(data.draw(st.lists(label, min_size=len(scores), max_size=len(scores))))
-    scaling = baselines.TemperatureScaling().fit(scores, labels)
+    scaling = recalibrators.TemperatureScaling().fit(scores, labels)
     probs = scaling.predict_proba(scores)
     answer = scores.argmax(axis=1)
     np.testing.assert_array_equal(probs[np.arange(len(scores)), answer], probs.max(axis=1))
@@ -54,7 +54,7 @@ def test_temperature_scaling_keeps_the_answers_and_is_that_of_scaling(scores, da
 )
 def test_temperature_scaling_equals_scikit_learns():
     scores, labels = sample(3.0)
-    ours = baselines.TemperatureScaling().fit(scores, labels).predict_proba(scores)
+    ours = recalibrators.TemperatureScaling().fit(scores, labels).predict_proba(scores)
     theirs = sklearn.calibration._TemperatureScaling().fit(scores, labels).predict(scores)
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
     assert metrics.nll(ours, labels) <= metrics.nll(theirs, labels) + 1e-12
@@ -65,14 +65,14 @@ def test_one_temperature_per_task_and_the_pooled_one_for_others():
     scores = np.concatenate([cold[0], warm[0]])
     labels = np.concatenate([cold[1], warm[1]])
     tasks = ["cold"] * 600 + ["warm"] * 600
-    scaling = baselines.TemperatureScaling(per_task=True).fit(scores, labels, tasks)
+    scaling = recalibrators.TemperatureScaling(per_task=True).fit(scores, labels, tasks)
     assert scaling.tasks_ == ("cold", "warm")
     np.testing.assert_allclose(scaling.task_temperature_, [1, 5], rtol=0.15)
-    alone = baselines.TemperatureScaling().fit(*warm)
+    alone = recalibrators.TemperatureScaling().fit(*warm)
     np.testing.assert_array_equal(
         scaling.predict_proba(warm[0], ["warm"] * 600), alone.predict_proba(warm[0])
     )
-    pooled = baselines.TemperatureScaling().fit(scores, labels)
+    pooled = recalibrators.TemperatureScaling().fit(scores, labels)
     assert scaling.temperature_ == pooled.temperature_
     np.testing.assert_array_equal(
         scaling.predict_proba(cold[0][:5], ["new"] * 5), pooled.predict_proba(cold[0][:5])
@@ -87,11 +87,14 @@ def test_one_temperature_per_task_and_the_pooled_one_for_others():
 
 
 def test_tasks_at_a_bound_are_named():
-    scaling = baselines.TemperatureScaling(per_task=True)
+    scaling = recalibrators.TemperatureScaling(per_task=True)
     scaling.fit([[1.0, 0.0]] * 4, [0, 0, 0, 1], ["right", "right", "mixed", "mixed"])
     assert scaling.tasks_at_bound_ == ("mixed", "right")  # half right: infinitely warm
     assert scaling.notes_ == ("at a bound of the search: mixed, right",)
-    assert "is a bound of the search" in baselines.TemperatureScaling().fit([[1, 0]], [0]).notes_[0]
+    assert (
+        "is a bound of the search"
+        in recalibrators.TemperatureScaling().fit([[1, 0]], [0]).notes_[0]
+    )
 
 
 @given(matrices, matrices)
@@ -109,23 +112,23 @@ def test_batch_calibration_undoes_a_preference_for_a_position():
     scores, labels = sample(1.0, n=4000, bias=[3.0, 0, 0, 0])
     before = metrics.accuracy(scale_scores(scores, 1.0), labels)
     without = metrics.accuracy(scale_scores(sample(1.0, n=4000)[0], 1.0), labels)
-    probs = baselines.BatchCalibration().fit(scores).predict_proba(scores)
+    probs = recalibrators.BatchCalibration().fit(scores).predict_proba(scores)
     gained = metrics.accuracy(probs, labels) - before  # the answers do change
     assert gained > 0.7 * (without - before) > 0.1
-    few = baselines.BatchCalibration().fit(scores[:20]).predict_proba(scores)
+    few = recalibrators.BatchCalibration().fit(scores[:20]).predict_proba(scores)
     assert metrics.accuracy(few, labels) > before + 0.05
 
 
 def test_one_row_calibrates_itself_to_uniform():
     row = [[5.0, -700.0, 0.0]]  # a probability that float64 has just so
-    np.testing.assert_allclose(baselines.BatchCalibration().fit(row).predict_proba(row), 1 / 3)
+    np.testing.assert_allclose(recalibrators.BatchCalibration().fit(row).predict_proba(row), 1 / 3)
 
 
 def test_rows_of_different_lengths_have_means_of_their_own():
     three, two = sample(n=50, n_options=3, seed=1)[0], sample(n=40, n_options=2, seed=2)[0]
     padded = np.column_stack([two, np.full(40, -np.inf)])
     mixed = np.concatenate([three, padded])
-    calibration = baselines.BatchCalibration().fit(mixed)
+    calibration = recalibrators.BatchCalibration().fit(mixed)
     probs = calibration.predict_proba(mixed)
     np.testing.assert_allclose(probs[:50], reference.divide_by_mean(three, three))
     np.testing.assert_allclose(probs[50:, :2], reference.divide_by_mean(two, two))
@@ -134,18 +137,18 @@ def test_rows_of_different_lengths_have_means_of_their_own():
     mean = scale_scores(two, 1.0).mean(axis=0)
     np.testing.assert_allclose(np.exp(calibration.log_prior_[0, :2]), mean)
     with pytest.raises(ValueError, match="`scores` to be rows of 3 options, but got 2 at row 1"):
-        baselines.BatchCalibration().fit(three).predict_proba([[1, 2, 3], [1, 2, -np.inf]])
+        recalibrators.BatchCalibration().fit(three).predict_proba([[1, 2, 3], [1, 2, -np.inf]])
 
 
 def test_one_mean_per_task_and_the_pooled_one_for_others():
     one, other = sample(seed=1, bias=[2, 0, 0, 0])[0], sample(seed=2, bias=[0, 2, 0, 0])[0]
     both, tasks = np.concatenate([one, other]), ["one"] * 600 + ["other"] * 600
-    per_task = baselines.BatchCalibration(per_task=True).fit(both, tasks=tasks)
-    alone = baselines.BatchCalibration().fit(other)
+    per_task = recalibrators.BatchCalibration(per_task=True).fit(both, tasks=tasks)
+    alone = recalibrators.BatchCalibration().fit(other)
     np.testing.assert_array_equal(
         per_task.predict_proba(other, tasks=tasks[600:]), alone.predict_proba(other)
     )
-    pooled = baselines.BatchCalibration().fit(both)
+    pooled = recalibrators.BatchCalibration().fit(both)
     np.testing.assert_array_equal(
         per_task.predict_proba(other[:3], tasks=["new"] * 3), pooled.predict_proba(other[:3])
     )
@@ -175,7 +178,7 @@ def test_protocol_and_malformed_arguments(kind):
 
 def test_temperature_scaling_asks_for_labels():
     with pytest.raises(ValueError, match="`labels` to be given, as this method needs them"):
-        baselines.TemperatureScaling().fit([[1, 0]])
+        recalibrators.TemperatureScaling().fit([[1, 0]])
 
 
 TASK = Task(
@@ -190,7 +193,7 @@ TASK = Task(
 
 
 def test_content_free_questions_keep_options_and_demonstrations_only():
-    free = baselines.content_free_task(TASK)
+    free = recalibrators.content_free_task(TASK)
     assert [(q.text, q.options) for q in free.questions] == [
         (text, options)
         for options in (("blue", "green"), ("white", "black", "red"))
@@ -198,19 +201,19 @@ def test_content_free_questions_keep_options_and_demonstrations_only():
     ]
     assert free.demonstrations == TASK.demonstrations
     assert all(q.answer is None and q.context is None for q in free.questions)
-    assert len(baselines.content_free_task(TASK, ["nothing"], max_lists=1)) == 2
+    assert len(recalibrators.content_free_task(TASK, ["nothing"], max_lists=1)) == 2
     with pytest.raises(TypeError, match="`texts` to be a list of strings"):
-        baselines.content_free_task(TASK, "N/A")
+        recalibrators.content_free_task(TASK, "N/A")
 
 
 def test_random_texts_are_of_the_words_and_length_of_the_task():
-    made = baselines.domain_text_task(TASK, n=7, seed=3)
+    made = recalibrators.domain_text_task(TASK, n=7, seed=3)
     words = {w for q in TASK.questions for w in f"{q.context or ''} {q.text}".split()}
     assert len(made) == 14  # seven for two options, seven for three
     assert {len(q.text.split()) for q in made.questions} == {5}  # (8 + 6 + 1) / 3
     assert {w for q in made.questions for w in q.text.split()} <= words
-    assert made == baselines.domain_text_task(TASK, n=7, seed=3)
-    assert made != baselines.domain_text_task(TASK, n=7, seed=4)
+    assert made == recalibrators.domain_text_task(TASK, n=7, seed=3)
+    assert made != recalibrators.domain_text_task(TASK, n=7, seed=4)
     assert not made.labelled
 
 
@@ -224,8 +227,8 @@ def test_a_language_model_scores_them(lm, style):
 
     questions = scores(task)
     for kind, made in (
-        (baselines.ContextualCalibration, baselines.content_free_task(task)),
-        (baselines.DomainContextCalibration, baselines.domain_text_task(task, n=5)),
+        (recalibrators.ContextualCalibration, recalibrators.content_free_task(task)),
+        (recalibrators.DomainContextCalibration, recalibrators.domain_text_task(task, n=5)),
     ):
         probs = kind().fit(scores(made)).predict_proba(questions)
         np.testing.assert_allclose(probs, reference.divide_by_mean(questions, scores(made)))
@@ -234,10 +237,10 @@ def test_a_language_model_scores_them(lm, style):
 def test_inverted_probabilities_fit_and_scale_like_the_lost_scores():
     scores, labels = sample(2.5)
     probs = scale_scores(scores, 1.0)
-    inverted = baselines.invert_softmax(probs, floor=1e-300)
+    inverted = recalibrators.invert_softmax(probs, floor=1e-300)
     assert inverted.n_floored == 0
-    ours = baselines.TemperatureScaling().fit(inverted.scores, labels)
-    theirs = baselines.TemperatureScaling().fit(scores, labels)
+    ours = recalibrators.TemperatureScaling().fit(inverted.scores, labels)
+    theirs = recalibrators.TemperatureScaling().fit(scores, labels)
     assert ours.temperature_ == pytest.approx(theirs.temperature_, rel=1e-8)
     np.testing.assert_allclose(
         ours.predict_proba(inverted.scores), theirs.predict_proba(scores), rtol=1e-7
@@ -248,12 +251,12 @@ def test_the_floor_is_counted_and_matters():
     probs, labels = [[1.0, 0.0], [1.0, 0.0], [0.6, 0.4], [1.0, 0.0]], [0, 0, 0, 1]
     temperatures = {}
     for floor in (1e-2, 1e-6):
-        inverted = baselines.invert_softmax(probs, floor)
+        inverted = recalibrators.invert_softmax(probs, floor)
         assert inverted.n_floored == 3
-        scaling = baselines.TemperatureScaling().fit(inverted.scores, labels)
+        scaling = recalibrators.TemperatureScaling().fit(inverted.scores, labels)
         temperatures[floor] = scaling.temperature_
     assert temperatures[1e-6] > 2 * temperatures[1e-2]
-    short = baselines.invert_softmax([[0.5, 0.5, 0.0], [0.2, 0.8, 0.0]], 0.01, n_options=[2, 3])
+    short = recalibrators.invert_softmax([[0.5, 0.5, 0.0], [0.2, 0.8, 0.0]], 0.01, n_options=[2, 3])
     assert short.n_floored == 1
     assert short.scores[0, 2] == -np.inf
     assert short.scores[1, 2] == np.log(0.01)
@@ -265,7 +268,7 @@ def test_new_confidences_share_the_rest_in_proportion(scores, data):
     probs = scale_scores(scores, 1.0)
     n = len(probs)
     confidence = np.array(data.draw(st.lists(st.floats(0, 1), min_size=n, max_size=n)))
-    new = baselines.with_confidence(probs, confidence)
+    new = recalibrators.with_confidence(probs, confidence)
     each, answer = np.arange(n), probs.argmax(axis=1)
     np.testing.assert_array_equal(new[each, answer], confidence)
     np.testing.assert_allclose(new.sum(axis=1), 1)
@@ -277,25 +280,27 @@ def test_new_confidences_share_the_rest_in_proportion(scores, data):
 
 def test_a_certain_answer_leaves_the_rest_equally_to_the_options_there_are():
     probs = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
-    new = baselines.with_confidence(probs, [0.6, 0.6])
+    new = recalibrators.with_confidence(probs, [0.6, 0.6])
     assert new.tolist() == [[0.6, 0.2, 0.2], [0.2, 0.6, 0.2]]
-    new = baselines.with_confidence(probs, [0.6, 0.6], n_options=[3, 2])
+    new = recalibrators.with_confidence(probs, [0.6, 0.6], n_options=[3, 2])
     assert new.tolist() == [[0.6, 0.2, 0.2], [0.4, 0.6, 0.0]]
 
 
 def test_a_rest_that_is_next_to_nothing_is_shared_all_the_same():
-    new = baselines.with_confidence([[1.0, 5e-324, 0.0], [1.0, 2e-310, 2e-310]], [0.6, 0.6])
+    new = recalibrators.with_confidence([[1.0, 5e-324, 0.0], [1.0, 2e-310, 2e-310]], [0.6, 0.6])
     np.testing.assert_allclose(new, [[0.6, 0.4, 0.0], [0.6, 0.2, 0.2]])
 
 
 def test_malformed_probabilities_are_named():
     with pytest.raises(ValueError, match="rows that sum to one"):
-        baselines.invert_softmax([[0.5, 0.2]], 0.01)
+        recalibrators.invert_softmax([[0.5, 0.2]], 0.01)
     with pytest.raises(ValueError, match=r"`floor` to be a number in \(0, 1\]"):
-        baselines.invert_softmax([[0.5, 0.5]], 0)
+        recalibrators.invert_softmax([[0.5, 0.5]], 0)
     with pytest.raises(ValueError, match=r"integers in \[2, 2\], but got 3.0 at row 0"):
-        baselines.invert_softmax([[0.5, 0.5]], 0.1, n_options=[3])
+        recalibrators.invert_softmax([[0.5, 0.5]], 0.1, n_options=[3])
     with pytest.raises(ValueError, match="0 beyond the options, but got more at row 1"):
-        baselines.with_confidence([[0.5, 0.5, 0], [0.4, 0.3, 0.3]], [0.5, 0.5], n_options=[2, 2])
+        recalibrators.with_confidence(
+            [[0.5, 0.5, 0], [0.4, 0.3, 0.3]], [0.5, 0.5], n_options=[2, 2]
+        )
     with pytest.raises(ValueError, match="`confidence` to be a vector of length 1"):
-        baselines.with_confidence([[0.5, 0.5]], [0.5, 0.5])
+        recalibrators.with_confidence([[0.5, 0.5]], [0.5, 0.5])

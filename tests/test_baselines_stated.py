@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import reference_baselines as reference
 
-from thermometer.baselines import PlattScaling, StatedConfidenceCalibration
+from thermometer.recalibrators.confidence import PlattScaling, StatedConfidenceCalibration
 
 NAN = float("nan")
 VALUES = np.array([0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99, 1.0])

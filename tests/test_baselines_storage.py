@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from sklearn.exceptions import NotFittedError
 
-from thermometer import baselines
-from thermometer.baselines import loading
+from thermometer import recalibrators
+from thermometer.recalibrators import loading
 
 CONFIG, ARRAYS = "recalibrator.json", "recalibrator.safetensors"
 NAN = float("nan")
@@ -40,11 +40,11 @@ def predictions(made):
 
 ALL = [
     *((kind, {}) for kind in loading.CLASSES.values()),
-    (baselines.TemperatureScaling, {"per_task": True}),
-    (baselines.BatchCalibration, {"per_task": True}),
-    (baselines.PlattScaling, {"epsilon": 0.02}),
-    (baselines.IsotonicCalibration, {"centred": True}),
-    (baselines.HistogramBinning, {"n_bins": 4, "binning": "width"}),
+    (recalibrators.TemperatureScaling, {"per_task": True}),
+    (recalibrators.BatchCalibration, {"per_task": True}),
+    (recalibrators.PlattScaling, {"epsilon": 0.02}),
+    (recalibrators.IsotonicCalibration, {"centred": True}),
+    (recalibrators.HistogramBinning, {"n_bins": 4, "binning": "width"}),
 ]
 
 
@@ -55,27 +55,27 @@ def test_what_is_loaded_predicts_the_same(kind, parameters, seed, n, tmp_path_fa
     made = fitted(kind, seed, n, **parameters)
     folder = tmp_path_factory.mktemp("saved") / "recalibrator"
     made.save_pretrained(folder)
-    loaded = baselines.load(folder)
+    loaded = recalibrators.load(folder)
     assert type(loaded) is kind
     assert repr(loaded) == repr(made)
     assert loaded.notes_ == made.notes_
     np.testing.assert_array_equal(predictions(loaded), predictions(made))
     loaded.save_pretrained(folder)  # in the place of the other
-    np.testing.assert_array_equal(predictions(baselines.load(folder)), predictions(made))
+    np.testing.assert_array_equal(predictions(recalibrators.load(folder)), predictions(made))
     assert sorted(file.name for file in folder.parent.iterdir()) == ["recalibrator"]
 
 
 def test_every_public_estimator_can_be_loaded():
     public = {
         name
-        for name in dir(baselines)
-        if hasattr(getattr(baselines, name), "fit") and not name.endswith("Recalibrator")
+        for name in dir(recalibrators)
+        if hasattr(getattr(recalibrators, name), "fit") and not name.endswith("Recalibrator")
     }
     assert public == set(loading.CLASSES)
 
 
 def test_the_files_are_what_is_documented(tmp_path):
-    fitted(baselines.TemperatureScaling, per_task=True).save_pretrained(tmp_path)
+    fitted(recalibrators.TemperatureScaling, per_task=True).save_pretrained(tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == [CONFIG, ARRAYS]
     config = json.loads((tmp_path / CONFIG).read_text())
     assert config["class"] == "TemperatureScaling"
@@ -86,11 +86,11 @@ def test_the_files_are_what_is_documented(tmp_path):
 
 def test_nothing_unfitted_is_saved_and_nothing_foreign_replaced(tmp_path):
     with pytest.raises(NotFittedError):
-        baselines.PlattScaling().save_pretrained(tmp_path / "new")
+        recalibrators.PlattScaling().save_pretrained(tmp_path / "new")
     assert not (tmp_path / "new").exists()
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="holds something else than a recalibrator"):
-        fitted(baselines.PlattScaling).save_pretrained(tmp_path)
+        fitted(recalibrators.PlattScaling).save_pretrained(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
@@ -121,10 +121,10 @@ def changed(folder, change):
     ],
 )
 def test_a_changed_file_is_refused_and_named(tmp_path, change, message):
-    fitted(baselines.PlattScaling).save_pretrained(tmp_path)
+    fitted(recalibrators.PlattScaling).save_pretrained(tmp_path)
     changed(tmp_path, change)
     with pytest.raises(ValueError, match=rf"recalibrator.json: .*{message}"):
-        baselines.load(tmp_path)
+        recalibrators.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -149,47 +149,52 @@ def test_a_changed_file_is_refused_and_named(tmp_path, change, message):
     ],
 )
 def test_arrays_that_no_fit_gives_are_refused(tmp_path, arrays, message):
-    fitted(baselines.IsotonicCalibration).save_pretrained(tmp_path)
+    fitted(recalibrators.IsotonicCalibration).save_pretrained(tmp_path)
     save_file(arrays, tmp_path / ARRAYS)
     with pytest.raises(ValueError, match=f"recalibrator.*: .*{message}"):
-        baselines.load(tmp_path)
+        recalibrators.load(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("kind", "name", "value", "message"),
     [
-        (baselines.TemperatureScaling, "temperature_", 0.0, "`temperature_` to be a number in"),
-        (baselines.BatchCalibration, "groups_", ["a", "b", "c"], "`groups_` to be of length 2"),
-        (baselines.StatedConfidenceCalibration, "unparsed_rate_", 2.0, "`unparsed_rate_` to be"),
-        (baselines.IsotonicCalibration, "least_", 0.0, "`least_` to be a number in"),
+        (recalibrators.TemperatureScaling, "temperature_", 0.0, "`temperature_` to be a number in"),
+        (recalibrators.BatchCalibration, "groups_", ["a", "b", "c"], "`groups_` to be of length 2"),
+        (
+            recalibrators.StatedConfidenceCalibration,
+            "unparsed_rate_",
+            2.0,
+            "`unparsed_rate_` to be",
+        ),
+        (recalibrators.IsotonicCalibration, "least_", 0.0, "`least_` to be a number in"),
     ],
 )
 def test_numbers_that_no_fit_gives_are_refused(tmp_path, kind, name, value, message):
     fitted(kind).save_pretrained(tmp_path)
     changed(tmp_path, lambda config: config["fitted"].update({name: value}))
     with pytest.raises(ValueError, match=message):
-        baselines.load(tmp_path)
+        recalibrators.load(tmp_path)
 
 
 def test_missing_and_damaged_files_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="is no recalibrator"):
-        baselines.load(tmp_path)
-    fitted(baselines.IsotonicCalibration).save_pretrained(tmp_path)
+        recalibrators.load(tmp_path)
+    fitted(recalibrators.IsotonicCalibration).save_pretrained(tmp_path)
     (tmp_path / ARRAYS).write_bytes(b"nonsense")
     with pytest.raises(ValueError, match=r"recalibrator\.safetensors: damaged arrays"):
-        baselines.load(tmp_path)
+        recalibrators.load(tmp_path)
     (tmp_path / ARRAYS).unlink()
     with pytest.raises(FileNotFoundError, match=r"recalibrator\.safetensors: missing"):
-        baselines.load(tmp_path)
+        recalibrators.load(tmp_path)
     for text in ("{", "[]"):
         (tmp_path / CONFIG).write_text(text)
         with pytest.raises(ValueError, match=r"\.json: (not JSON|expected a JSON object)"):
-            baselines.load(tmp_path)
+            recalibrators.load(tmp_path)
 
 
 def test_importing_needs_neither_torch_nor_transformers():
     code = (
-        "import sys; import thermometer.baselines, thermometer.recommendation; "
+        "import sys; import thermometer.recalibrators, thermometer.recalibrators.recommend; "
         "print({'torch', 'transformers', 'lightning', 'matplotlib'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thermometer.monitoring.bets import Bets
-from thermometer.monitoring.wealth import Wealth, kept_back, start_weight
+from thermometer.monitoring.bets import Bets, Wealth, kept_back, start_weight
 
 unit = st.floats(0, 1)
 tolerances = st.floats(0, 0.2)

@@ -10,8 +10,8 @@ import torch
 from thermometer.calibrated_lm import Answer, CalibratedLM
 from thermometer.calibrator import Calibrator
 from thermometer.checkpoint import TrainingRecord
-from thermometer.llm.language_model import LanguageModel
-from thermometer.networks.thermometer import Thermometer, ThermometerConfig
+from thermometer.language_model import LanguageModel
+from thermometer.network import Thermometer, ThermometerConfig
 from thermometer.scaling import harmonic_mean, scale_scores
 from thermometer.tables import OutputTable
 from thermometer.templates import Template

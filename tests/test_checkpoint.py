@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from thermometer import checkpoint
 from thermometer.calibrator import Calibrator
 from thermometer.checkpoint import TrainingRecord
-from thermometer.networks.thermometer import Thermometer, ThermometerConfig
+from thermometer.network import Thermometer, ThermometerConfig
 from thermometer.tables import OutputTable
 
 CONFIGS = {

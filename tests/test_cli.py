@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from thermometer import Calibrator, Experiment, __version__, cli
-from thermometer.presets import resolve
+from thermometer.training import resolve
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

@@ -9,9 +9,8 @@ import reference
 from synthetic import make_table
 
 from thermometer import metrics
-from thermometer.comparison import LOWER_IS_BETTER, METRICS, compare
+from thermometer.comparison import LOWER_IS_BETTER, METRICS, Outcomes, compare
 from thermometer.metrics.intervals import task_counts
-from thermometer.outcomes import Outcomes
 from thermometer.scaling import fit_temperature
 
 PAIRS = [("good", "vanilla"), ("good", "pooled")]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from thermometer.networks.thermometer import Thermometer, ThermometerConfig
+from thermometer.network import Thermometer, ThermometerConfig
 
 
 def fitted(config, features):

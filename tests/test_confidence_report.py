@@ -12,12 +12,11 @@ import pytest
 from rich.console import Console
 
 from thermometer import metrics
-from thermometer.metrics.intervals import bootstrap
-from thermometer.metrics.paired_differences import PAIRED, paired_differences
+from thermometer.metrics.intervals import PAIRED, bootstrap, paired_differences
 from thermometer.metrics.summary import summarise
-from thermometer.recommendation import recommend
+from thermometer.recalibrators.recommend import recommend
 from thermometer.reports.confidence_report import measure
-from thermometer.segmentation.segment_report import segments
+from thermometer.segments.report import segments
 
 NASTY = 'a<b> & "q" | [red]x[/red] *y* `z`'
 PICTURES = ["reliability.png", "risk_coverage.png", "smooth_reliability.png"]

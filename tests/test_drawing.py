@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thermometer import metrics
-from thermometer.pictures import drawing
-from thermometer.pictures.reliability import draw_reliability, prepare_reliability
-from thermometer.pictures.risk_plot import draw_risk_coverage
-from thermometer.pictures.smooth_reliability import (
+from thermometer.plots import drawing
+from thermometer.plots.curves import draw_risk_coverage, draw_temperatures
+from thermometer.plots.reliability import (
+    draw_reliability,
     draw_smooth_reliability,
+    prepare_reliability,
     prepare_smooth_reliability,
 )
-from thermometer.pictures.temperature_plot import draw_temperatures
 
 # Colours as a dichromat sees them: Machado, Oliveira and Fernandes (2009), table 1, severity 1.
 EYES = {
@@ -215,7 +215,7 @@ def test_an_unknown_theme_is_refused_with_the_known_ones(kind):
 def test_drawing_needs_no_pyplot_and_numbers_no_matplotlib():
     code = (
         "import sys\n"
-        "from thermometer.pictures import risk_plot, smooth_reliability as s, terminal_plots\n"
+        "from thermometer.plots import risk_plot, smooth_reliability as s, terminal_plots\n"
         "diagram = s.prepare_smooth_reliability([0.5, 0.7], [1, 0])\n"
         "assert 'matplotlib' not in sys.modules\n"
         "s.draw_smooth_reliability(diagram)\n"

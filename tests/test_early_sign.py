@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from thermometer.monitoring import early_sign
-from thermometer.monitoring.early_sign import N_EDGES, N_LEARNED, EarlySign
+from thermometer.monitoring import alarm
+from thermometer.monitoring.alarm import N_EDGES, N_LEARNED, EarlySign
 
 
 def ranks(values):
     """The ranks that a sign bets on."""
     sign, found = EarlySign("x"), []
-    luck = early_sign._uniform(0, len(values))
+    luck = alarm._uniform(0, len(values))
     for value, v in zip(values, luck, strict=True):
         if len(sign._first) < N_LEARNED:
             sign._first.append(float(value))
@@ -42,7 +42,7 @@ def test_a_rank_counts_what_was_below_and_shares_what_is_equal():
     edges = np.quantile(values[:N_LEARNED], np.linspace(0, 1, N_EDGES + 2)[1:-1])
     cells = [(edges < value).sum() + (edges <= value).sum() for value in values]
     cells = np.array(cells)
-    luck = early_sign._uniform(0, 300)
+    luck = alarm._uniform(0, 300)
     for row, u in enumerate(ranks(values)):
         t = N_LEARNED + row
         past = cells[N_LEARNED:t]
@@ -51,8 +51,8 @@ def test_a_rank_counts_what_was_below_and_shares_what_is_equal():
 
 
 def test_every_bet_is_fair():
-    for bet in range(len(early_sign._TILTS)):
-        mean, _ = integrate.quad(lambda u, bet=bet: early_sign._factors(u)[bet], 0, 1, points=[0.5])
+    for bet in range(len(alarm._TILTS)):
+        mean, _ = integrate.quad(lambda u, bet=bet: alarm._factors(u)[bet], 0, 1, points=[0.5])
         assert mean == pytest.approx(1)
 
 

@@ -14,8 +14,7 @@ from scipy.stats import rankdata
 from sklearn.exceptions import NotFittedError
 
 from thermometer import metrics
-from thermometer.ensemble import SignalEnsemble
-from thermometer.ensemble.normal_scores import NormalScores, bent
+from thermometer.signals.ensemble import NormalScores, SignalEnsemble, bent
 
 CONFIG, ARRAYS = "recalibrator.json", "recalibrator.safetensors"
 NAN = float("nan")

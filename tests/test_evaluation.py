@@ -9,10 +9,9 @@ from synthetic import TEMPERATURES, make_fit, make_table
 
 from thermometer.calibrator import Calibrator
 from thermometer.evaluation import cross_validate, evaluate
-from thermometer.presets import resolve
 from thermometer.protocols import Protocol
 from thermometer.scaling import fit_temperature
-from thermometer.training import train
+from thermometer.training import resolve, train
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import pytest
 import tiny
 
 from thermometer import Calibrator, Experiment, OutputTable, Protocol, TaskSource, Template, cli
-from thermometer.model_spec import Source
-from thermometer.recorded import load_table
-from thermometer.table_writer import write_table
+from thermometer.adapters.files import load_table
+from thermometer.adapters.tables import write_table
+from thermometer.experiment import Source
 
 FAST = {
     "network": {"n_members": 1, "n_components": 3, "hidden_size": 4},

@@ -20,7 +20,7 @@ from extraction_script import Kill, run, task
 from thermometer import _files
 from thermometer._lightning import quiet
 from thermometer.extraction import extract
-from thermometer.llm.language_model import LanguageModel
+from thermometer.language_model import LanguageModel
 from thermometer.tables import OutputTable
 from thermometer.templates import Template
 from thermometer.types import Question, Task

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thermometer.free_form.judging import JUDGES, is_right, normalised
-from thermometer.free_form.question_inputs import without_options
+from thermometer.free_form.answering import without_options
 from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask, verify_question
+from thermometer.free_form.verify_tasks import JUDGES, is_right, normalised
 from thermometer.tasks import free_form_row, load_free_form, load_tasks
 from thermometer.templates import Prompt, Template
 from thermometer.types import Question

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 
-from thermometer.segmentation.gap_comparison import adjusted, gap_tests
+from thermometer.segments.gaps import adjusted, gap_tests
 
 
 def exact(right, n, other, m):

@@ -5,8 +5,8 @@ import pytest
 import tiny
 import torch
 
-from thermometer.llm.generation import Line, generate_lines
-from thermometer.llm.language_model import LanguageModel
+from thermometer.generation import Line, generate_lines
+from thermometer.language_model import LanguageModel
 from thermometer.templates import Prompt, Template
 
 PROMPTS = [

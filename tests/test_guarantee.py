@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from simulation import CalibrationMap, Segment, map_with_ece
 
-from thermometer.baselines import PlattScaling
+from thermometer.recalibrators.confidence import PlattScaling
 from thermometer.routing import guaranteed_threshold, guaranteed_thresholds
-from thermometer.routing.needed_labels import fewest_labels, needed_labels
+from thermometer.routing.guarantee import fewest_labels, needed_labels
 
 MODEST = Segment(shape=(5.0, 1.0))
 

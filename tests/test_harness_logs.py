@@ -11,10 +11,10 @@ import pytest
 from lm_eval_logs import LOGS, STAMP, edit_results, only
 
 from thermometer import Calibrator, cli
+from thermometer.adapters.files import load_table
+from thermometer.adapters.lm_eval import import_lm_eval
 from thermometer.extraction import extract
-from thermometer.harness.logs import import_lm_eval
-from thermometer.recorded import load_table
-from thermometer.segmentation.question_columns import read_questions
+from thermometer.segments.columns import read_questions
 from thermometer.tables import OutputTable
 from thermometer.tasks import load_tasks
 from thermometer.templates import Template

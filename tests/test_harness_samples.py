@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lm_eval_logs import edit_line, edit_results, only, write_log
 
-from thermometer.harness.logs import import_lm_eval
+from thermometer.adapters.lm_eval import import_lm_eval
 
 
 def make_best(row, option):

@@ -14,12 +14,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thermometer.llm import memory
-from thermometer.llm.language_model import LanguageModel
-from thermometer.llm.planning import rows_of
-from thermometer.llm.tokenization import TokenTree
-from thermometer.origins import Origin
+from thermometer import language_model
+from thermometer.calibrator import Origin
+from thermometer.language_model import LanguageModel
+from thermometer.planning import rows_of
 from thermometer.templates import Prompt, Template
+from thermometer.tokenization import TokenTree
 from thermometer.types import Question
 
 CLOZE = Template("cloze")
@@ -135,7 +135,7 @@ def test_order_of_the_prompts_is_kept_whatever_the_batches(lm, budget):
 
 
 def test_the_budget_is_what_was_given_or_what_suits_the_device(lm):
-    suits = memory.token_budget(lm.model, lm.device)
+    suits = language_model.suitable_token_budget(lm.model, lm.device)
     assert (lm.token_budget, lm.budget) == (None, suits)
     small = lm.with_token_budget(suits - 1)
     assert (small.token_budget, small.budget) == (suits - 1, suits - 1)
@@ -263,8 +263,8 @@ def test_random_trees_that_begin_alike_equal_plain_forward_passes(kind, beginnin
     ]
     lm, model = make(kind), tiny.model(kind)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("thermometer.llm.sharing.ROW_CHARGE", 0)
-        patch.setattr("thermometer.llm.sharing.GROUP_CHARGE", 0)
+        patch.setattr("thermometer.planning.ROW_CHARGE", 0)
+        patch.setattr("thermometer.planning.GROUP_CHARGE", 0)
         outputs = lm.with_token_budget(budget).compute(chosen)
         alone = lm.with_token_budget(budget).compute(chosen, scores=False)
     expected = [
@@ -315,7 +315,7 @@ def test_unknown_head_is_announced_and_computed_in_full():
 
 def test_vocabulary_is_walked_in_chunks(monkeypatch):
     whole = make("gemma2").outputs(PROMPTS, CLOZE).scores
-    monkeypatch.setattr("thermometer.llm.forward.HEAD_ELEMENTS", 100)
+    monkeypatch.setattr("thermometer.forward.HEAD_ELEMENTS", 100)
     np.testing.assert_allclose(make("gemma2").outputs(PROMPTS, CLOZE).scores, whole, atol=1e-5)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import thermometer as th
-from thermometer.logprobs import continuation_scores, option_probabilities
+from thermometer.adapters.api_logprobs import continuation_scores, option_probabilities
 
 pytestmark = [
     pytest.mark.slow,

@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from thermometer import Experiment, LanguageModel, TaskSource, Template
-from thermometer.model_spec import Source
+from thermometer.experiment import Source
 
 COMMIT, OTHER = "0123456789abcdef" * 2 + "01234567", "f" * 40
 NAME = "somebody/tiny-llama"

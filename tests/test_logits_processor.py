@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from transformers import ContinuousBatchingConfig, GenerationConfig
 
-from thermometer.llm.logits_processor import TemperatureLogitsProcessor
+from thermometer.generation import TemperatureLogitsProcessor
 from thermometer.scaling import scale_scores
 
 PROMPTS = ["What is the capital of France?", "Which is larger", "A B C"]

@@ -11,11 +11,11 @@ import llama_server
 import numpy as np
 import pytest
 
-from thermometer.logprobs import (
+from thermometer.adapters.api_formats import reply_positions
+from thermometer.adapters.api_logprobs import (
     continuation_logprob,
     continuation_scores,
     option_probabilities,
-    reply_positions,
 )
 
 LETTERS = ["A", "B", "C"]

@@ -9,12 +9,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from toy_server import OPTIONS, TOKENS, ToyModel
 
-from thermometer.baselines import invert_softmax
+from thermometer.adapters.api_formats import known, position, weights
+from thermometer.adapters.api_logprobs import (
+    OptionTexts,
+    calibrate_responses,
+    option_probabilities,
+)
 from thermometer.calibrator import Calibrator
 from thermometer.checkpoint import TrainingRecord
-from thermometer.logprobs import OptionTexts, calibrate_responses, option_probabilities
-from thermometer.logprobs.positions import known, position, weights
-from thermometer.networks.thermometer import Thermometer, ThermometerConfig
+from thermometer.network import Thermometer, ThermometerConfig
+from thermometer.recalibrators.base import invert_softmax
 from thermometer.scaling import scale_scores
 
 

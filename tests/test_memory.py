@@ -5,8 +5,8 @@ import pytest
 import tiny
 import torch
 
-from thermometer.llm import memory
-from thermometer.llm.language_model import LanguageModel
+from thermometer import language_model
+from thermometer.language_model import LanguageModel
 from thermometer.templates import Prompt, Template
 
 CLOZE = Template("cloze")
@@ -80,11 +80,11 @@ def test_other_errors_are_not_mistaken_for_it():
 def test_the_refusal_of_this_machine_is_recognised():
     with pytest.raises(RuntimeError) as found:
         torch.empty(1 << 52)
-    assert memory.ran_out(found.value)
-    assert memory.ran_out(MemoryError())
-    assert memory.ran_out(torch.OutOfMemoryError("CUDA out of memory"))
-    assert not memory.ran_out(RuntimeError("shape mismatch"))
-    assert not memory.ran_out(ValueError("out of memory"))
+    assert language_model.ran_out(found.value)
+    assert language_model.ran_out(MemoryError())
+    assert language_model.ran_out(torch.OutOfMemoryError("CUDA out of memory"))
+    assert not language_model.ran_out(RuntimeError("shape mismatch"))
+    assert not language_model.ran_out(ValueError("out of memory"))
 
 
 def test_budget_by_its_formula():
@@ -93,14 +93,17 @@ def test_budget_by_its_formula():
     bytes_of_a_token = 4 * (12 * 32 + 4 * 48)
     gpu = torch.device("cuda")
     for total in (5e7, 1e8, 1e9):
-        found = memory.token_budget(model, gpu, int(total))
-        fitting = memory.SHARE * (total - weights) / bytes_of_a_token
-        assert found == memory.MOST or fitting / 2 < found <= fitting
+        found = language_model.suitable_token_budget(model, gpu, int(total))
+        fitting = language_model.SHARE * (total - weights) / bytes_of_a_token
+        assert found == language_model.MOST or fitting / 2 < found <= fitting
         assert found & (found - 1) == 0
-    assert memory.token_budget(model, gpu, 1 << 40) == memory.MOST
-    assert memory.token_budget(model, gpu, 0) == memory.LEAST
-    assert memory.token_budget(model, torch.device("cpu"), 1 << 40) == memory.MOST_ON_CPU
+    assert language_model.suitable_token_budget(model, gpu, 1 << 40) == language_model.MOST
+    assert language_model.suitable_token_budget(model, gpu, 0) == language_model.LEAST
+    assert (
+        language_model.suitable_token_budget(model, torch.device("cpu"), 1 << 40)
+        == language_model.MOST_ON_CPU
+    )
 
 
 def test_memory_of_this_machine():
-    assert memory.total_memory(torch.device("cpu")) > 1 << 28
+    assert language_model.total_memory(torch.device("cpu")) > 1 << 28

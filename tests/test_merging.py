@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from thermometer import cli, merging, table_files
-from thermometer.merging import merge
+from thermometer import cli, table_files
+from thermometer.adapters import tables
+from thermometer.adapters.tables import merge
 from thermometer.tables import OutputTable
 from thermometer.tasks import load_tasks
 
@@ -170,7 +171,7 @@ def test_wider_types_and_columns_of_one_table_only(tmp_path):
 
 
 def test_parts_of_many_rows_are_streamed(tmp_path, monkeypatch):
-    monkeypatch.setattr(merging, "ROWS", 3)
+    monkeypatch.setattr(tables, "ROWS", 3)
     a = table(tmp_path / "a", range(10), parts=1)
     merged = merge([a], tmp_path / "out")
     sizes = json.loads((merged.folder / "manifest.json").read_text())["parts"]

@@ -8,9 +8,8 @@ from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 from synthetic import make_fit, make_table
 
-from thermometer.held_out import hold_out
-from thermometer.methods import METHODS, FittedMethods, check_methods, task_level
-from thermometer.outcomes import Predicted
+from thermometer.comparison import Predicted
+from thermometer.methods import METHODS, FittedMethods, check_methods, hold_out, task_level
 from thermometer.protocols import Protocol
 from thermometer.tables import OutputTable
 

@@ -8,15 +8,15 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from sklearn.exceptions import NotFittedError
 
 from thermometer import metrics
-from thermometer.baselines import (
+from thermometer.monitoring import Monitor, MonitorSettings, ledger
+from thermometer.monitoring.alarm import CalibrationAlarm
+from thermometer.recalibrators.confidence import (
     HistogramBinning,
     IsotonicCalibration,
     PlattScaling,
     StatedConfidenceCalibration,
-    TemperatureScaling,
 )
-from thermometer.monitoring import Monitor, MonitorSettings, recalibrators
-from thermometer.monitoring.alarm import CalibrationAlarm
+from thermometer.recalibrators.temperature import TemperatureScaling
 
 SMALL = MonitorSettings(window=30, max_pending=12, max_segments=2, level=0.2)
 
@@ -316,7 +316,7 @@ def test_another_process_sees_a_refit(tmp_path):
 def test_every_recalibrator_of_confidence_can_be_kept(kind):
     c, y = stream(300)
     fitted = kind().fit(c.round(1), y)
-    again = recalibrators.from_json(recalibrators.to_json(fitted))
+    again = ledger.from_json(ledger.to_json(fitted))
     assert again.recalibrate(c).tolist() == fitted.recalibrate(c).tolist()
     mine = kind()
     monitor = Monitor()
@@ -337,9 +337,9 @@ def test_every_recalibrator_of_confidence_can_be_kept(kind):
 )
 def test_a_text_that_is_no_recalibrator_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
-        recalibrators.from_json(text)
+        ledger.from_json(text)
     with pytest.raises(ValueError, match="TemperatureScaling"):
-        recalibrators.to_json(TemperatureScaling())
+        ledger.to_json(TemperatureScaling())
 
 
 def test_drifting_temperatures_and_confidences_are_early_signs_without_a_label():

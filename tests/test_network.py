@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import world
 
-from thermometer.networks.member import Member
-from thermometer.networks.thermometer import Thermometer, ThermometerConfig
+from thermometer.network import Member, Thermometer, ThermometerConfig
 
 SMALL = ThermometerConfig(("features",), n_components=3, n_members=2, hidden_size=8)
 PRESETS = {

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from thermometer.networks.objective import gamma_prior_nll, mean_inverse, scaled_nll
+from thermometer.objective import gamma_prior_nll, mean_inverse, scaled_nll
 from thermometer.scaling import harmonic_mean
 
 

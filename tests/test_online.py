@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 from test_views import QUIET, shapes
 
-from thermometer.adaptation import for_model
+from thermometer.adaptation import TemperatureStream, for_model
 from thermometer.calibrator import Calibrator
 from thermometer.checkpoint import TrainingRecord
-from thermometer.networks.thermometer import Thermometer, ThermometerConfig
-from thermometer.online import TemperatureStream
-from thermometer.presets import resolve
-from thermometer.training import TrainingConfig, train
+from thermometer.network import Thermometer, ThermometerConfig
+from thermometer.training import TrainingConfig, resolve, train
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import thermometer as th
-from thermometer._versions import description, versions
+from thermometer._files import description, versions
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -15,7 +15,7 @@ from thermometer.evaluation import cross_validate, evaluate
 from thermometer.metrics.intervals import Interval
 from thermometer.monitoring import Monitor
 from thermometer.protocols import Protocol
-from thermometer.recommendation import recommend
+from thermometer.recalibrators.recommend import recommend
 from thermometer.reports import render
 from thermometer.reports.blocks import (
     Cell,
@@ -29,7 +29,7 @@ from thermometer.reports.blocks import (
 )
 from thermometer.reports.confidence_report import measure
 from thermometer.reports.numbers import number
-from thermometer.segmentation.segment_report import segments
+from thermometer.segments.report import segments
 
 GOLDEN = Path(__file__).parent / "golden"
 NASTY = 'a<b> & "q" | [red]x[/red] *y* `z`'

@@ -12,7 +12,7 @@ import torch
 from scipy.special import gammaln, logsumexp
 from worlds import world
 
-from thermometer.networks.thermometer import Thermometer, ThermometerConfig
+from thermometer.network import Thermometer, ThermometerConfig
 from thermometer.training import TrainingConfig, train
 
 NETWORK = ThermometerConfig.paper(6)

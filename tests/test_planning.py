@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thermometer.llm.planning import (
+from thermometer.planning import (
     ALIKE,
     ATTENDED,
     CACHED,
     LEAST_FILL,
+    Sharing,
     Unit,
     default_rows_per_part,
     plan_parts,
     plan_units,
     rows_of,
 )
-from thermometer.llm.sharing import Sharing
 
 prompts = st.lists(st.tuples(st.integers(1, 50), st.integers(1, 5)), max_size=40)
 budgets = st.integers(1, 200)

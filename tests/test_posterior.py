@@ -9,8 +9,7 @@ import reference
 from scipy.integrate import quad
 from synthetic import make_fit, make_table
 
-from thermometer.domain import Domain, verdict
-from thermometer.posterior import factor_posterior, fit_spread, log_likelihoods
+from thermometer.posterior import Domain, factor_posterior, fit_spread, log_likelihoods, verdict
 from thermometer.scaling import fit_temperature
 
 

@@ -8,9 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thermometer.llm.prefix_cache import PrefixCache
-from thermometer.llm.token_store import TokenStore
-from thermometer.llm.tokenization import TokenTree
+from thermometer.runners import PrefixCache
+from thermometer.tokenization import TokenStore, TokenTree
 
 PREFIXES = ((5, 6, 7, 8), (9, 10))
 

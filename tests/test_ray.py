@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from extraction_script import task
 
+from thermometer.adapters.ray import Extractor
+from thermometer.adapters.tables import write_table
 from thermometer.extraction import extract
-from thermometer.integrations.ray import Extractor
-from thermometer.table_writer import write_table
 from thermometer.tables import OutputTable
 from thermometer.tasks import question_row
 from thermometer.templates import Template
@@ -48,7 +48,7 @@ def assert_same_table(found, expected, atol=1e-5):
 @pytest.fixture(scope="module")
 def expected(llama_folder, tmp_path_factory):
     """What `extract` makes of the tasks."""
-    from thermometer.llm.language_model import LanguageModel
+    from thermometer.language_model import LanguageModel
 
     lm = LanguageModel.from_pretrained(llama_folder)
     folder = tmp_path_factory.mktemp("expected") / "t"

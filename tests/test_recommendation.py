@@ -6,10 +6,15 @@ import re
 import numpy as np
 import pytest
 
-from thermometer import baselines, metrics
-from thermometer.baselines.cross_fitting import deal_folds
+from thermometer import metrics, recalibrators
 from thermometer.metrics.intervals import Interval
-from thermometer.recommendation import Candidate, _choose, _labels_needed, recommend
+from thermometer.recalibrators.recommend import (
+    Candidate,
+    _choose,
+    _labels_needed,
+    deal_folds,
+    recommend,
+)
 from thermometer.scaling import scale_scores
 
 SEEDS = range(5)
@@ -156,7 +161,7 @@ def test_losses_are_those_of_rows_that_were_not_fitted():
     folds = deal_folds(correct, 4, seed=3)
     held_out = np.empty(200)
     for fold in range(4):
-        platt = baselines.PlattScaling().fit(
+        platt = recalibrators.PlattScaling().fit(
             made["confidence"][folds != fold], correct[folds != fold]
         )
         held_out[folds == fold] = platt.recalibrate(made["confidence"][folds == fold])
@@ -169,7 +174,7 @@ def test_losses_are_those_of_rows_that_were_not_fitted():
 def test_applying_it():
     made, new = confidences(1, 1500, offset), np.array([0.2, 0.9])
     one = recommend(**made, n_resamples=100)
-    platt = baselines.PlattScaling().fit(made["confidence"], made["correct"])
+    platt = recalibrators.PlattScaling().fit(made["confidence"], made["correct"])
     np.testing.assert_array_equal(one.apply(confidence=new), platt.recalibrate(new))
     with pytest.raises(ValueError, match="`confidence` to be given, and nothing else"):
         one.apply(scores=[[1, 0]])

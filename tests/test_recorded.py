@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from thermometer.recorded import load_table
+from thermometer.adapters.files import load_table
 
 ROWS = [
     {"id": "q1", "task": "law", "label": 1, "scores": [0.5, 1.5, -2.0], "note": "kept out"},

@@ -13,19 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from thermometer.adaptation import adapt, for_model
+from thermometer.adaptation import TemperatureStream, adapt, for_model
+from thermometer.adapters.api_logprobs import calibrate_responses, option_probabilities
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
-from thermometer.commands.calibrate import calibrate
-from thermometer.experiment import Experiment
+from thermometer.commands import calibrate
+from thermometer.experiment import Experiment, Source
 from thermometer.extraction import extract
-from thermometer.llm.language_model import LanguageModel
-from thermometer.logprobs import calibrate_responses, option_probabilities
-from thermometer.model_spec import Source
-from thermometer.networks.reference_statistics import N_REFERENCE, reference_statistics
-from thermometer.networks.score_statistics import sample_statistics, softened
-from thermometer.networks.thermometer import Thermometer, ThermometerConfig
-from thermometer.online import TemperatureStream
+from thermometer.language_model import LanguageModel
+from thermometer.network import Thermometer, ThermometerConfig
+from thermometer.score_features import (
+    N_REFERENCE,
+    reference_statistics,
+    sample_statistics,
+    softened,
+)
 from thermometer.table_files import MANIFEST
 from thermometer.tables import OutputTable
 from thermometer.tasks import TaskSource, load_tasks

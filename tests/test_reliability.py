@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thermometer import metrics
-from thermometer.pictures.reliability import draw_reliability, prepare_reliability
-from thermometer.pictures.temperature_plot import draw_temperatures
+from thermometer.plots.curves import draw_temperatures
+from thermometer.plots.reliability import draw_reliability, prepare_reliability
 
 outcomes = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40)
 
@@ -130,7 +130,7 @@ def test_drawing_changes_no_setting_of_matplotlib(data):
 
 def test_matplotlib_is_imported_only_to_draw_and_pyplot_never():
     code = (
-        "import sys, thermometer.pictures.reliability as r\n"
+        "import sys, thermometer.plots.reliability as r\n"
         "assert 'matplotlib' not in sys.modules\n"
         "r.draw_reliability(r.prepare_reliability([0.5], [1]))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

@@ -11,10 +11,10 @@ import pytest
 from synthetic import make_fit, make_table
 
 from thermometer import cli, table_files
-from thermometer.confidence_files import read_answers
+from thermometer.adapters.files import read_answers
 from thermometer.evaluation import cross_validate
 from thermometer.reports.confidence_report import measure
-from thermometer.segmentation.question_columns import question_columns, read_questions, top_answers
+from thermometer.segments.columns import question_columns, read_questions, top_answers
 from thermometer.tables import OutputTable
 
 ROWS = 60

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from thermometer import metrics
-from thermometer.pictures.risk_plot import draw_risk_coverage
+from thermometer.plots.curves import draw_risk_coverage
 
 
 def outcomes(seed, n=500, digits=9):

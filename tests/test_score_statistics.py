@@ -8,11 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thermometer.networks.score_inputs import ScoreInputs
-from thermometer.networks.score_statistics import (
+from thermometer.score_features import (
     N_FAIR,
     N_PLACES,
     N_SAMPLE,
+    ScoreInputs,
     fair_statistics,
     place_statistics,
     sample_statistics,

@@ -14,9 +14,9 @@ from rich.console import Console
 
 from thermometer.metrics import calibration_floor, expected_calibration_error
 from thermometer.metrics.intervals import Interval, bootstrap
-from thermometer.segmentation.segment_columns import cut
-from thermometer.segmentation.segment_errors import chance, ece_interval, gap_interval
-from thermometer.segmentation.segment_report import _verdict, segments
+from thermometer.segments.columns import cut
+from thermometer.segments.gaps import chance, ece_interval, gap_interval
+from thermometer.segments.report import _verdict, segments
 
 MINUS = "\N{MINUS SIGN}"
 

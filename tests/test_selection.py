@@ -7,10 +7,9 @@ import pytest
 from selection import held_out_nll, train_best
 from test_views import QUIET, shapes
 
-from thermometer.networks.thermometer import ThermometerConfig
-from thermometer.presets import resolve
+from thermometer.network import ThermometerConfig
 from thermometer.scaling import fit_temperature, scale_scores
-from thermometer.training import TrainingConfig, train
+from thermometer.training import TrainingConfig, resolve, train
 
 SHORT = TrainingConfig(max_steps=100)
 SCORES = ThermometerConfig(("scores+fair",), n_members=3, hidden_size=16)

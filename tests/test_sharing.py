@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thermometer.llm import sharing
-from thermometer.llm.sharing import Sharing, find_shared
+from thermometer import planning
+from thermometer.planning import Sharing, find_shared
 
 SHOTS = tuple(range(1000, 1100))
 # Few letters and runs of them, so that many prefixes are common.
@@ -21,9 +21,9 @@ texts = st.lists(
 
 def saved(prompts, found):
     """Tokens saved, charges taken off, by the definition."""
-    total = sum(n - sharing.ROW_CHARGE for n in found.length if n)
+    total = sum(n - planning.ROW_CHARGE for n in found.length if n)
     prefixes = {prompt[:n] for prompt, n in zip(prompts, found.length, strict=True) if n}
-    return total - sum(len(prefix) + sharing.GROUP_CHARGE for prefix in prefixes)
+    return total - sum(len(prefix) + planning.GROUP_CHARGE for prefix in prefixes)
 
 
 @given(texts)
@@ -73,8 +73,8 @@ def best(prompts):
 def test_nearly_the_best_of_all_choices(charges, prompts):
     """It may miss only what a group inside a group inside a group would save."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sharing, "ROW_CHARGE", charges[0])
-        patch.setattr(sharing, "GROUP_CHARGE", charges[1])
+        patch.setattr(planning, "ROW_CHARGE", charges[0])
+        patch.setattr(planning, "GROUP_CHARGE", charges[1])
         found, most = saved(prompts, find_shared(prompts)), best(prompts)
         assert found <= most
         assert found >= 0.8 * most

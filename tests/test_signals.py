@@ -16,9 +16,9 @@ from scipy.stats import chisquare, entropy
 
 from thermometer import signals
 from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
-from thermometer.llm.generation import generate_lines
-from thermometer.llm.language_model import LanguageModel
-from thermometer.signals.meanings import meaning_certainty, meanings
+from thermometer.generation import generate_lines
+from thermometer.language_model import LanguageModel
+from thermometer.signals.consistency import meaning_certainty, meanings
 from thermometer.templates import Prompt, Template
 
 QUESTIONS = ["What is the capital of France?", "Which is larger?", "What is the capital?"]

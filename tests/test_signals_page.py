@@ -10,7 +10,7 @@ import pages
 import pytest
 
 from thermometer import signals
-from thermometer.llm.language_model import LanguageModel
+from thermometer.language_model import LanguageModel
 
 ROOT = Path(__file__).parents[1]
 PAGE = "docs/signals.md"

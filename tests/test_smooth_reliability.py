@@ -8,10 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thermometer import metrics
-from thermometer.pictures.smooth_reliability import (
-    draw_smooth_reliability,
-    prepare_smooth_reliability,
-)
+from thermometer.plots.reliability import draw_smooth_reliability, prepare_smooth_reliability
 
 outcomes = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=12)
 

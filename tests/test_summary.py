@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thermometer import metrics
-from thermometer.metrics import resampling
-from thermometer.metrics.intervals import Interval, bootstrap
-from thermometer.metrics.resampling import gather, measure, resample
+from thermometer.metrics import intervals
+from thermometer.metrics.intervals import Interval, bootstrap, gather, measure, resample
 from thermometer.metrics.summary import Summary, summarise
 
 BY_NAME = {
@@ -125,7 +124,7 @@ def test_cells_lose_nothing_that_matters(make):
         assert whole[name][0] == pytest.approx(expected, abs=2e-4, rel=1e-9), name
     # What is lost of the variance between resamples is the variance inside the cells.
     kept = cells.count @ cells.means**2 / 50_000
-    loss = [confidence, resampling.nll_of_rows(confidence, correct), (confidence - correct) ** 2]
+    loss = [confidence, intervals.nll_of_rows(confidence, correct), (confidence - correct) ** 2]
     lost = [(values**2).mean() - inside for values, inside in zip(loss, kept, strict=True)]
     assert 0 < lost[0] < 2**-22
     assert 0 < lost[1] < 2**-8  # (1/16)^2 nat
@@ -136,7 +135,7 @@ def test_cells_lose_nothing_that_matters(make):
 def test_cells_give_the_same_intervals_as_rows(monkeypatch):
     confidence, correct = saturated(12_000)
     cells = summarise(confidence, correct, n_resamples=400)
-    monkeypatch.setattr(resampling, "_EXACT", 1 << 20)
+    monkeypatch.setattr(intervals, "_EXACT", 1 << 20)
     rows = summarise(confidence, correct, n_resamples=400, seed=1)
     for name in INTERVALS:
         ours, theirs = getattr(cells, name), getattr(rows, name)
@@ -174,7 +173,7 @@ def test_equal_seeds_give_equal_summaries_however_much_is_held(monkeypatch):
     whole = summarise(confidence, correct, n_resamples=50, seed=4)
     assert whole == summarise(confidence, correct, n_resamples=50, seed=4)
     assert whole.nll != summarise(confidence, correct, n_resamples=50, seed=5).nll
-    monkeypatch.setattr(resampling, "_HELD", 1400)
+    monkeypatch.setattr(intervals, "_HELD", 1400)
     parts = summarise(confidence, correct, n_resamples=50, seed=4)
     for name in INTERVALS:
         assert getattr(parts, name).low == pytest.approx(getattr(whole, name).low, abs=1e-12)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thermometer import table_files
-from thermometer.table_writer import write_table
+from thermometer.adapters.tables import write_table
 from thermometer.tables import OutputTable
 
 MADE_BY = {"features": {"model": "small"}, "scores": {"model": "large"}}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thermometer import table_files
-from thermometer.origins import check_same_origin
+from thermometer.calibrator import check_same_origin
 from thermometer.tables import OutputTable
 
 ROWS = [

@@ -7,8 +7,7 @@ from dataclasses import replace
 import datasets
 import pytest
 
-from thermometer.dataset_tasks import READY, Columns
-from thermometer.tasks import TaskSource, load_task, load_tasks, question_row
+from thermometer.tasks import READY, Columns, TaskSource, load_task, load_tasks, question_row
 from thermometer.types import Question, Task
 
 
@@ -360,7 +359,7 @@ def repository(tmp_path):
 def as_ready(monkeypatch, name, folder):
     """The mapping as shipped, but for the place where its repository is found."""
     monkeypatch.setattr(
-        "thermometer.dataset_tasks.READY", {name: replace(READY[name], repository=str(folder))}
+        "thermometer.tasks.READY", {name: replace(READY[name], repository=str(folder))}
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from thermometer.pictures.temperature_plot import draw_temperatures
+from thermometer.plots.curves import draw_temperatures
 
 
 def texts(figure):

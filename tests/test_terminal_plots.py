@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thermometer.pictures.reliability import prepare_reliability
-from thermometer.pictures.terminal_plots import text_bars, text_reliability
+from thermometer.plots.reliability import prepare_reliability
+from thermometer.plots.terminal import text_bars, text_reliability
 
 outcomes = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40)
 numbers = st.floats(-1e3, 1e3) | st.just(float("nan"))

@@ -5,7 +5,7 @@ import re
 import pages
 import pytest
 
-from thermometer.presets import PRESETS, resolve
+from thermometer.training import PRESETS, resolve
 
 TEXT = pages.text_of("docs/thermometer.md")
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from thermometer.llm.tokenization import TokenTree, encode_for_decoder, encode_prompts
 from thermometer.templates import Prompt, Template
+from thermometer.tokenization import TokenTree, encode_for_decoder, encode_prompts
 from thermometer.types import Question
 
 CAPITAL = Question("q1", "What is the capital of France?", ("Paris", "Rome", "London"), 0)

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from thermometer import training as module
 from thermometer.data import TaskBatches, TaskData, set_aside
-from thermometer.networks.answering_models import rows_of as rows_of_tables
-from thermometer.networks.objective import scaled_nll
-from thermometer.networks.thermometer import ThermometerConfig
+from thermometer.data import rows_of as rows_of_tables
+from thermometer.network import ThermometerConfig
+from thermometer.objective import scaled_nll
 from thermometer.scaling import fit_temperature, scale_scores
 from thermometer.training import TrainingConfig
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import tiny
 
-from thermometer.extraction import extract
-from thermometer.llm.language_model import LanguageModel
+from thermometer.extraction import extract, extract_both, report_costs
+from thermometer.language_model import LanguageModel
 from thermometer.templates import Template
-from thermometer.two_models import extract_both, report_costs
 from thermometer.types import Question, Task
 
 CPU = {"accelerator": "cpu", "enable_progress_bar": False}

@@ -6,11 +6,10 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
-from thermometer.baselines.platt import soft_targets
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
-from thermometer.free_form.answering import verify
-from thermometer.free_form.verdict_shift import add_shift, shift_verdicts
+from thermometer.free_form.answering import add_shift, shift_verdicts, verify
+from thermometer.recalibrators.confidence import soft_targets
 from thermometer.scaling import VERDICT_SHIFT, fit_temperature, scale_scores, shifted
 from thermometer.tables import OutputTable
 

@@ -8,13 +8,11 @@ import pytest
 
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.extraction import extract
-from thermometer.free_form.answering import answer
-from thermometer.free_form.judging import is_right
+from thermometer.free_form.answering import answer, shift_verdicts
 from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask, verify_question
-from thermometer.free_form.verdict_shift import shift_verdicts
-from thermometer.free_form.verify_tasks import verify_tasks
-from thermometer.llm.generation import generate_lines
-from thermometer.networks.thermometer import ThermometerConfig
+from thermometer.free_form.verify_tasks import is_right, verify_tasks
+from thermometer.generation import generate_lines
+from thermometer.network import ThermometerConfig
 from thermometer.templates import Template
 from thermometer.training import TrainingConfig, train
 

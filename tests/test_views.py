@@ -8,11 +8,9 @@ import torch
 
 from thermometer.calibrator import Calibrator
 from thermometer.data import random_groups
-from thermometer.networks.pooling import Pool
-from thermometer.networks.thermometer import Thermometer, ThermometerConfig
-from thermometer.presets import resolve
+from thermometer.network import Pool, Thermometer, ThermometerConfig
 from thermometer.tables import OutputTable
-from thermometer.training import TrainingConfig, train
+from thermometer.training import TrainingConfig, resolve, train
 
 QUIET = {"enable_progress_bar": False}
 

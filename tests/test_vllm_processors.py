@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thermometer.integrations.vllm import ARGUMENT, TemperatureV1, TemperatureV2
+from thermometer.adapters.vllm import ARGUMENT, TemperatureV1, TemperatureV2
 
 CPU = torch.device("cpu")
 

@@ -16,14 +16,13 @@ import pytest
 import torch
 from extraction_script import task
 
-from thermometer import merging
+from thermometer.adapters import vllm
+from thermometer.adapters.tables import merge, write_table
+from thermometer.calibrator import check_same_origin
 from thermometer.extraction import extract
-from thermometer.integrations import vllm_tables as tables
-from thermometer.llm.tokenization import TokenTree, encode_prompts
-from thermometer.origins import check_same_origin
-from thermometer.table_writer import write_table
 from thermometer.tables import OutputTable
 from thermometer.templates import Template
+from thermometer.tokenization import TokenTree, encode_prompts
 
 ROOT = Path(__file__).parents[1]
 LETTERS = Template()
@@ -64,13 +63,13 @@ class Answers:
 def test_both_tables_merged_are_the_table_of_extract(lm, tmp_path):
     engine, questions = Answers(lm.model), task("a", 12)
     trees = encode_prompts(lm.tokenizer, LETTERS.render_task(questions))
-    scored = engine.generate(map(tables.score_prompt, trees), map(tables.score_params, trees))
-    pooled = engine.encode(map(tables.feature_prompt, trees))
-    made_by = tables.provenance("tiny-llama", LETTERS, dtype="float32")
+    scored = engine.generate(map(vllm.score_prompt, trees), map(vllm.score_params, trees))
+    pooled = engine.encode(map(vllm.feature_prompt, trees))
+    made_by = vllm.provenance("tiny-llama", LETTERS, dtype="float32")
     for name, outputs in (("scores", {"scored": scored}), ("features", {"pooled": pooled})):
-        batch = tables.batch_of(questions, trees, **outputs)
+        batch = vllm.batch_of(questions, trees, **outputs)
         write_table([batch], tmp_path / name, provenance={name: made_by})
-    folder = merging.merge([tmp_path / "features", tmp_path / "scores"], tmp_path / "both").folder
+    folder = merge([tmp_path / "features", tmp_path / "scores"], tmp_path / "both").folder
     found = OutputTable.open(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the letters are improbable
@@ -93,9 +92,9 @@ def test_the_example_needs_vllm_only_when_it_runs():
 
 
 def test_requests():
-    assert tables.score_prompt(TREE) == {"prompt_token_ids": [1, 5, 6]}
-    assert tables.feature_prompt(TREE) == {"prompt_token_ids": [1, 5, 6, 9]}
-    assert tables.score_params(TREE) == {
+    assert vllm.score_prompt(TREE) == {"prompt_token_ids": [1, 5, 6]}
+    assert vllm.feature_prompt(TREE) == {"prompt_token_ids": [1, 5, 6, 9]}
+    assert vllm.score_params(TREE) == {
         "max_tokens": 1,
         "temperature": 0.0,
         "logprob_token_ids": [7, 8],
@@ -113,12 +112,12 @@ def test_requests():
 )
 def test_questions_that_cannot_be_asked(branches, message):
     with pytest.raises(ValueError, match=message):
-        tables.score_params(TokenTree("q", (1,), branches))
+        vllm.score_params(TokenTree("q", (1,), branches))
 
 
 def test_scores_are_those_of_the_options_whichever_token_was_sampled():
-    assert tables.option_scores(TREE, response(t3=-0.1, t8=-4.0, t7=-3.0)) == [-3.0, -4.0]
-    assert tables.option_scores(TREE, response(t8=-4.0, t7=0.0)) == [0.0, -4.0]
+    assert vllm.option_scores(TREE, response(t3=-0.1, t8=-4.0, t7=-3.0)) == [-3.0, -4.0]
+    assert vllm.option_scores(TREE, response(t8=-4.0, t7=0.0)) == [0.0, -4.0]
 
 
 @pytest.mark.parametrize(
@@ -134,4 +133,4 @@ def test_scores_are_those_of_the_options_whichever_token_was_sampled():
 )
 def test_responses_that_are_refused(output, got):
     with pytest.raises(ValueError, match=rf"of question q \(token [78]\), but got {got}; .*raw"):
-        tables.option_scores(TREE, output)
+        vllm.option_scores(TREE, output)

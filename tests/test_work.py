@@ -6,11 +6,11 @@ import tiny
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from thermometer.llm.language_model import LanguageModel
-from thermometer.llm.tokenization import TokenTree
-from thermometer.llm.work import Device, ModelSize, Summary, Work
-from thermometer.predicting import device_of
+from thermometer.extraction import device_of
+from thermometer.forward import Device, ModelSize, Summary, Work
+from thermometer.language_model import LanguageModel
 from thermometer.templates import Prompt, Template
+from thermometer.tokenization import TokenTree
 
 
 def one_tree(lm, tree, **wanted):

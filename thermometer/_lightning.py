@@ -1,8 +1,8 @@
-"""Lightning without its advertisements, and ended as any Python code is.
+"""Lightning without its advertisements, ended as any Python code is, and a progress bar.
 
 What is silenced is noise only: tips, the list of accelerators that a machine does not have, advice
 on worker processes that this package has no use for, and a deprecation inside Lightning itself.
-Everything else, progress bars and real warnings included, comes through.
+Real warnings come through.
 """
 
 import logging
@@ -18,6 +18,14 @@ from typing import Any
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from thermometer import _checks
 
@@ -103,3 +111,44 @@ def quiet() -> Iterator[None]:
     finally:
         for logger in loggers:
             logger.removeFilter(_is_news)
+
+
+class Bar:
+    """Progress in a terminal or a notebook, from entering the context to leaving it.
+
+    Its console is its own, so that there may be another bar around it.
+
+    Args:
+        text: Before the bar.
+        total: Steps in all.
+        shown: Whether anything is drawn.
+        kept: Whether the bar stays when it is finished.
+
+    Example:
+        >>> with Bar("folds", 5, shown=False) as bar:
+        ...     bar.show(2)
+    """
+
+    def __init__(self, text: str, total: int, *, shown: bool = True, kept: bool = True) -> None:
+        columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self._progress = Progress(
+            "{task.description}",
+            *columns,
+            console=Console(),
+            refresh_per_second=2,
+            speed_estimate_period=3600,  # of all that was done; a step may take minutes
+            transient=not kept,
+            disable=not shown,
+        )
+        self._bar = self._progress.add_task(text, total=total)
+
+    def __enter__(self) -> "Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, done: int) -> None:
+        """So many steps are done."""
+        self._progress.update(self._bar, completed=done)

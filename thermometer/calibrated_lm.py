@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from thermometer import _checks
-from thermometer.answered_by import scores_template
-from thermometer.calibrator import Calibrator, Level
-from thermometer.llm.language_model import LanguageModel
-from thermometer.origins import check_same_origin
+from thermometer.calibrator import Calibrator, check_same_origin, scores_template
+from thermometer.language_model import LanguageModel
+from thermometer.posterior import Level
 from thermometer.scaling import VERDICT_SHIFT, shifted
 from thermometer.tables import OutputTable
 from thermometer.templates import Template

@@ -1,11 +1,13 @@
 """A trained thermometer with everything needed to use it: load, predict, calibrate, save.
 
-It knows whose features and reference scores it reads and loads those language models when first
-needed. The answering model is not its business: scores come in as numbers.
+A calibrator checks that features and reference scores come from the models that it was trained
+with, and loads those language models when first needed. The answering model's scores come in as
+numbers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,18 +18,296 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from thermometer import _checks, checkpoint
-from thermometer.answered_by import doubts
-from thermometer.checkpoint import Checkpoint, TrainingRecord
-from thermometer.combining import Level as Level
-from thermometer.combining import combined
-from thermometer.llm.language_model import LanguageModel
-from thermometer.model_card import model_card
-from thermometer.networks.thermometer import Thermometer
-from thermometer.origins import Origin, check_same_origin
-from thermometer.posterior import FactorPosterior, updated
-from thermometer.prompt_inputs import PromptInputs, Prompts
-from thermometer.templates import Template
+from thermometer.checkpoint import Checkpoint, TrainingRecord, model_card
+from thermometer.language_model import LanguageModel, Outputs
+from thermometer.network import Thermometer
+from thermometer.posterior import FactorPosterior, combined, updated
+from thermometer.posterior import Level as Level
+from thermometer.tables import OutputTable
+from thermometer.templates import Prompt, Template
 from thermometer.types import Calibration, Task
+
+_IDENTITY = {
+    "features": ("layer", "num_layers", "position", "template_digest"),
+    "reference_scores": ("template_digest",),
+}
+
+
+def check_same_origin(
+    name: str, expected: Mapping[str, Any], got: Mapping[str, Any] | None
+) -> None:
+    """Raise `ValueError` if numbers of one provenance cannot stand in for those of another.
+
+    The model is compared by the fingerprint of its weights where both have one, else by name.
+
+    Args:
+        name: `features` or `reference_scores`.
+        expected: Provenance of those that were trained with.
+        got: Provenance of the others.
+
+    Example:
+        >>> check_same_origin("features", {"model": "a", "layer": -1}, {"model": "a", "layer": 8})
+        Traceback (most recent call last):
+        ...
+        ValueError: Expected features with layer=-1, but got layer=8
+    """
+    if not expected or not got:
+        return  # made outside this package, by somebody who knows what they are
+    kind = name.replace("_", " ")
+    by = "fingerprint" if expected.get("fingerprint") and got.get("fingerprint") else "model"
+    if expected.get(by) != got.get(by):
+        raise ValueError(
+            f"Expected {kind} of {expected.get('model')} ({by} {expected.get(by)}), "
+            f"but got {kind} of {got.get('model')} ({by} {got.get(by)})"
+        )
+    for key in _IDENTITY[name]:
+        if key in expected and key in got and expected[key] != got[key]:
+            raise ValueError(
+                f"Expected {kind} with {key}={expected[key]!r}, but got {key}={got[key]!r}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """A language model that is loaded when it is first needed, as provenance says.
+
+    Args:
+        name: What it gives: `features` or `reference_scores`.
+        made: Their provenance; empty if there are none.
+        given: The model, if it is loaded already.
+
+    Raises:
+        ValueError: If `given` is not the model that `made` names.
+
+    Example:
+        >>> Origin("features", {}).template
+        Traceback (most recent call last):
+        ...
+        ValueError: Expected features made by this package, but the checkpoint names no template; \
+pass an OutputTable with features
+    """
+
+    name: str
+    made: Mapping[str, Any]
+    given: LanguageModel | None = None
+
+    def __post_init__(self) -> None:
+        if self.given is not None:
+            _ = self.lm
+
+    @property
+    def template(self) -> Template:
+        """The template that rendered the prompts in training."""
+        if (fields := self.made.get("template")) is None:
+            handed = "an OutputTable with features" if self.name == "features" else f"`{self.name}`"
+            raise ValueError(
+                f"Expected {self.name} made by this package, but the checkpoint names no template; "
+                f"pass {handed}"
+            )
+        return Template(**fields)
+
+    @cached_property
+    def lm(self) -> LanguageModel:
+        """The model; numbers that were recorded elsewhere have none, which is a `ValueError`."""
+        template = self.template
+        lm = self.given or LanguageModel.from_pretrained(
+            self.made["model"],
+            revision=self.made.get("revision"),
+            dtype=self.made["dtype"],
+            num_layers=self.made["num_layers"],
+            layer=self.made["layer"],
+            position="mean" if self.made.get("position") == "mean" else "last",
+            gguf_file=self.made.get("gguf_file"),
+        )
+        check_same_origin(self.name, self.made, lm.provenance(template))
+        return lm
+
+    def outputs(self, prompts: Sequence[Prompt], *, features: bool, scores: bool) -> Outputs:
+        """What the model says of prompts that `template` rendered."""
+        return self.lm.outputs(prompts, self.template, features=features, scores=scores)
+
+
+Made = Mapping[str, Any]
+
+
+def doubts(targets: Sequence[Made], made: Made | None) -> tuple[str, ...]:
+    """A warning if scores are of another answering model than a thermometer is set to.
+
+    Args:
+        targets: Provenance of the scores that it was trained for; it is set to the first.
+        made: Provenance of the scores, if known.
+
+    Returns:
+        One sentence, or none: if the models agree, or either is unnamed.
+
+    Example:
+        >>> doubts([{"model": "7B"}], {"model": "70B"})[0].split(":")[0]
+        "The scores are of '70B', but the thermometer was trained for '7B'"
+        >>> doubts([{"model": "7B"}], {"model": "somewhere/7b"}), doubts([{"model": "7B"}], None)
+        ((), ())
+    """
+    target = targets[0]
+    if not (made and made.get("model") and target.get("model")) or _same(made, target):
+        return ()
+    if (place := place_of(targets, made)) is not None:
+        return (
+            f"The scores are of {made['model']!r}, but the thermometer is set to "
+            f"{target['model']!r}: choose with "
+            f"`for_model(calibrator, {targets[place]['model']!r})`.",
+        )
+    if "file" in made:  # whose name need not be that of a model
+        return ()
+    trained = [t for t in targets if t.get("model")]
+    names = ", ".join(repr(t["model"]) for t in trained)
+    weights = " with other weights" if _name(made) in map(_name, trained) else ""
+    return (
+        f"The scores are of {made['model']!r}, but the thermometer was trained for {names}"
+        f"{weights}: its temperatures may be far off. Adapt it to this model (`adapt`), or train "
+        "one for it.",
+    )
+
+
+def place_of(targets: Sequence[Made], made: Made) -> int | None:
+    """Which answering model of the training gave scores of some provenance, if one did.
+
+    Example:
+        >>> place_of([{"model": "7B"}, {"model": "70B"}], {"model": "70B"})
+        1
+    """
+    for place, target in enumerate(targets):
+        if made.get("model") and target.get("model") and _same(made, target):
+            return place
+    return None
+
+
+def scores_template(target: Made) -> Template:
+    """The template of the scores that a calibrator was trained for.
+
+    Raises:
+        ValueError: If their provenance names none: the scores were made elsewhere.
+    """
+    if (fields := target.get("template")) is None:
+        raise ValueError(
+            "Expected a calibrator of scores made by this package, but its checkpoint names no "
+            "template; call `calibrator.calibrate` with the scores"
+        )
+    return Template(**fields)
+
+
+def _same(made: Made, target: Made) -> bool:
+    """By the fingerprint of weights where both have one (rounded ones differ), else by name."""
+    ours, theirs = made.get("fingerprint"), target.get("fingerprint")
+    if ours and theirs and (ours == theirs or made.get("dtype") == target.get("dtype")):
+        return bool(ours == theirs)
+    return _name(made) == _name(target)
+
+
+def _name(made: Made) -> str:
+    """The name of a model without the place where it lies."""
+    return str(made["model"]).rstrip("/").rpartition("/")[2].casefold()
+
+
+Prompts = Task | OutputTable | Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class PromptInputs:
+    """Prompts and scores, checked.
+
+    Args:
+        prompts: A task, a table, complete prompts; or `None` where scores say all.
+        given_scores: (N, K) of the answering model; by default those of a table, if it has any.
+        made: Provenance of the given scores, if known.
+        given_reference: (N, K) of the reference model; by default those of a table, if it has any.
+
+    Raises:
+        TypeError: If the prompts are one string.
+        ValueError: If there are neither prompts nor scores, or their numbers differ.
+
+    Example:
+        >>> PromptInputs(["Is it so?", "Why?"]).ids
+        ('prompt 1', 'prompt 2')
+        >>> PromptInputs(None, [[1.0, 0.0]]).ids
+        ('row 1',)
+    """
+
+    prompts: Prompts | None
+    given_scores: ArrayLike | None = None
+    made: Mapping[str, Any] | None = None
+    given_reference: ArrayLike | None = None
+
+    def __post_init__(self) -> None:
+        if self.prompts is None and self.given_scores is None:
+            raise _checks.fail("prompts", "given, since there are no `scores`", "None")
+        _ = self.scores, self.reference_scores
+
+    def __len__(self) -> int:
+        if self.prompts is None:
+            assert self.scores is not None
+            return len(self.scores)
+        if isinstance(self.prompts, Task | OutputTable):
+            return len(self.prompts)
+        return len(_checks.strings("prompts", self.prompts))
+
+    @property
+    def table(self) -> OutputTable | None:
+        """The prompts, if they are those of a table."""
+        return self.prompts if isinstance(self.prompts, OutputTable) else None
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64] | None:
+        """(N, K) those given, or those of the table, or `None`."""
+        return self._matrix("scores", self.given_scores)
+
+    @cached_property
+    def reference_scores(self) -> NDArray[np.float64] | None:
+        """(N, K) likewise of the reference model."""
+        return self._matrix("reference_scores", self.given_reference)
+
+    def _matrix(self, name: str, given: ArrayLike | None) -> NDArray[np.float64] | None:
+        if given is None and self.table is not None:
+            given = getattr(self.table, name)
+        if given is None:
+            return None
+        matrix = _checks.score_matrix(name, given)
+        if self.prompts is not None and len(matrix) != len(self):
+            raise _checks.fail(name, f"of length {len(self)} (as `prompts`)", len(matrix))
+        return matrix
+
+    @property
+    def answered_by(self) -> Mapping[str, Any] | None:
+        """Provenance of the scores: as given, or that of the table where they are its own."""
+        if self.made is None and self.given_scores is None and self.table is not None:
+            return self.table.provenance.get("scores")
+        return self.made
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of a table or task; plain strings and rows are numbered."""
+        if self.table is not None:
+            return self.table.ids
+        if isinstance(self.prompts, Task):
+            return tuple(question.id for question in self.prompts.questions)
+        kind = "row" if self.prompts is None else "prompt"
+        return tuple(f"{kind} {number}" for number in range(1, len(self) + 1))
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """(N,) the task of each prompt, from 0: by name in a table, one for all otherwise."""
+        if self.table is not None:
+            return np.unique(self.table.tasks, return_inverse=True)[1].astype(np.int64)
+        return np.zeros(len(self), dtype=np.int64)
+
+    def rendered(self, template: Template) -> list[Prompt]:
+        """A task by the template; strings are complete prompts already."""
+        if isinstance(self.prompts, Task):
+            return template.render_task(self.prompts)
+        if self.prompts is None or isinstance(self.prompts, OutputTable):
+            raise _checks.fail("prompts", "a task or texts", type(self.prompts).__name__)
+        return [
+            Prompt(identifier, text, chat=template.chat)
+            for identifier, text in zip(self.ids, self.prompts, strict=True)
+        ]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

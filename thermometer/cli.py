@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
-from thermometer import _files, _versions
+from thermometer import _files
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class _Version(Action):
     """Print versions and machine when asked, and only then look for them."""
 
     def __call__(self, *_: object) -> NoReturn:
-        print(_versions.description())  # noqa: T201
+        print(_files.description())  # noqa: T201
         sys.exit(0)
 
 

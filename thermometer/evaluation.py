@@ -13,16 +13,23 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thermometer import _checks
-from thermometer._versions import versions
+from thermometer._files import versions
 from thermometer.calibrator import Calibrator
 from thermometer.comparison import Predicted, compare
-from thermometer.held_out import HeldOut, check_labelled, hold_out
-from thermometer.methods import THERMOMETERS, Vector, check_methods, task_level
+from thermometer.methods import (
+    THERMOMETERS,
+    HeldOut,
+    Vector,
+    check_labelled,
+    check_methods,
+    hold_out,
+    task_level,
+)
 from thermometer.protocols import Protocol
 from thermometer.reports.report import Report, TaskResult
 from thermometer.scaling import scale_scores
-from thermometer.segmentation.question_columns import question_columns
-from thermometer.segmentation.segment_report import SegmentReport, segments
+from thermometer.segments.columns import question_columns
+from thermometer.segments.report import SegmentReport, segments
 from thermometer.tables import OutputTable
 
 _PAIRS = [
@@ -72,7 +79,7 @@ def cross_validate(
 
     Example:
         >>> from thermometer.checkpoint import TrainingRecord
-        >>> from thermometer.networks.thermometer import Thermometer, ThermometerConfig
+        >>> from thermometer.network import Thermometer, ThermometerConfig
         >>> scores, labels = [[2.0, 0.0], [0.0, 1.0]] * 2, [0, 1, 1, 1]
         >>> table = OutputTable.from_arrays(
         ...     ["q1", "q2", "q3", "q4"], ["law", "law", "art", "art"], labels, scores, scores

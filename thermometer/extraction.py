@@ -1,28 +1,232 @@
 """Run language models over tasks and write output tables, resumably, on any number of devices.
 
-Parts of a plan that depends on the questions and the settings only go to the ranks; each becomes
-one file named by its place in the plan, so the same command after a kill, on more or fewer devices,
-completes the same table. Rank 0 writes the manifest last.
+A plan that depends on the questions and the settings only is cut into parts, which go to the ranks
+of Lightning's `Trainer.predict`. Each part becomes one file named by its place in the plan, so the
+same command after a kill, on more or fewer devices, completes the same table. The only collectives
+are one sum and one barrier at the end; rank 0 writes the manifest last.
 """
 
 import json
+import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from lightning.fabric.utilities.throughput import get_available_flops
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import (
+    BasePredictionWriter,
+    RichProgressBar,
+    TQDMProgressBar,
+)
 from rich.console import Console
+from torch.utils.data import DataLoader, Dataset
 
-from thermometer import _checks, _files, table_files
-from thermometer.llm import memory, planning
-from thermometer.llm.language_model import LanguageModel
-from thermometer.llm.token_store import TokenStore
-from thermometer.predicting import Extraction, predict
+from thermometer import _checks, _files, language_model, planning, table_files
+from thermometer._lightning import quiet, shows_progress, terminable
+from thermometer.forward import Device, Summary, Work
+from thermometer.language_model import LanguageModel
+from thermometer.planning import Unit
 from thermometer.tables import OutputTable
 from thermometer.tasks import question_row
 from thermometer.templates import Template
+from thermometer.tokenization import TokenStore, TokenTree
 from thermometer.types import Task, unique_ids
+
+
+def device_of(device: torch.device) -> Device:
+    """A device's own name, and its bfloat16 peak as Lightning lists it, if it does.
+
+    Example:
+        >>> device_of(torch.device("cpu"))
+        Device(name='cpu', peak=None)
+    """
+    if device.type != "cuda":
+        return Device(device.type)
+    peak = None
+    with suppress(IndexError), warnings.catch_warnings():  # names that it cannot take apart
+        warnings.simplefilter("ignore")  # and those that it does not know
+        peak = get_available_flops(device, torch.bfloat16)
+    return Device(torch.cuda.get_device_name(device), peak)
+
+
+class Extraction(LightningModule):
+    """Holds the language model in a plain attribute: no parameter of it belongs to Lightning.
+
+    Args:
+        lm: The model.
+        trees: Of all questions.
+        rows: The same questions as rows of the JSON lines format.
+        parts: Units of work by the name of the file that they go to.
+        features: Whether features are wanted.
+        scores: Whether scores are.
+        feature_dtype: How features are stored.
+    """
+
+    def __init__(
+        self,
+        lm: LanguageModel,
+        trees: Sequence[TokenTree],
+        rows: Sequence[Mapping[str, Any]],
+        parts: Mapping[str, Sequence[Unit]],
+        features: bool,
+        scores: bool,
+        feature_dtype: str,
+    ) -> None:
+        super().__init__()
+        self._lm = lm
+        self._trees = trees
+        self._rows = rows
+        self._parts = parts
+        self._wanted = {"features": features, "scores": scores}
+        self._feature_dtype = feature_dtype
+        self._before = lm.work
+        self._seconds = 0.0
+
+    @property
+    def wanted(self) -> str:
+        """What is computed, in a word or three."""
+        return " and ".join(name for name, wanted in self._wanted.items() if wanted)
+
+    @property
+    def is_first_rank(self) -> bool:
+        """Whether this process writes the manifest."""
+        return bool(self.trainer.is_global_zero)
+
+    @property
+    def has_progress_bar(self) -> bool:
+        """Whether the user sees how the work goes on."""
+        return self.trainer.progress_bar_callback is not None
+
+    def wait_for_all(self) -> None:
+        """Return when every rank has called this."""
+        self.trainer.strategy.barrier()
+
+    def setup(self, stage: str) -> None:
+        """Place the language model on this rank's device."""
+        self._lm.to(self.device)
+
+    def own_summary(self) -> Summary:
+        """What this rank has computed so far."""
+        work = self._lm.work - self._before
+        operations = self._lm.size.operations(work)
+        return Summary(work, self._seconds, operations, (device_of(self._lm.device),))
+
+    def summary(self) -> Summary:
+        """What all ranks have computed; every rank must call this."""
+        own = self.own_summary()
+        counts = [float(getattr(own.work, field.name)) for field in fields(Work)]
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        numbers = torch.tensor(
+            [*counts, own.seconds, own.operations], dtype=dtype, device=self.device
+        )
+        summed = self.trainer.strategy.reduce(numbers, reduce_op="sum").tolist()
+        *total, seconds, operations = summed
+        devices = own.devices * self.trainer.world_size
+        return Summary(Work(*map(round, total)), seconds, operations, devices)
+
+    def predict_step(self, batch: str | None) -> dict[str, Any] | None:
+        """The columns of one part."""
+        if batch is None:
+            return None
+        units = self._parts[batch]
+        start = time.perf_counter()
+        outputs = self._lm.compute(self._trees, units, **self._wanted)
+        self._seconds += time.perf_counter() - start
+        index = planning.rows_of(units)
+        trees = [self._trees[i] for i in index]
+        columns: dict[str, Any] = {
+            "name": batch,
+            "id": [self._rows[i]["id"] for i in index],
+            "task": [self._rows[i]["task"] for i in index],
+            "label": [self._rows[i].get("answer") for i in index],
+            "n_prompt_tokens": [tree.n_prompt_tokens for tree in trees],
+        }
+        if outputs.scores is not None:
+            sizes = [len(tree.branches) for tree in trees]
+            columns["scores"] = [
+                row[:size].tolist() for row, size in zip(outputs.scores, sizes, strict=True)
+            ]
+            columns["option_mass"] = outputs.option_mass
+        if outputs.features is not None:
+            columns["features"] = self._stored(outputs.features, columns["id"])
+        return columns
+
+    def _stored(self, features: Any, ids: Sequence[str]) -> Any:
+        with np.errstate(over="ignore"):
+            stored = features.astype(self._feature_dtype)
+        if (bad := ~np.isfinite(stored).all(axis=1)).any():
+            raise ValueError(
+                f"Expected finite features, but got NaN, infinity or an overflow of "
+                f"{self._feature_dtype} for question {ids[int(np.flatnonzero(bad)[0])]}"
+            )
+        return stored
+
+
+def predict(
+    module: Extraction, folder: Path, names: Sequence[str], keywords: Mapping[str, Any]
+) -> None:
+    """Compute parts, each written into a folder under its name, on the devices of a `Trainer`."""
+    defaults = {"devices": 1, "logger": False, "enable_checkpointing": False}
+    chosen: dict[str, Any] = {**defaults, "enable_model_summary": False, **keywords}
+    given = chosen.pop("callbacks", None) or []
+    callbacks = [*given] if isinstance(given, list | tuple) else [given]
+    with quiet(), terminable():
+        trainer = Trainer(**chosen, callbacks=[*callbacks, _PartWriter(folder)])
+        loader = DataLoader(_Names(names, trainer.world_size), batch_size=None, collate_fn=None)
+        trainer.predict(module, loader, return_predictions=False)
+
+
+class _Names(Dataset[str | None]):
+    """Parts to compute, filled up with nothing so that no rank is left without a batch."""
+
+    def __init__(self, names: Sequence[str], world_size: int) -> None:
+        self._names: list[str | None] = [*names]
+        self._names += [None] * max(0, world_size - len(names))
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> str | None:
+        return self._names[index]
+
+
+class _PartWriter(BasePredictionWriter):
+    """Writes each part as soon as it is computed, and says how fast that goes."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(write_interval="batch")
+        self._folder = folder
+
+    def write_on_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, prediction: Any, *_: Any
+    ) -> None:
+        """Write one part under its name in the plan."""
+        if prediction is not None:
+            table_files.write_part(self._folder / prediction.pop("name"), prediction)
+            assert isinstance(pl_module, Extraction)
+            speed = pl_module.own_summary().tokens_per_second
+            _show(trainer.progress_bar_callback, f"{pl_module.wanted}, {speed:,.0f} tokens/s")
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Wait for all ranks, so that the manifest is written after the last part."""
+        trainer.strategy.barrier()
+
+
+def _show(bar: Any, text: str) -> None:
+    """Put what is computed, and this rank's speed, beside the progress bar and its time to go."""
+    if isinstance(bar, RichProgressBar):
+        if bar.progress is not None and bar.predict_progress_bar_id is not None:
+            bar.progress.update(bar.predict_progress_bar_id, description=text)
+    elif isinstance(bar, TQDMProgressBar):
+        bar.predict_progress_bar.set_postfix_str(text, refresh=False)
+
 
 PLAN = "plan.json"
 SUMMARY = "summary.json"
@@ -170,7 +374,7 @@ def _budget(folder: Path, lm: LanguageModel, trainer: Mapping[str, Any]) -> int:
             return found
     on_gpu = trainer.get("accelerator", "auto") in ("auto", "gpu", "cuda")
     device = "cuda" if on_gpu and torch.cuda.is_available() else "cpu"
-    return memory.token_budget(lm.model, torch.device(device))
+    return language_model.suitable_token_budget(lm.model, torch.device(device))
 
 
 def _is_finished(folder: Path, plan: Mapping[str, Any]) -> bool:
@@ -214,3 +418,118 @@ def _warn_if_low(table: OutputTable, template: Template) -> None:
             f"template may not suit this model (try chat={not template.chat}{other})",
             stacklevel=3,
         )
+
+
+FEATURES, SCORES, ONE = "features", "scores", "outputs"
+"""Folders of the tables: two of them, or one where one model gives both."""
+REFERENCE = "reference"
+"""Folder of the reference model's scores, where there is one."""
+
+_Extract = Callable[..., OutputTable]
+
+
+def extract_both(
+    small: LanguageModel,
+    large: LanguageModel,
+    tasks: Task | Sequence[Task],
+    out_dir: str | Path,
+    *,
+    template: Template | None = None,
+    small_template: Template | None = None,
+    feature_dtype: Literal["float16", "float32"] = "float32",
+    trainer: Mapping[str, Any] | None = None,
+) -> OutputTable:
+    """Write a table of the small model's features and one of the large model's scores; join them.
+
+    The tables are the folders ``features`` and ``scores`` of `out_dir`, and ``summary.json`` says
+    what each of them cost. Where `small` is `large` and reads the same prompts, one pass over the
+    questions gives both, in the folder ``outputs``. Running it again resumes.
+
+    Args:
+        small: Gives features.
+        large: Gives scores.
+        tasks: One task or several; ids are unique over all of them.
+        out_dir: Folder of both tables.
+        template: How to render questions; letters by default.
+        small_template: How to render them for `small`; as `template` by default.
+        feature_dtype: See `extract`.
+        trainer: Keywords of `lightning.Trainer`, for both.
+
+    Returns:
+        Features and scores, questions in the order of the tasks.
+
+    Raises:
+        ValueError: As `extract`.
+        MemoryError: Likewise.
+    """
+    chosen = template or Template()
+    for_small = small_template or chosen
+    one = small is large and for_small == chosen
+    kept: dict[str, Any] = {"feature_dtype": feature_dtype}
+    return joined(
+        partial(extract, small, tasks, template=for_small, scores=False, trainer=trainer, **kept),
+        partial(extract, large, tasks, template=chosen, trainer=trainer, **(kept if one else {})),
+        out_dir,
+        trainer,
+        one=one,
+    )
+
+
+def joined(
+    small: _Extract,
+    large: _Extract,
+    out_dir: str | Path,
+    trainer: Mapping[str, Any] | None = None,
+    *,
+    one: bool,
+) -> OutputTable:
+    """The tables that `extract_both` describes, from two functions that write or open one.
+
+    Args:
+        small: Given a folder and `encoded` of `extract`, returns the table of the features.
+        large: Given them and `features` of `extract`, that of the scores.
+        out_dir: Folder of both tables.
+        trainer: As in `extract_both`: without a progress bar nothing is printed about costs.
+        one: Whether both are the same: `large` then makes one table of features and scores.
+    """
+    folder = Path(out_dir)
+    if one:
+        return large(folder / ONE)
+    encoded: Encoded = {}  # tokenised once, if both models have one tokenizer and template
+    features = small(folder / FEATURES, encoded=encoded)
+    scores = large(folder / SCORES, features=False, encoded=encoded)
+    report_costs(folder, show=shows_progress(trainer))
+    return features.join(scores)
+
+
+def report_costs(out_dir: str | Path, *, show: bool = False) -> dict[str, Any] | None:
+    """What the tables ``features`` and ``scores`` of a folder cost, written to its summary.
+
+    ``features_share`` is the part of the small model in the seconds and the operations of both, in
+    [0, 1], for the runs that finished the tables.
+
+    Args:
+        out_dir: Folder of both tables.
+        show: Print the share as one line, too.
+
+    Returns:
+        What was written; `None` if one of the tables has no summary.
+    """
+    folder = Path(out_dir)
+    files = {name: folder / name / SUMMARY for name in (FEATURES, SCORES)}
+    if not all(file.is_file() for file in files.values()):
+        return None
+    found = {name: _files.read_json(file) for name, file in files.items()}
+    shares = {}
+    for name in ("seconds", "operations"):
+        small, large = (float(found[table][name]) for table in (FEATURES, SCORES))
+        shares[name] = round(small / (small + large), 4) if small + large else None
+    costs = {**found, "features_share": shares}
+    _files.write_text(folder / SUMMARY, json.dumps(costs, indent=2) + "\n")
+    if show and shares["seconds"] is not None:
+        Console().print(
+            f"features took {shares['seconds']:.1%} of the time, {shares['operations']:.1%} of the "
+            "operations",
+            highlight=False,
+        )
+    return costs

@@ -1,20 +1,174 @@
-r"""A few labels of a new task: the predicted temperature as a prior, corrected by what they show.
+"""From what a network predicts, and a few labels, to a calibration.
 
-All temperatures of a task are multiplied by one factor e^d. Before any label, d ~ N(0, spread^2),
-where `spread` is how far predictions missed on tasks that were held out in training. Everything is
-computed on a grid of d, in float64.
+`combined` turns predictions into a `Calibration` with a standard error and a distance from the
+training tasks (`Domain`). With labels of the new task, all its temperatures are multiplied by one
+factor e^d. Before any label, d ~ N(0, spread^2), where `spread` is how far predictions missed on
+tasks that were held out in training. The posterior is computed on a grid of d, in float64.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thermometer import _checks
-from thermometer.scaling import scale_scores
+from thermometer.scaling import harmonic_mean, scale_scores
 from thermometer.types import Calibration
 
+Matrix = NDArray[np.float64]
+_MODELS = "models"
+_WORDS = {
+    "features": "the hidden states of its prompts",
+    "scores": "the shape of its scores",
+    "places": "the places that get high scores",
+    "fair": "its scores without the liking for places",
+    "reference": "what the reference model says",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """The training tasks as points.
+
+    Args:
+        points: By source, (T, R): one row per training task of each answering model; none if
+            nobody knows them.
+        models: (T,) the answering model of each row; one for all by default. How far training
+            tasks are from one another is a matter of tasks of one model: the same task answered by
+            another would always be near.
+
+    Example:
+        >>> domain = Domain({"scores": np.array([[0.0], [1.0], [2.0]])})
+        >>> domain.distances({"scores": np.array([1.4])})["scores"] < 1
+        True
+        >>> domain.distances({"scores": np.array([9.0])})["scores"] > 1
+        True
+    """
+
+    points: Mapping[str, Matrix] = field(default_factory=dict)
+    models: NDArray[np.int64] | None = None
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Matrix]) -> "Domain":
+        """The inverse of `arrays`."""
+        points = {name: values for name, values in arrays.items() if name != _MODELS}
+        if _MODELS not in arrays:
+            return cls(points)
+        return cls(points, arrays[_MODELS].astype(np.int64))
+
+    @property
+    def arrays(self) -> dict[str, Matrix]:
+        """Points and models as a checkpoint keeps them."""
+        if self.models is None:
+            return dict(self.points)
+        return {**self.points, _MODELS: self.models.astype(np.float64)}
+
+    def distances(self, point: Mapping[str, Matrix]) -> dict[str, float]:
+        """Distance to the nearest training task, in units of the farthest that one of them has.
+
+        Args:
+            point: By source, (R,): the new task.
+
+        Returns:
+            By source; at most 1 if some training task is as far from all others. Empty if there
+            are fewer than three training tasks.
+        """
+        found = {}
+        for name, tasks in self.points.items():
+            fewest = len(tasks) if self.models is None else np.bincount(self.models).min()
+            if fewest < 3:
+                continue
+            spread = tasks.std(axis=0)
+            scale = np.where(spread > 1e-6, spread, np.inf)
+            scaled = tasks / scale
+            apart = np.linalg.norm(scaled[:, None] - scaled[None], axis=2)
+            np.fill_diagonal(apart, np.inf)
+            if self.models is not None:
+                apart[self.models[:, None] != self.models[None]] = np.inf
+            usual = float(apart.min(axis=1).max())
+            nearest = float(np.linalg.norm(scaled - point[name] / scale, axis=1).min())
+            found[name] = nearest / max(usual, 1e-12)
+        return found
+
+
+def verdict(distances: Mapping[str, float]) -> tuple[bool, str]:
+    """Whether a task is among its like, and if not, why.
+
+    Example:
+        >>> verdict({"scores": 2.0, "features": 0.5})
+        (False, 'in the shape of its scores it is 2.0 times as far from the nearest training \
+task as these ever are')
+        >>> verdict({"scores": 0.9})
+        (True, '')
+    """
+    far = {name: ratio for name, ratio in distances.items() if ratio > 1}
+    reasons = [
+        f"in {_WORDS.get(name, name)} it is {_times(ratio)} times as far from the nearest training "
+        "task as these ever are"
+        for name, ratio in sorted(far.items(), key=lambda item: -item[1])
+    ]
+    return not far, "; ".join(reasons)
+
+
+def _times(ratio: float) -> str:
+    """A ratio in words; where training tasks hardly differ, everything else is infinitely far."""
+    return f"{ratio:.1f}" if ratio < 1000 else "over 1,000"
+
+
+Level = Literal["sample", "task"]
 Vector = NDArray[np.float64]
+
+
+def combined(
+    b: Vector,
+    ids: tuple[str, ...],
+    scores: Vector | None,
+    level: Level,
+    spread: float,
+    distances: Mapping[str, float],
+    doubts: tuple[str, ...] = (),
+) -> Calibration:
+    """The calibration of N prompts of one task.
+
+    The standard error of the log temperature of the task is the root of spread^2 plus the variance
+    over members of theirs.
+
+    Args:
+        b: (M, N) minus the log temperature that each member predicts.
+        ids: Of the prompts.
+        scores: (N, K) to be divided, or `None`.
+        level: Divide each row by its own temperature, or all by the task's.
+        spread: How far predictions missed on held-out tasks; 0 if unknown.
+        distances: As `Domain.distances` gives.
+        doubts: Further warnings.
+
+    Example:
+        >>> b = -np.log([[1.0, 3.0], [1.0, 3.0]])
+        >>> found = combined(b, ("a", "b"), None, "sample", 0.3, {})
+        >>> found.temperature.round(3).tolist(), round(found.standard_error, 3), found.in_domain
+        ([1.0, 3.0], 0.3, None)
+    """
+    temperature = np.exp(-b.mean(axis=0))
+    task_temperature = harmonic_mean(temperature)
+    of_members = np.log(np.exp(b).mean(axis=1))
+    near, reason = verdict(distances)
+    if not near:
+        doubts = (*doubts, f"The task is unlike those of the training: {reason}.")
+    used = temperature if level == "sample" else task_temperature
+    return Calibration(
+        ids,
+        temperature,
+        task_temperature,
+        None if scores is None else scale_scores(scores, used),
+        float(np.hypot(spread, of_members.std())) if spread else float("nan"),
+        near if distances else None,
+        distances,
+        doubts,
+    )
+
+
 _GRID = np.linspace(-3.0, 3.0, 601)  # of d: factors from 1/20 to 20
 _SPREADS = np.geomspace(0.02, 2.0, 80)
 

@@ -14,11 +14,11 @@ import torch
 from harness import Target
 
 import thermometer as th
-from thermometer import baselines, cli, table_files
+from thermometer import cli, recalibrators, table_files
+from thermometer import commands as report_command
+from thermometer.adapters.files import read_answers
 from thermometer.checkpoint import TrainingRecord
-from thermometer.commands import report as report_command
-from thermometer.confidence_files import read_answers
-from thermometer.networks.thermometer import Thermometer
+from thermometer.network import Thermometer
 from thermometer.protocols import Protocol
 from thermometer.reports.report import Report
 
@@ -165,11 +165,11 @@ def read_checkpoint(folder):
 
 
 RECALIBRATORS = (
-    baselines.TemperatureScaling,
-    baselines.PlattScaling,
-    baselines.IsotonicCalibration,
-    baselines.HistogramBinning,
-    baselines.BatchCalibration,
+    recalibrators.TemperatureScaling,
+    recalibrators.PlattScaling,
+    recalibrators.IsotonicCalibration,
+    recalibrators.HistogramBinning,
+    recalibrators.BatchCalibration,
 )
 
 
@@ -190,7 +190,7 @@ def make_recalibrators(folder):
 
 def read_recalibrators(folder):
     for kind in RECALIBRATORS:
-        loaded = baselines.load(folder / kind.__name__)
+        loaded = recalibrators.load(folder / kind.__name__)
         if loaded.reads == "scores":
             probs = loaded.predict_proba(np.random.default_rng(1).normal(size=(5, 3)))
         else:

@@ -25,14 +25,14 @@ __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
     from thermometer.ats.calibrator import AtsCalibrator as AtsCalibrator
-    from thermometer.ats.config import AtsTraining as AtsTraining
+    from thermometer.ats.calibrator import ResponseTokens as ResponseTokens
     from thermometer.ats.data import Pair as Pair
     from thermometer.ats.data import PairFormat as PairFormat
     from thermometer.ats.data import TokenPair as TokenPair
     from thermometer.ats.data import load_pairs as load_pairs
     from thermometer.ats.network import AtsConfig as AtsConfig
     from thermometer.ats.network import AtsHead as AtsHead
-    from thermometer.ats.predicting import ResponseTokens as ResponseTokens
+    from thermometer.ats.training import AtsTraining as AtsTraining
     from thermometer.ats.training import train as train
 
 

@@ -1,27 +1,147 @@
-"""A trained ATS head with the language model that it was made for: load, predict, measure, save.
+"""A trained head with its language model: a temperature for every token, or for options."""
 
-It knows for which language model it was trained, refuses others, and loads it when first needed.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from thermometer import _checks, checkpoint
-from thermometer.ats import predicting
-from thermometer.ats.data import Pair, PairFormat, TokenPair, token_pairs
-from thermometer.ats.network import AtsHead
-from thermometer.ats.predicting import ResponseTokens
-from thermometer.ats.reading import TokenReader
-from thermometer.llm.language_model import LanguageModel
-from thermometer.llm.tokenization import encode_prompts
+from thermometer import _checks, checkpoint, planning
+from thermometer.ats.data import Pair, PairFormat, Reading, TokenPair, TokenReader, token_pairs
+from thermometer.ats.network import AtsHead, token_losses, token_statistics
+from thermometer.language_model import LanguageModel
 from thermometer.tables import OutputTable
 from thermometer.templates import Prompt, Template
+from thermometer.tokenization import encode_prompts
 from thermometer.types import Task
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResponseTokens:
+    """The P tokens of the responses of some pairs, each predicted from all that stands before it.
+
+    Args:
+        pair: (P,) int64 index of the pair.
+        temperature: (P,) float64, by which the logits were divided.
+        logprob: (P,) float64 log-probability of the token that came.
+        confidence: (P,) float64 probability of the most probable token.
+        correct: (P,) float64, 1 where that is the token that came, else 0.
+    """
+
+    pair: NDArray[np.int64]
+    temperature: NDArray[np.float64]
+    logprob: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    correct: NDArray[np.float64]
+
+
+def next_temperatures(
+    reader: TokenReader, head: AtsHead, rows: Sequence[Sequence[int]]
+) -> NDArray[np.float64]:
+    """(N,) temperature of the token that follows each row of tokens."""
+    found = np.empty(len(rows))
+    for unit, _, b in _batches(reader, head, rows):
+        found[unit] = b.neg().exp().double().cpu().numpy()
+    return found
+
+
+def next_logprobs(
+    reader: TokenReader, head: AtsHead, rows: Sequence[Sequence[int]]
+) -> NDArray[np.float32]:
+    """(N, V) calibrated log-probabilities of every token after each row of tokens."""
+    found: NDArray[np.float32] | None = None
+    for unit, reading, b in _batches(reader, head, rows):
+        logits = torch.cat(list(reader.logits(reading)), dim=1)
+        logprobs = (logits * b.to(logits.device).exp()[:, None]).log_softmax(dim=1).cpu().numpy()
+        if found is None:
+            found = np.empty((len(rows), logprobs.shape[1]), dtype=np.float32)
+        found[unit] = logprobs
+    assert found is not None
+    return found
+
+
+def response_tokens(
+    reader: TokenReader,
+    head: AtsHead,
+    pairs: Sequence[TokenPair],
+    temperature: float | None,
+) -> ResponseTokens:
+    """What the model says of the tokens of responses; see `AtsCalibrator.responses`."""
+    if temperature is not None:
+        _checks.number("temperature", temperature, maximum=1e3, strict=True)
+    pieces: list[NDArray[np.float64]] = [np.empty((4, 0))] * len(pairs)
+    for unit in planning.plan_units([len(pair.ids) for pair in pairs], reader.lm.budget):
+        reading = reader.pairs([pairs[i] for i in unit.rows])
+        if temperature is None:
+            b = _log_inverse(head, reading)
+        else:
+            b = torch.full_like(reading.targets, -np.log(temperature), dtype=torch.float32)
+        table = _measured(reader, reading, b)
+        owners = reading.sources[:, 0].cpu().numpy()
+        for row, index in enumerate(unit.rows):
+            pieces[index] = table[:, owners == row]
+    owner = np.repeat(np.arange(len(pairs)), [piece.shape[1] for piece in pieces])
+    return ResponseTokens(owner, *np.concatenate(pieces, axis=1))
+
+
+def option_table(
+    reader: TokenReader,
+    head: AtsHead,
+    tasks: Sequence[Task],
+    template: Template,
+) -> OutputTable:
+    """Calibrated option scores; see `AtsCalibrator.table`."""
+    lm = reader.lm
+    named = [(task.name, question) for task in tasks for question in task.questions]
+    prompts = [prompt for task in tasks for prompt in template.render_task(task)]
+    trees = lm.encode(prompts, template)
+    for tree in trees:
+        if tree.tail or any(len(branch) > 1 for branch in tree.branches):
+            got = f"several in question {tree.id}"
+            raise _checks.fail("template", "one whose options are one token each", got)
+    logprobs = next_logprobs(reader, head, [tree.prefix for tree in trees])
+    scores = np.full((len(trees), max(len(tree.branches) for tree in trees)), -np.inf)
+    for row, tree in enumerate(trees):
+        ids = [branch[0] for branch in tree.branches]
+        scores[row, : len(ids)] = logprobs[row, ids]
+    labels = [-1 if question.answer is None else question.answer for _, question in named]
+    return OutputTable(
+        tuple(question.id for _, question in named),
+        np.array([name for name, _ in named]),
+        np.array(labels, dtype=np.int64),
+        scores,
+        option_mass=np.exp(scores).sum(axis=1).astype(np.float32),
+        provenance={"scores": {**lm.provenance(template), "recalibrated": "ats"}},
+    )
+
+
+def _batches(
+    reader: TokenReader, head: AtsHead, rows: Sequence[Sequence[int]]
+) -> Iterator[tuple[list[int], Reading, Tensor]]:
+    """Which rows, what the model makes of them, and b after the last token of each."""
+    for unit in planning.plan_units([len(row) for row in rows], reader.lm.budget):
+        reading = reader.prompts([rows[i] for i in unit.rows])
+        yield list(unit.rows), reading, _log_inverse(head, reading)
+
+
+@torch.no_grad()
+def _log_inverse(head: AtsHead, reading: Reading) -> Tensor:
+    head.to(reading.hidden.device)
+    return reading.at_sources(head.log_inverse(reading.hidden, reading.mask))
+
+
+def _measured(reader: TokenReader, reading: Reading, b: Tensor) -> NDArray[np.float64]:
+    """(4, P) temperature, log-probability, confidence and correctness of the tokens."""
+    statistics = token_statistics(reader.logits(reading), reading.targets, b)
+    nll, _ = token_losses(statistics, b)
+    confidence = (b.exp() * statistics.top - statistics.log_norm).exp()
+    columns = (b.neg().exp(), -nll, confidence.clamp(max=1.0), statistics.correct)
+    return torch.stack([column.double() for column in columns]).cpu().numpy()
+
 
 _KIND = "ats"
 
@@ -124,7 +244,7 @@ class AtsCalibrator:
             ValueError: For no prompts, or one longer than the model's context.
         """
         rows = self._encode(prompts)
-        return predicting.next_temperatures(self._loaded(), self.head, rows)
+        return next_temperatures(self._loaded(), self.head, rows)
 
     def logprobs(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Calibrated log-probabilities of every token after each prompt.
@@ -136,7 +256,7 @@ class AtsCalibrator:
             (N, V) float32; exp of a row sums to one. The order of tokens is the model's.
         """
         rows = self._encode(prompts)
-        return predicting.next_logprobs(self._loaded(), self.head, rows)
+        return next_logprobs(self._loaded(), self.head, rows)
 
     def probs(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Calibrated probabilities (N, V) of every token after each prompt: exp of `logprobs`."""
@@ -168,7 +288,7 @@ class AtsCalibrator:
         if len(tokens) < len(pairs):
             got = f"{len(pairs) - len(tokens)} longer ones"
             raise _checks.fail("pairs", f"prompts below {self.style.max_length} tokens", got)
-        return predicting.response_tokens(self._loaded(), self.head, tokens, temperature)
+        return response_tokens(self._loaded(), self.head, tokens, temperature)
 
     def table(self, tasks: Task | Sequence[Task], template: Template) -> OutputTable:
         """Calibrated option scores of multiple-choice tasks.
@@ -184,7 +304,7 @@ class AtsCalibrator:
             ValueError: For options of several tokens.
         """
         several = [tasks] if isinstance(tasks, Task) else list(tasks)
-        return predicting.option_table(self._loaded(), self.head, several, template)
+        return option_table(self._loaded(), self.head, several, template)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a checkpoint folder: JSON and safetensors, in the format of all checkpoints."""

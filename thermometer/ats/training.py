@@ -1,23 +1,461 @@
-"""Train an ATS head for a language model on prompts with responses."""
+"""Train the head of adaptive temperature scaling; a killed training resumes."""
 
+import hashlib
 import json
+import math
+import os
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from thermometer import _checks
+from thermometer._lightning import quiet
 from thermometer.ats.calibrator import AtsCalibrator
-from thermometer.ats.config import AtsTraining
-from thermometer.ats.data import Pair, PairFormat, TokenPair, token_pairs
-from thermometer.ats.loop import Training, fit
-from thermometer.ats.network import AtsConfig, AtsHead
-from thermometer.ats.reading import TokenReader
-from thermometer.llm.language_model import LanguageModel
+from thermometer.ats.data import Pair, PairFormat, Reading, TokenPair, TokenReader, token_pairs
+from thermometer.ats.network import (
+    LOSSES,
+    AtsConfig,
+    AtsHead,
+    Loss,
+    fit_token_temperature,
+    selective_smoothing,
+    token_losses,
+    token_statistics,
+)
+from thermometer.language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class AtsTraining:
+    """How a head is trained.
+
+    Args:
+        loss: See `objective.selective_smoothing`.
+        alpha: Likewise.
+        smoothing: Likewise.
+        batch_size: Pairs in one forward pass.
+        accumulate: Batches whose gradients make one step.
+        learning_rate: Of AdamW, at the start; it falls to 0 by half a cosine.
+        weight_decay: Of AdamW.
+        max_steps: Optimisation steps.
+        validate_every: Steps between two validations.
+        monitor: What validations compare: negative log-likelihood (`nll`), or `loss` itself.
+        patience: Validations without improvement after which training stops; 0 for never.
+        validation_fraction: Share of the pairs that is set aside; at least one.
+        cache_bytes: See `reading.TokenReader`.
+        seed: Of everything random.
+
+    Raises:
+        ValueError: For numbers out of range or an unknown loss.
+    """
+
+    loss: Loss = "selective"
+    alpha: float = 0.5
+    smoothing: float = 1.0
+    batch_size: int = 8
+    accumulate: int = 1
+    learning_rate: float = 3e-4
+    weight_decay: float = 0.01
+    max_steps: int = 500
+    validate_every: int = 50
+    monitor: Literal["nll", "loss"] = "nll"
+    patience: int = 5
+    validation_fraction: float = 0.1
+    cache_bytes: int = 1 << 30
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _checks.one_of("loss", self.loss, LOSSES)
+        _checks.one_of("monitor", self.monitor, ("nll", "loss"))
+        plain = {  # numpy's numbers would not go into a checkpoint
+            "alpha": _checks.number("alpha", self.alpha, 0.0, 1.0),
+            "smoothing": _checks.number("smoothing", self.smoothing, 0.0, 1.0),
+            "batch_size": _checks.integer("batch_size", self.batch_size),
+            "accumulate": _checks.integer("accumulate", self.accumulate),
+            "learning_rate": _checks.number("learning_rate", self.learning_rate, strict=True),
+            "weight_decay": _checks.number("weight_decay", self.weight_decay),
+            "max_steps": _checks.integer("max_steps", self.max_steps),
+            "validate_every": _checks.integer("validate_every", self.validate_every),
+            "patience": _checks.integer("patience", self.patience, minimum=0),
+            "validation_fraction": _checks.number(
+                "validation_fraction", self.validation_fraction, 0.0, 0.9, strict=True
+            ),
+            "cache_bytes": _checks.integer("cache_bytes", self.cache_bytes, minimum=0),
+            "seed": _checks.integer("seed", self.seed, minimum=0),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def paper(cls, n_pairs: int, seed: int = 0) -> "AtsTraining":
+        """Xie et al. (EMNLP 2024): two epochs, batches of 8, a rate of 5e-5, their code's loss.
+
+        They validated nothing; setting pairs aside and starting at one temperature are ours.
+        """
+        return cls(
+            loss="balanced",
+            batch_size=1,
+            accumulate=8,
+            learning_rate=5e-5,
+            weight_decay=0.0,
+            max_steps=max(1, 2 * n_pairs // 8),
+            patience=0,
+            cache_bytes=0,
+            seed=seed,
+        )
+
+
+FILE = "state.safetensors"
+_COUNTERS = ("step", "best", "waited", "pooled_temperature")
+_TENSORS = ("weights", "best_weights", "averages")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """Where a training stands after a validation.
+
+    Args:
+        step: Optimisation steps done.
+        best: Least validation loss so far.
+        waited: Validations since then.
+        pooled_temperature: Where the head started.
+        weights: Of the head.
+        best_weights: Of the head at `best`.
+        averages: Of the optimiser; see `averages`.
+    """
+
+    step: int
+    best: float
+    waited: int
+    pooled_temperature: float
+    weights: Mapping[str, Tensor]
+    best_weights: Mapping[str, Tensor]
+    averages: Mapping[str, Tensor]
+
+
+def digest(settings: Sequence[Any], fingerprint: str, *parts: Sequence[TokenPair]) -> str:
+    """Hash of all that decides the course of a training.
+
+    Args:
+        settings: Dataclasses.
+        fingerprint: Of the language model.
+        *parts: Training and validation pairs.
+    """
+    content = [[asdict(item) for item in settings], fingerprint]
+    hashed = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    for part in parts:
+        hashed.update(repr([(pair.ids, pair.start) for pair in part]).encode())
+    return hashed.hexdigest()[:16]
+
+
+def write(file: Path, settings: str, state: State) -> None:
+    """Replace the state in a file."""
+    tensors = {
+        f"{kind}/{name}": tensor.detach().cpu().contiguous().clone()
+        for kind in _TENSORS
+        for name, tensor in getattr(state, kind).items()
+    }
+    counters = {name: getattr(state, name) for name in _COUNTERS}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    save_file(tensors, temporary, {"settings": settings, "counters": json.dumps(counters)})
+    os.replace(temporary, file)
+
+
+def read(file: Path, settings: str) -> State:
+    """Read the state of a training.
+
+    Raises:
+        ValueError: If the file is damaged, or its training had other settings or data.
+    """
+    groups: dict[str, dict[str, Tensor]] = {kind: {} for kind in _TENSORS}
+    try:
+        with safe_open(file, framework="pt") as content:
+            metadata = content.metadata() or {}
+            for key in content.keys():  # noqa: SIM118
+                kind, name = key.split("/", 1)
+                groups[kind][name] = content.get_tensor(key)
+        counters = json.loads(metadata["counters"])
+        state = State(
+            int(counters["step"]),
+            float(counters["best"]),
+            int(counters["waited"]),
+            float(counters["pooled_temperature"]),
+            **groups,
+        )
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{file}: damaged state of training ({error})") from error
+    if metadata.get("settings") != settings:
+        raise ValueError(
+            f"{file}: the state of a training with other settings, model or pairs; choose another "
+            "`log_dir` or remove the file"
+        )
+    return state
+
+
+def averages(optimizer: Any, names: Sequence[str]) -> dict[str, Tensor]:
+    """What AdamW remembers of each of its parameters, by their names in its order."""
+    found = {}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for name, parameter in zip(names, parameters, strict=True):
+        for key, value in optimizer.state[parameter].items():
+            found[f"{key}/{name}"] = value
+    return found
+
+
+def restore(optimizer: Any, names: Sequence[str], saved: Mapping[str, Tensor]) -> None:
+    """The inverse of `averages`."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    by_name = dict(zip(names, parameters, strict=True))
+    for key, value in saved.items():
+        kind, name = key.split("/", 1)
+        parameter = by_name[name]
+        where = value.device if kind == "step" else parameter.device
+        optimizer.state[parameter][kind] = value.clone().to(where)
+
+
+POOLED_TOKENS = 1024
+"""Response tokens, about, on which the one temperature is fitted that training starts from."""
+
+
+class Training(LightningModule):
+    """The head, and what it learns from.
+
+    Args:
+        head: Trained in place.
+        reader: Of the language model.
+        seen: Pairs to learn from.
+        kept: Pairs for validation.
+        config: How to train.
+    """
+
+    def __init__(
+        self,
+        head: AtsHead,
+        reader: TokenReader,
+        seen: Sequence[TokenPair],
+        kept: Sequence[TokenPair],
+        config: AtsTraining,
+    ) -> None:
+        super().__init__()
+        self.head = head
+        self.reader = reader
+        self.seen, self.kept = seen, kept
+        self.config = config
+        self.state: State | None = None
+        """Of the run that this one goes on from."""
+        self.pooled_temperature = 1.0
+
+    @property
+    def done(self) -> int:
+        """Steps of the run that this one goes on from."""
+        return self.state.step if self.state is not None else 0
+
+    def on_fit_start(self) -> None:
+        """Put the language model where the head is, and start at one temperature for all."""
+        self.reader.lm.to(self.device)
+        if self.state is None:
+            self.pooled_temperature = _pooled_temperature(self.reader, self.seen, self.config)
+            self.head.start_at(self.pooled_temperature)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW and half a cosine."""
+        config = self.config
+        optimizer = torch.optim.AdamW(
+            self.head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+
+        def share(step: int) -> float:
+            return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (step + self.done) / config.max_steps))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def training_step(self, batch: list[int]) -> Tensor:
+        """Loss of the response tokens of a few pairs."""
+        reading = self.reader.pairs([self.seen[i] for i in batch])
+        loss, _ = self._losses(reading)
+        self.log("train_loss", loss, batch_size=len(reading.targets))
+        return loss
+
+    def validation_step(self, batch: list[int]) -> None:
+        """Mean negative log-likelihood of the response tokens, and the loss."""
+        reading = self.reader.pairs([self.kept[i] for i in batch])
+        loss, nll = self._losses(reading)
+        size = len(reading.targets)
+        self.log("val_nll", nll, prog_bar=True, batch_size=size)
+        self.log("val_loss", loss, batch_size=size)
+
+    def _losses(self, reading: Reading) -> tuple[Tensor, Tensor]:
+        b = reading.at_sources(self.head.log_inverse(reading.hidden, reading.mask))
+        statistics = token_statistics(self.reader.logits(reading), reading.targets, b.detach())
+        config = self.config
+        loss = selective_smoothing(statistics, b, config.loss, config.alpha, config.smoothing)
+        return loss, token_losses(statistics, b)[0].mean()
+
+
+class Progress(Callback):
+    """Keeps the weights of the best validation, stops when there are none, writes the state.
+
+    Args:
+        file: Where the state goes, if anywhere.
+        settings: Digest of what decides the training.
+        state: Of the run that this one goes on from.
+    """
+
+    def __init__(self, file: Path | None, settings: str, state: State | None) -> None:
+        self._file, self._settings, self._state = file, settings, state
+        self.best = state.best if state else math.inf
+        self.waited = state.waited if state else 0
+        self.weights: dict[str, Tensor] = dict(state.best_weights) if state else {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go on with the optimiser's averages."""
+        if self._state is not None:
+            restore(trainer.optimizers[0], _names(pl_module), self._state.averages)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare with the best; the validation before the first step counts in a new run."""
+        assert isinstance(pl_module, Training)
+        if trainer.sanity_checking and self._state is not None:
+            return
+        value = float(trainer.callback_metrics[f"val_{pl_module.config.monitor}"])
+        if value < self.best - 1e-5:
+            self.best, self.waited = value, 0
+            self.weights = {k: v.detach().clone() for k, v in pl_module.head.state_dict().items()}
+        else:
+            self.waited += 1
+        if self.exhausted(pl_module.config):
+            trainer.should_stop = True
+        if self._file is not None and not trainer.sanity_checking:
+            state = State(
+                pl_module.done + trainer.global_step,
+                self.best,
+                self.waited,
+                pl_module.pooled_temperature,
+                pl_module.head.state_dict(),
+                self.weights,
+                averages(trainer.optimizers[0], _names(pl_module)),
+            )
+            write(self._file, self._settings, state)
+
+    def exhausted(self, config: AtsTraining) -> bool:
+        """Whether patience is at an end."""
+        return bool(config.patience) and self.waited >= config.patience
+
+
+def fit(module: Training, keywords: Mapping[str, Any], folder: Path | None) -> None:
+    """Train the head of a module in place, or go on with it; it ends with its best weights.
+
+    Args:
+        module: What to train.
+        keywords: Of `lightning.Trainer`.
+        folder: For curves and state; `None` for none.
+    """
+    config, head = module.config, module.head
+    settings = digest((config, head.config), module.reader.lm.fingerprint, module.seen, module.kept)
+    file = None if folder is None else folder / FILE
+    if file is not None and file.is_file():
+        module.state = read(file, settings)
+        module.pooled_temperature = module.state.pooled_temperature
+        head.load_state_dict(dict(module.state.weights))
+    progress = Progress(file, settings, module.state)
+    if module.done < config.max_steps and not progress.exhausted(config):
+        _run(module, progress, keywords, folder)
+    if progress.weights:
+        head.load_state_dict(progress.weights)
+
+
+def _run(
+    module: Training, progress: Progress, keywords: Mapping[str, Any], folder: Path | None
+) -> None:
+    config = module.config
+    defaults: dict[str, Any] = {
+        "devices": 1,
+        "max_steps": config.max_steps - module.done,
+        "max_epochs": 1,  # batches are endless
+        "accumulate_grad_batches": config.accumulate,
+        "gradient_clip_val": 1.0,
+        "val_check_interval": min(config.validate_every, config.max_steps) * config.accumulate,
+        "check_val_every_n_epoch": None,
+        "num_sanity_val_steps": -1,  # the start is a candidate too
+        "log_every_n_steps": config.validate_every,
+        "logger": False if folder is None else CSVLogger(folder, name="", version=""),
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+    }
+    more = keywords.get("callbacks") or []
+    callbacks = [progress, *(more if isinstance(more, list) else [more])]
+    first = module.done * config.accumulate
+    stream = Batches(len(module.seen), config.batch_size, config.seed, first)
+    rows = list(range(len(module.kept)))
+    kept = [rows[i : i + config.batch_size] for i in range(0, len(rows), config.batch_size)]
+    with quiet():
+        trainer = Trainer(**{**defaults, **keywords, "callbacks": callbacks})
+        trainer.fit(
+            module,
+            DataLoader(stream, batch_size=None),
+            DataLoader(kept, batch_size=None),  # type: ignore[arg-type]
+        )
+
+
+class Batches(IterableDataset[list[int]]):
+    """Endless batches of pairs, epoch after epoch; the k-th depends on the seed and k alone.
+
+    Args:
+        n: Number of pairs.
+        size: Of a batch; what an epoch has beyond whole batches waits for another epoch.
+        seed: Of the order.
+        first: Number of the batch to begin with.
+    """
+
+    def __init__(self, n: int, size: int, seed: int, first: int = 0) -> None:
+        self._n, self._size, self._seed, self._first = n, min(size, n), seed, first
+
+    def __iter__(self) -> Iterator[list[int]]:
+        per_epoch = self._n // self._size
+        epoch, start = divmod(self._first, per_epoch)
+        while True:
+            generator = torch.Generator().manual_seed(self._seed * 1_000_003 + epoch)
+            order = torch.randperm(self._n, generator=generator).tolist()
+            for number in range(start, per_epoch):
+                yield order[number * self._size : (number + 1) * self._size]
+            epoch, start = epoch + 1, 0
+
+
+def _names(module: LightningModule) -> list[str]:
+    assert isinstance(module, Training)
+    return [name for name, _ in module.head.named_parameters()]
+
+
+def _pooled_temperature(
+    reader: TokenReader, pairs: Sequence[TokenPair], config: AtsTraining
+) -> float:
+    hidden, targets, found = [], [], 0
+    for start in range(0, len(pairs), config.batch_size):
+        reading = reader.pairs(pairs[start : start + config.batch_size])
+        hidden.append(reading.at_sources(reading.hidden))
+        targets.append(reading.targets)
+        found += len(reading.targets)
+        if found >= POOLED_TOKENS:
+            break
+    states, tokens = torch.cat(hidden), torch.cat(targets)
+    return fit_token_temperature(lambda: reader.vocabulary.chunks(states), tokens)
 
 
 def train(

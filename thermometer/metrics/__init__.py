@@ -5,8 +5,10 @@ All are pure functions of numpy arrays, computed in float64. `intervals` gives t
 scores (logits), knows what a task or a model is, or draws.
 """
 
+from thermometer.metrics.basic import RiskCoverage as RiskCoverage
 from thermometer.metrics.basic import TopLabel as TopLabel
 from thermometer.metrics.basic import accuracy as accuracy
+from thermometer.metrics.basic import aurc as aurc
 from thermometer.metrics.basic import auroc as auroc
 from thermometer.metrics.basic import binary_brier as binary_brier
 from thermometer.metrics.basic import binary_nll as binary_nll
@@ -14,6 +16,7 @@ from thermometer.metrics.basic import brier as brier
 from thermometer.metrics.basic import nll as nll
 from thermometer.metrics.basic import nll_of_rows as nll_of_rows
 from thermometer.metrics.basic import oracle_gap_closed as oracle_gap_closed
+from thermometer.metrics.basic import risk_coverage as risk_coverage
 from thermometer.metrics.basic import signed_gap as signed_gap
 from thermometer.metrics.basic import top_label as top_label
 from thermometer.metrics.calibration_error import bin_index as bin_index
@@ -23,7 +26,4 @@ from thermometer.metrics.calibration_error import (
     expected_calibration_error as expected_calibration_error,
 )
 from thermometer.metrics.calibration_error import top_label_ece as top_label_ece
-from thermometer.metrics.risk_coverage import RiskCoverage as RiskCoverage
-from thermometer.metrics.risk_coverage import aurc as aurc
-from thermometer.metrics.risk_coverage import risk_coverage as risk_coverage
 from thermometer.metrics.smooth_calibration import smooth_ece as smooth_ece

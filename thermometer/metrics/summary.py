@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thermometer import _checks, metrics
-from thermometer.metrics.intervals import Interval, percentile_interval
-from thermometer.metrics.resampling import gather, measure, resample
+from thermometer.metrics.intervals import Interval, gather, measure, percentile_interval, resample
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ usable alone. torch is never imported.
 """
 
 from thermometer.monitoring.alarm import CalibrationAlarm as CalibrationAlarm
+from thermometer.monitoring.alarm import EarlySign as EarlySign
 from thermometer.monitoring.alarm import Episode as Episode
+from thermometer.monitoring.alarm import Sign as Sign
 from thermometer.monitoring.bets import Bets as Bets
-from thermometer.monitoring.early_sign import EarlySign as EarlySign
-from thermometer.monitoring.early_sign import Sign as Sign
+from thermometer.monitoring.history import MonitorSettings as MonitorSettings
 from thermometer.monitoring.monitor import Monitor as Monitor
-from thermometer.monitoring.settings import MonitorSettings as MonitorSettings
 from thermometer.monitoring.state import MonitorState as MonitorState
 from thermometer.monitoring.state import Receipt as Receipt

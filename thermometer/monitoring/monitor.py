@@ -13,14 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from thermometer import _checks
-from thermometer.baselines import PlattScaling
-from thermometer.baselines.protocol import ConfidenceRecalibrator
 from thermometer.monitoring.alarm import Episode
-from thermometer.monitoring.ledger import Ledger, Row
-from thermometer.monitoring.settings import MonitorSettings
+from thermometer.monitoring.history import MonitorSettings
+from thermometer.monitoring.ledger import Ledger, Row, load_episodes
 from thermometer.monitoring.state import MonitorState, Receipt, read_state
 from thermometer.monitoring.storage import Store
-from thermometer.monitoring.watches import load_episodes
+from thermometer.recalibrators.base import ConfidenceRecalibrator
+from thermometer.recalibrators.confidence import PlattScaling
 
 Vector = NDArray[np.float64]
 
@@ -218,8 +217,8 @@ class Monitor:
         that come from now on. A fit on few answers is off by chance, which the alarm may find.
 
         Args:
-            recalibrator: Of `thermometer.baselines`, of which a copy is fitted; Platt scaling by
-                default.
+            recalibrator: Of `thermometer.recalibrators`, of which a copy is fitted; by default
+                Platt scaling.
             since: Number of the first answer to fit on, such as the `onset` of an episode: the
                 window may hold answers from before the change.
 

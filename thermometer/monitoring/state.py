@@ -13,16 +13,13 @@ import numpy as np
 from rich.console import Console
 
 from thermometer import _checks, _files
-from thermometer._records import from_plain
+from thermometer._files import from_plain
 from thermometer.metrics.summary import Summary, summarise
-from thermometer.monitoring.alarm import CalibrationAlarm, Episode
-from thermometer.monitoring.early_sign import Sign
-from thermometer.monitoring.history import Point
-from thermometer.monitoring.ledger import Ledger, Refit, Row
-from thermometer.monitoring.settings import MonitorSettings
-from thermometer.monitoring.watches import load_episodes, load_signs
-from thermometer.pictures import drawing
-from thermometer.pictures.terminal_plots import text_bars
+from thermometer.monitoring.alarm import CalibrationAlarm, Episode, Sign
+from thermometer.monitoring.history import MonitorSettings, Point
+from thermometer.monitoring.ledger import Ledger, Refit, Row, load_episodes, load_signs
+from thermometer.plots import drawing
+from thermometer.plots.terminal import text_bars
 from thermometer.reports import render
 from thermometer.reports.blocks import Cell, Document, Heading, Picture, Table, Terms, Verdict
 from thermometer.reports.numbers import DASH, NOTES, bounds, number, row, signed

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from thermometer.pictures import drawing
+from thermometer.plots import drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

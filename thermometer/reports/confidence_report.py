@@ -16,25 +16,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thermometer import _checks
-from thermometer._records import plain
-from thermometer._versions import versions
-from thermometer.metrics import RiskCoverage, risk_coverage
-from thermometer.metrics.intervals import Interval
-from thermometer.metrics.paired_differences import paired_differences
+from thermometer._files import plain, versions
+from thermometer.metrics import RiskCoverage
+from thermometer.metrics.basic import risk_coverage
+from thermometer.metrics.intervals import Interval, paired_differences
 from thermometer.metrics.summary import Summary, summarise
-from thermometer.pictures.reliability import (
+from thermometer.plots.curves import draw_risk_coverage
+from thermometer.plots.reliability import (
     ReliabilityDiagram,
-    draw_reliability,
-    prepare_reliability,
-)
-from thermometer.pictures.risk_plot import draw_risk_coverage
-from thermometer.pictures.smooth_reliability import (
     SmoothReliability,
+    draw_reliability,
     draw_smooth_reliability,
+    prepare_reliability,
     prepare_smooth_reliability,
 )
-from thermometer.pictures.terminal_plots import text_bars, text_reliability
-from thermometer.recommendation import Recommendation, recommend
+from thermometer.plots.terminal import text_bars, text_reliability
+from thermometer.recalibrators.recommend import Recommendation, recommend
 from thermometer.reports import render
 from thermometer.reports.blocks import (
     Block,
@@ -56,8 +53,8 @@ from thermometer.reports.numbers import (
     row,
     signed,
 )
-from thermometer.segmentation.segment_errors import Chance, chance
-from thermometer.segmentation.segment_report import SEGMENT_NOTES, SegmentReport, segments
+from thermometer.segments.gaps import Chance, chance
+from thermometer.segments.report import SEGMENT_NOTES, SegmentReport, segments
 
 FORMAT_VERSION = 1
 _LEAST = 50  # answers from which a recalibrator is recommended
@@ -353,7 +350,7 @@ def _pictures(report: ConfidenceReport) -> list[Picture]:
         Picture(
             "Share of wrong answers if only the surest are given",
             "",
-            "risk_coverage.png",
+            "basic.png",
             partial(
                 draw_risk_coverage,
                 {name: one.curve for name, one in shown.items()},

@@ -17,7 +17,7 @@ from rich import text as rich_text
 from rich.console import Console
 
 from thermometer import _files
-from thermometer.pictures.terminal_plots import canvas
+from thermometer.plots.terminal import canvas
 from thermometer.reports.blocks import (
     Block,
     Cell,

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from thermometer import _checks, _files
-from thermometer._records import from_plain
-from thermometer._records import plain as plain
+from thermometer._files import from_plain
+from thermometer._files import plain as plain
 from thermometer.comparison import LOWER_IS_BETTER, TOPLINE, Difference, MethodResult, Numbers
 from thermometer.methods import METHODS, Method
 from thermometer.metrics.intervals import Interval
-from thermometer.pictures.reliability import draw_reliability
-from thermometer.pictures.temperature_plot import draw_temperatures
-from thermometer.pictures.terminal_plots import text_reliability
+from thermometer.plots.curves import draw_temperatures
+from thermometer.plots.reliability import draw_reliability
+from thermometer.plots.terminal import text_reliability
 from thermometer.reports import render
 from thermometer.reports.blocks import (
     Block,
@@ -45,7 +45,7 @@ from thermometer.reports.numbers import (
     row,
     signed,
 )
-from thermometer.segmentation.segment_report import SegmentReport
+from thermometer.segments.report import SegmentReport
 
 FORMAT_VERSION = 1
 _METRICS = {

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from thermometer import _checks
 from thermometer.metrics.intervals import Interval, bootstrap
-from thermometer.routing.bands import Bands
+from thermometer.routing.router import Bands
 
 Vector = NDArray[np.float64]
 

@@ -1,21 +1,100 @@
-"""A threshold chosen from labelled answers, with a guarantee on the risk of those it accepts.
+"""Thresholds with a finite-sample guarantee (Learn then Test), overall and per group."""
 
-Exact binomial tests of thresholds in a fixed order: no law of confidences is assumed, nor that they
-are calibrated. `needed_labels` says what it takes.
-"""
-
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr
+from scipy.special import bdtr, bdtrik, expit, logit
 
 from thermometer import _checks
 from thermometer.metrics.intervals import Interval
-from thermometer.routing.bands import Bands
-from thermometer.routing.needed_labels import fewest_labels, needed_labels
+from thermometer.routing.router import Bands
 
 Vector = NDArray[np.float64]
+
+_POWER = 0.8  # chance of passing that is aimed at
+_MOST = 1_000_000  # accepted answers beyond which it is called hopeless
+_GROWTH = 1.02  # step of the numbers that are tried
+
+
+def fewest_labels(risk: float, delta: float) -> int:
+    """Accepted answers, all right, with which the test passes: log(delta) / log(1 - risk).
+
+    With that many the chance of no wrong one, (1 - risk)^n, is at most `delta`. For small risks it
+    is nearly log(1 / delta) / risk: the rule of three (Hanley and Lippman-Hand 1983).
+
+    Example:
+        >>> fewest_labels(0.05, 0.05), fewest_labels(0.01, 0.05)
+        (59, 299)
+    """
+    risk = _checks.number("risk", risk, maximum=1 - 1e-9, strict=True)
+    delta = _checks.number("delta", delta, maximum=1 - 1e-9, strict=True)
+    exact = math.log(delta) / math.log1p(-risk)
+    n = max(math.ceil(exact - 1e-9), 1)
+    return n if (1 - risk) ** n <= delta * (1 + 1e-12) else n + 1
+
+
+def needed_labels(
+    confidence: Vector,
+    correct: Vector,
+    thresholds: Vector,
+    risk: float,
+    delta: float,
+    used: float = 1.0,
+) -> int | None:
+    """A rough number of labels with which some threshold would pass four times in five.
+
+    What a confidence is worth is estimated by a Platt curve, which few rows can bear; r is then the
+    share of wrong answers that a threshold would accept. m accepted answers are enough if
+    P(Bin(m, risk) <= q) <= delta, where q is the smallest number with P(Bin(m, r) <= q) >= 0.8, and
+    m divided by the share accepted is the number of labels. The threshold that takes the fewest
+    counts. In simulations half of the numbers named were within a factor of two of the right one.
+
+    Args:
+        confidence: (N,) of the rows tested.
+        correct: (N,) zeros and ones.
+        thresholds: (J,) that more labels could reach.
+        risk: The stated risk.
+        delta: Chance of a larger one.
+        used: Share of labelled rows that are tested.
+
+    Returns:
+        A number above that of the rows given, rounded up to two digits; `None` if no threshold has
+        r below `risk`, or it takes more than a million accepted answers.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> confidence = rng.random(60)
+        >>> correct = (rng.random(60) < confidence).astype(float)
+        >>> needed_labels(confidence, correct, np.array([0.9, 0.8]), risk=0.2, delta=0.1)
+        1900
+    """
+    from thermometer.recalibrators.confidence import PlattScaling
+
+    n = len(confidence)
+    wrong = 1.0 - PlattScaling().fit(confidence, correct).recalibrate(confidence)
+    fewest = fewest_labels(risk, delta)
+    steps = max(int(math.log(_MOST / fewest) / math.log(_GROWTH)), 0) + 1
+    m = np.unique(np.ceil(fewest * _GROWTH ** np.arange(steps)))
+    least = math.inf
+    for threshold in thresholds:
+        accepted = confidence >= threshold
+        rate = float(wrong[accepted].mean()) if accepted.any() else 1.0
+        if rate >= risk:
+            continue
+        bad = np.ceil(bdtrik(_POWER, m, rate))
+        passing = np.flatnonzero(bdtr(bad, m.astype(np.int64), risk) <= delta)
+        if len(passing):
+            least = min(least, float(m[passing[0]] / accepted.mean()) / used)
+    if math.isinf(least):
+        return None
+    labels = max(least, n / used + 1)
+    digit = 10.0 ** max(math.floor(math.log10(labels)) - 1, 0)
+    return int(math.ceil(labels / digit) * digit)
+
+
 Index = NDArray[np.int64]
 
 _STEPS = 100  # thresholds of a grid that is laid here
@@ -230,3 +309,101 @@ def _reason(
     if needed is None:
         return f"{refusal} None looks safe enough for more labels to help."
     return f"{refusal} About {needed:,} would probably do."
+
+
+def guaranteed_thresholds(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    groups: ArrayLike,
+    *,
+    risk: float = 0.05,
+    delta: float = 0.05,
+    unlabelled: Mapping[str, ArrayLike] | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, GuaranteedThreshold]:
+    """A threshold per group (kind of query), all of whose guarantees hold at once.
+
+    Each of the G groups gets `delta` / G, so that with a chance of at least 1 - `delta` none of
+    their risks is above `risk` (Bonferroni). A group whose rows are too few is refused; the others
+    keep their thresholds. Give G as few groups as matter: each makes the labels needed rise.
+
+    Args:
+        confidence: (N,) in [0, 1].
+        correct: (N,) booleans, or zeros and ones.
+        groups: (N,) group of every row, as text.
+        risk: Largest share of wrong answers among those accepted, in every group.
+        delta: Chance that any group has a larger one.
+        unlabelled: Confidences of other answers by group; groups that it lacks do without.
+        level: Coverage of the bounds of each share accepted.
+        seed: Of the rows that lay the grids.
+
+    Raises:
+        ValueError: As `guaranteed_threshold`; also if `groups` has another length, or `unlabelled`
+            names a group without labelled rows.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> confidence, topic = rng.beta(5, 1, 4000), np.repeat(["art", "law"], 2000)
+        >>> correct = rng.random(4000) < confidence - 0.2 * (topic == "law")
+        >>> found = guaranteed_thresholds(confidence, correct, topic, risk=0.1)
+        >>> {name: one.enough for name, one in found.items()}
+        {'art': True, 'law': False}
+    """
+    claimed, outcome = _checks.outcomes(confidence, correct)
+    named = np.asarray(groups)
+    if named.shape != claimed.shape:
+        raise _checks.fail("groups", f"a vector of length {len(claimed)}", f"shape {named.shape}")
+    names = [str(name) for name in np.unique(named)]
+    delta = _checks.number("delta", delta, maximum=1 - 1e-9, strict=True) / len(names)
+    others = dict(unlabelled or {})
+    if unknown := sorted(set(others) - set(names)):
+        raise _checks.fail("unlabelled", f"of the groups {', '.join(names)}", ", ".join(unknown))
+    return {
+        name: guaranteed_threshold(
+            claimed[named == name],
+            outcome[named == name],
+            risk=risk,
+            delta=delta,
+            unlabelled=others.get(name),
+            level=level,
+            seed=seed,
+        )
+        for name in names
+    }
+
+
+def held_confidence(confidence: ArrayLike, width: float = 0.75) -> NDArray[np.float64]:
+    """The highest threshold at which a router accepts each answer of a key.
+
+    h_i = max(expit(logit(c_i) - width), min(h_(i-1), c_i)), with h_0 = 0: a router with
+    `Bands.around` a threshold t and the same width accepts the i-th answer exactly if h_i >= t,
+    since it has either reached the far edge or was accepted before and is not below the near one
+    (rejecting plays no part). So h is a confidence that a hard cutoff reads as the router reads c.
+
+    Give h of **one answer of each key, drawn at random**, and whether it was right, to
+    `guaranteed_threshold`: these rows are independent, and the guarantee is about the answers that
+    the router accepts, hysteresis included. Keys to come must be as long as those of the labels.
+
+    Args:
+        confidence: (L,) all confidences of one key in their order, in [0, 1].
+        width: That of the bands, in logits.
+
+    Returns:
+        (L,) in [0, 1], never above the confidence.
+
+    Raises:
+        ValueError: If a confidence is NaN or outside [0, 1], or L is 0.
+
+    Example:
+        >>> held_confidence([0.85, 0.95, 0.85, 0.8], width=0.75).round(3).tolist()
+        [0.728, 0.9, 0.85, 0.8]
+    """
+    claimed = _checks.unit_interval("confidence", confidence)
+    width = _checks.number("width", width, maximum=1e3)
+    entered = np.minimum(expit(logit(claimed) - width), claimed) if width else claimed
+    held = np.empty_like(claimed)
+    last = 0.0
+    for place, (entry, c) in enumerate(zip(entered.tolist(), claimed.tolist(), strict=True)):
+        held[place] = last = max(entry, min(last, c))
+    return held

@@ -6,15 +6,15 @@ stands: recalibrate one with `baselines`, or several with `SignalEnsemble`.
 """
 
 from thermometer.signals.consistency import Consistency as Consistency
+from thermometer.signals.consistency import Entailment as Entailment
 from thermometer.signals.consistency import consistency as consistency
-from thermometer.signals.entailment import Entailment as Entailment
-from thermometer.signals.meanings import same_words as same_words
-from thermometer.signals.option_scores import largest_probability as largest_probability
-from thermometer.signals.option_scores import margin as margin
-from thermometer.signals.option_scores import option_certainty as option_certainty
-from thermometer.signals.p_true import p_true as p_true
-from thermometer.signals.reading import Scale as Scale
-from thermometer.signals.reading import read_confidence as read_confidence
-from thermometer.signals.sequence import sequence_probability as sequence_probability
+from thermometer.signals.consistency import same_words as same_words
+from thermometer.signals.probabilities import largest_probability as largest_probability
+from thermometer.signals.probabilities import margin as margin
+from thermometer.signals.probabilities import option_certainty as option_certainty
+from thermometer.signals.probabilities import p_true as p_true
+from thermometer.signals.probabilities import sequence_probability as sequence_probability
+from thermometer.signals.stated import Scale as Scale
 from thermometer.signals.stated import Stated as Stated
+from thermometer.signals.stated import read_confidence as read_confidence
 from thermometer.signals.stated import stated_confidence as stated_confidence

@@ -1,19 +1,144 @@
-"""Whether a model says the same again when it is asked several times."""
+"""Confidence by agreement: how many sampled answers mean the same."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from thermometer import _checks
-from thermometer.free_form.question_inputs import Context
+from thermometer.free_form.answering import Context
 from thermometer.free_form.questions import FreeFormTask
-from thermometer.llm.generation import MAX_NEW_TOKENS, lines_of
-from thermometer.llm.language_model import LanguageModel
-from thermometer.signals.answered import Answered, Vector
-from thermometer.signals.meanings import Equivalence, meaning_certainty, meanings, same_words
+from thermometer.free_form.verify_tasks import normalised
+from thermometer.generation import MAX_NEW_TOKENS, lines_of
+from thermometer.language_model import LanguageModel
+from thermometer.signals.probabilities import Answered, Vector
 from thermometer.templates import Template
+
+Equivalence = Callable[[str, Sequence[tuple[str, str]]], Sequence[bool]]
+"""Of a question and pairs of answers to it: whether the two of each pair mean the same."""
+
+
+def same_words(_question: str, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+    """Equal but for case, punctuation, articles and blanks, see `judging.normalised`.
+
+    Example:
+        >>> same_words("Who wrote Faust?", [("Goethe", "goethe."), ("Goethe", "It was Goethe")])
+        [True, False]
+    """
+    return [normalised(one) == normalised(other) for one, other in pairs]
+
+
+def meanings(question: str, answers: Sequence[str], equivalence: Equivalence) -> list[int]:
+    """The meaning of every answer, numbered from 0 in the order in which they appear.
+
+    An answer has the first meaning whose first answer is equivalent to it, else a new one (the
+    clustering of Kuhn, Gal and Farquhar 2023, "Semantic Uncertainty"). Equal texts are compared
+    once; an empty one means the same as no other but an empty one.
+
+    Args:
+        question: What the answers answer.
+        answers: In any number.
+        equivalence: Asked once, about all pairs of different texts.
+
+    Raises:
+        ValueError: If `equivalence` gives another number of verdicts than it was given pairs.
+
+    Example:
+        >>> meanings("Who wrote Faust?", ["Goethe", "Schiller", "goethe", ""], same_words)
+        [0, 1, 0, 2]
+    """
+    texts = list(dict.fromkeys(answer.strip() for answer in answers))
+    asked = [(a, b) for j, b in enumerate(texts) for a in texts[:j] if a and b]
+    verdicts = list(equivalence(question, asked)) if asked else []
+    if len(verdicts) != len(asked):
+        raise _checks.fail("equivalence", f"{len(asked)} verdicts", len(verdicts))
+    same = {pair for pair, verdict in zip(asked, verdicts, strict=True) if verdict}
+    firsts: list[str] = []
+    meaning = {}
+    for text in texts:
+        known = next((i for i, first in enumerate(firsts) if (first, text) in same), len(firsts))
+        if known == len(firsts):
+            firsts.append(text)
+        meaning[text] = known
+    return [meaning[answer.strip()] for answer in answers]
+
+
+def meaning_certainty(labels: Sequence[int]) -> float:
+    r"""One minus the entropy of meanings over its largest value, in [0, 1].
+
+    1 + sum_c s_c log s_c / log n, with s_c the share of the n samples that have meaning c: the
+    discrete semantic entropy of Farquhar, Kossen, Kuhn and Gal (2024), normalised and turned round.
+
+    Args:
+        labels: Meanings of at least two samples.
+
+    Example:
+        >>> [meaning_certainty(labels) for labels in ([0, 0, 0, 0], [0, 1, 2, 3], [0, 0, 1, 1])]
+        [1.0, 0.0, 0.5]
+    """
+    share = np.unique(np.asarray(labels), return_counts=True)[1] / len(labels)
+    return float(np.clip(1 + (share * np.log(share)).sum() / np.log(len(labels)), 0, 1))
+
+
+_BATCH = 32
+
+
+class Entailment:
+    """Two answers are equivalent if each entails the other (Kuhn, Gal and Farquhar 2023).
+
+    Both are read after the question. "Entails" is that the class of this name is the most probable.
+    Give one to `consistency` as its `equivalence`.
+
+    Args:
+        model: A transformers sequence classifier, one of whose labels is "entailment".
+        tokenizer: Its tokenizer.
+
+    Raises:
+        ValueError: If no label, or more than one, is "entailment".
+    """
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        labels = {int(i): str(label).lower() for i, label in model.config.id2label.items()}
+        found = [i for i, label in labels.items() if label == "entailment"]
+        if len(found) != 1:
+            raise _checks.fail(
+                "model", "a classifier with one label 'entailment'", sorted(labels.values())
+            )
+        self._entailment = found[0]
+
+    @classmethod
+    def from_pretrained(cls, name: str, *, revision: str | None = None) -> Self:
+        """Load a classifier from a hub or a folder, such as ``microsoft/deberta-large-mnli``."""
+        model = AutoModelForSequenceClassification.from_pretrained(name, revision=revision)
+        return cls(model, AutoTokenizer.from_pretrained(name, revision=revision))
+
+    def __call__(self, question: str, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        """Whether the two answers of each pair mean the same as answers to the question."""
+        there = [(f"{question} {a}", f"{question} {b}") for a, b in pairs]
+        entailed = self._entails([*there, *((b, a) for a, b in there)])
+        return [a and b for a, b in zip(entailed, entailed[len(pairs) :], strict=False)]
+
+    @torch.inference_mode()
+    def _entails(self, texts: list[tuple[str, str]]) -> list[bool]:
+        verdicts: list[bool] = []
+        for start in range(0, len(texts), _BATCH):
+            premises, hypotheses = zip(*texts[start : start + _BATCH], strict=True)
+            inputs = self.tokenizer(
+                list(premises),
+                list(hypotheses),
+                padding=True,
+                truncation=True,
+                return_tensors="pt",
+            )
+            logits = self.model(**inputs.to(self.model.device)).logits
+            verdicts += (logits.argmax(dim=1) == self._entailment).tolist()
+        return verdicts
 
 
 @dataclass(frozen=True, slots=True, eq=False)

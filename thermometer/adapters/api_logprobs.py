@@ -1,0 +1,561 @@
+"""Probabilities of options from the log-probabilities that an API returns, with bounds."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from thermometer import _checks
+from thermometer.adapters.api_formats import SPELLINGS, Decode, Position, prompt_tokens, weights
+from thermometer.adapters.api_formats import reply_positions as reply_positions
+from thermometer.calibrator import Calibrator, Prompts
+from thermometer.posterior import Level
+from thermometer.types import Calibration
+
+Merge = Literal["spelling", "exact"]
+_BEFORE = " \t\r\n\"'`*_([{<#▁Ġ\u00a0\u201c\u2018"
+_BEHIND = " \t\r\n\"'`*_)]}>.,:;!?\u00a0\u201d\u2019"
+_GOES_ON = re.compile(r"\w|[.,]\d")  # so "A." is A, but "Apple" is not, and 1.5 is not 1
+
+
+class Match(NamedTuple):
+    """What a text can still be.
+
+    Args:
+        done: Index of the option that it is, or `None`.
+        open: (K,) bool, the options that it is only the beginning of.
+    """
+
+    done: int | None
+    open: NDArray[np.bool_]
+
+
+class OptionTexts:
+    """Options and the rule by which differently written texts count as one of them.
+
+    By `spelling`, blanks, quotes, brackets and stars before a text and the case of its letters do
+    not count, and an option ends where no letter or digit follows: " A", "a", "**A**", "(A)" and
+    "A." are A, "Apple" is not. By `exact`, every byte counts.
+
+    Args:
+        options: At least two.
+        merge: The rule.
+
+    Raises:
+        ValueError: If two options are alike under the rule, or one has nothing left.
+
+    Example:
+        >>> texts = OptionTexts(["yes", "no", "not sure"])
+        >>> texts.match(b" Yes."), texts.match(b" no").done
+        (Match(done=0, open=array([False, False, False])), 1)
+        >>> texts.match(b" no").open.tolist(), texts.match(b"maybe").done
+        ([False, False, True], None)
+    """
+
+    def __init__(self, options: Sequence[str], merge: Merge = "spelling") -> None:
+        self.options = _checks.strings("options", options)
+        self.merge = _checks.one_of("merge", merge, ("spelling", "exact"))
+        if len(self.options) < 2:
+            raise _checks.fail("options", "at least two texts", len(self.options))
+        self._forms = [self._option(option) for option in self.options]
+        for i, form in enumerate(self._forms):
+            if not form:
+                raise _checks.fail("options", "texts with letters or digits", repr(self.options[i]))
+            if form in self._forms[:i]:
+                twin = self.options[self._forms.index(form)]
+                raise _checks.fail(
+                    "options",
+                    f"different texts (merge={merge!r})",
+                    f"{twin!r} and {self.options[i]!r}",
+                )
+
+    def __len__(self) -> int:
+        return len(self.options)
+
+    def match(self, text: bytes) -> Match:
+        """What the text is, or may become."""
+        form = self._form(text)
+        size = len(form)
+        open_ = np.array([len(o) > size and o.startswith(form) for o in self._forms])
+        whole = [i for i, option in enumerate(self._forms) if self._is(form, option)]
+        return Match(max(whole, key=lambda i: len(self._forms[i]), default=None), open_)
+
+    def _is(self, form: bytes, option: bytes) -> bool:
+        if not form.startswith(option):
+            return False
+        rest = form[len(option) :]
+        if self.merge == "exact":
+            return not rest
+        return not _GOES_ON.match(rest.decode("utf-8", "surrogateescape"))
+
+    def _form(self, text: bytes) -> bytes:
+        if self.merge == "exact":
+            return text
+        plain = text.decode("utf-8", "surrogateescape").lstrip(_BEFORE).casefold()
+        return plain.encode("utf-8", "surrogateescape")
+
+    def _option(self, option: str) -> bytes:
+        if self.merge == "exact":
+            return option.encode()
+        return self._form(option.rstrip(_BEHIND).encode())
+
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Masses:
+    """Probability that goes to each of K options, as far as a reply tells.
+
+    Args:
+        decided: (K,) of texts that are the option.
+        likely: (K,) one way to share out what is open; > 0.
+        possible: (K,) what the option may get at most of that which is open.
+        others: (K,) what all other options together may get at most of that which is open.
+        open: All that is open.
+    """
+
+    decided: Vector
+    likely: Vector
+    possible: Vector
+    others: Vector
+    open: float
+
+    @property
+    def low(self) -> Vector:
+        """(K,) least probability among the options that the open part allows."""
+        total = self.decided.sum() + self.others
+        return _ratio(self.decided, total, 0.0)
+
+    @property
+    def high(self) -> Vector:
+        """(K,) greatest probability among the options that the open part allows."""
+        total = self.decided.sum() + self.possible
+        return _ratio(self.decided + self.possible, total, 1.0)
+
+
+def _ratio(part: Vector, total: Vector, otherwise: float) -> Vector:
+    full = np.full(len(total), otherwise)
+    return np.asarray(np.divide(part, total, out=full, where=total > 0), np.float64)
+
+
+class _Ledger:
+    """Books every piece of mass to an option, to several that it may belong to, or to none."""
+
+    def __init__(self, n_options: int) -> None:
+        self.decided = np.zeros(n_options)
+        self.shared = np.zeros(n_options)
+        self.guessed = np.zeros(n_options)
+        self.possible = np.zeros(n_options)
+        self.others = np.zeros(n_options)
+        self.open = 0.0
+
+    def text(self, mass: float, match: Match) -> None:
+        """The mass of a text that is, or may become, an option."""
+        if not match.open.any():
+            if match.done is not None:
+                self.decided[match.done] += mass
+            return
+        able = _able(match)
+        self._open(mass, mass, able)
+        if match.done is not None:
+            self.shared[match.done] += mass
+        else:
+            self.shared[able] += mass / able.sum()
+
+    def unseen(self, mass: float, spelled: float, ceiling: float, able: NDArray[np.bool_]) -> None:
+        """The mass of tokens that the server did not list."""
+        self._open(mass, spelled, able)
+        guess = min(ceiling, mass / able.sum())
+        self.guessed[able] = np.maximum(self.guessed[able], guess)
+
+    def masses(self) -> Masses:
+        seen = self.decided + self.shared
+        likely = np.where(seen > 0, seen, np.maximum(self.guessed, 1e-30))
+        return Masses(self.decided, likely, self.possible, self.others, self.open)
+
+    def _open(self, mass: float, each: float, able: NDArray[np.bool_]) -> None:
+        self.open += mass
+        self.possible[able] += min(mass, each)
+        self.others += np.minimum(mass, each * (able.sum() - able))
+
+
+def _able(match: Match) -> NDArray[np.bool_]:
+    able = match.open.copy()
+    if match.done is not None:
+        able[match.done] = True
+    return able
+
+
+def walk(
+    positions: Sequence[Position],
+    options: OptionTexts,
+    *,
+    temperature: float = 1.0,
+    spellings: int = SPELLINGS,
+) -> Masses:
+    """Mass of each option in the tokens of a reply.
+
+    At the first position every listed token counts for the option that it is. A token that is
+    only the beginning of options ("North" of North Korea and North Macedonia, or a blank) is open,
+    unless it is the one that was chosen: then its probability is shared out by what the server
+    lists at the next position, and so on. Tokens that are not listed are open for all options that
+    the text so far allows.
+
+    Of what is open, `likely` gives a beginning to the option that it already is, else to all that
+    it can become alike; and to an option that no listed token begins, the probability of the least
+    likely listed token, if so much is left: nobody knows it, but it is not 0.
+
+    Args:
+        positions: Tokens from where the answer begins; at least one.
+        options: Their texts.
+        temperature: At which the server made the log-probabilities.
+        spellings: How many unlisted tokens may be, or begin, one option.
+
+    Example:
+        >>> from thermometer.adapters.api_formats import position
+        >>> listed = [(b"A", -0.1, None), (b" A", -3.0, None), (b"B", -4.0, None)]
+        >>> masses = walk([position(b"A", -0.1, listed)], OptionTexts(["A", "B", "C"]))
+        >>> masses.decided.round(3).tolist(), masses.likely.round(3).tolist()
+        ([0.955, 0.018, 0.0], [0.955, 0.018, 0.009])
+    """
+    ledger = _Ledger(len(options))
+    reach, text = 1.0, b""
+    for number, at in enumerate(positions, start=1):
+        shares = weights(at, temperature, spellings)
+        followed: float | None = None
+        for candidate, share in zip(at.candidates, shares.candidates, strict=True):
+            match = options.match(text + candidate.token)
+            is_next = candidate.token == at.token and followed is None
+            if is_next and match.open.any() and number < len(positions):
+                followed = reach * float(share)
+            else:
+                ledger.text(reach * float(share), match)
+        # At another temperature the norm itself is a bound, which only the first position cancels.
+        spelled = shares.spelled if temperature == 1 or number == 1 else shares.unseen
+        able = _able(options.match(text))
+        ledger.unseen(reach * shares.unseen, reach * spelled, reach * shares.ceiling, able)
+        if followed is None:
+            break
+        reach, text = followed, text + at.token
+    return ledger.masses()
+
+
+Matrix = NDArray[np.float64]
+WIDE = 0.1
+"""An interval of the answer's probability that is wider than this is warned of."""
+LITTLE = 0.5
+"""So is less than this probability on all options together."""
+
+
+@dataclass(frozen=True, eq=False)
+class OptionProbabilities:
+    """What responses tell of each option, among the options and in all.
+
+    Args:
+        probs: (N, K) float64, one way to share out what the server did not list; rows sum to one,
+            0 only beyond the options of a row.
+        low: (N, K) the least that each may be, whatever was not listed.
+        high: (N, K) the most that it may be.
+        scores: (N, K) log of `probs` before they were made to sum to one: log-probabilities of the
+            options, ``-inf`` on the right of short rows. What a calibrator reads.
+        mass: (N,) probability of all options together, of all that the model might say.
+        residual: (N,) probability of which nobody knows to which option it belongs, if to any.
+        warnings: What to know before trusting them; rows are numbered from 0.
+    """
+
+    probs: Matrix
+    low: Matrix
+    high: Matrix
+    scores: Matrix
+    mass: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.probs)
+
+
+def option_probabilities(
+    responses: Sequence[Any],
+    options: Sequence[str] | Sequence[Sequence[str]],
+    *,
+    after: str | None = None,
+    merge: Merge = "spelling",
+    temperature: float = 1.0,
+    ranked: bool = True,
+    spellings: int = SPELLINGS,
+    decode: Decode | None = None,
+) -> OptionProbabilities:
+    """Probability of each option, with bounds, from responses to one prompt each.
+
+    Tokens that spell the same option are added up. Where options begin alike, or with a token that
+    is only their beginning, the reply is followed over several tokens. What the server does not
+    list makes an interval, see `logprobs.walk`; an option that is nowhere listed has a small
+    probability, not none.
+
+    Args:
+        responses: N of them, as `logprobs.reply_positions` takes them. Of several replies in one
+            response the first is read.
+        options: Texts that the model was asked to choose among (letters, if it was asked for
+            letters): the same K for all rows, or one sequence per row.
+        after: Text in the reply behind which the answer begins ("Answer:"); where it stands more
+            than once, the last counts. The probabilities then hold given the text before it. By
+            default the reply begins with the answer.
+        merge: How differently written tokens become one option, see `logprobs.OptionTexts`.
+        temperature: By which the server divided the logits before it took log-probabilities. 1 for
+            OpenAI, vLLM and llama.cpp, whatever temperature they sample at, unless told otherwise
+            (`processed_logprobs`, `post_sampling_probs`).
+        ranked: False if the request named the tokens, as vLLM's `logprob_token_ids` does.
+        spellings: Number of unlisted tokens that may spell, or begin, one option; some 30 will do
+            where replies never begin with blanks or brackets, and make bounds narrower.
+        decode: From token id to text, for servers that were told to name tokens by ids.
+
+    Raises:
+        TypeError: If `responses` is one response.
+        ValueError: For no responses, options that are alike, or a response without
+            log-probabilities or without `after`; the message names the response and what to do.
+
+    Example:
+        >>> listed = [{"token": " Yes", "logprob": -0.3}, {"token": "no", "logprob": -1.6}]
+        >>> content = [{"token": " Yes", "logprob": -0.3, "top_logprobs": listed}]
+        >>> response = {"choices": [{"message": {}, "logprobs": {"content": content}}]}
+        >>> found = option_probabilities([response], ["yes", "no", "unknown"])
+        >>> found.probs.round(3).tolist(), found.high.round(3).tolist()
+        ([[0.77, 0.21, 0.02]], [[0.798, 0.259, 0.057]])
+    """
+    if isinstance(responses, str | bytes) or not isinstance(responses, Sequence):
+        raise TypeError(
+            "Expected `responses` to be a list of responses, "
+            f"but got {type(responses).__name__}. For a single one pass [responses]"
+        )
+    if not responses:
+        raise _checks.fail("responses", "at least one response", "none")
+    temperature = _checks.number("temperature", temperature, strict=True)
+    spellings = _checks.integer("spellings", spellings)
+    texts = _texts(options, len(responses), merge)
+    masses, off = [], []
+    for row, (response, own) in enumerate(zip(responses, texts, strict=True)):
+        try:
+            positions = reply_positions(response, ranked=ranked, decode=decode)
+            positions = positions if after is None else behind(positions, after)
+            found = walk(positions, own, temperature=temperature, spellings=spellings)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"Response {row}: {error}") from error
+        except (AttributeError, LookupError, OverflowError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise ValueError(f"Response {row}: of no known format ({what})") from error
+        masses.append(found)
+        reply = b"".join(at.token for at in positions)
+        if own.match(reply).done is None:
+            off.append(row)
+    return _gathered(masses, off)
+
+
+def behind(positions: list[Position], after: str) -> list[Position]:
+    """The positions behind the last `after` in the reply.
+
+    Raises:
+        ValueError: If the reply does not hold it, or ends with it.
+    """
+    ends = np.cumsum([len(at.token) for at in positions])
+    reply = b"".join(at.token for at in positions)
+    found = reply.rfind(after.encode())
+    first = int(np.searchsorted(ends, found + len(after.encode()))) + 1
+    if found < 0 or first >= len(positions):
+        shown = reply.decode(errors="replace")
+        raise _checks.fail("after", "a text in the reply before its answer", f"{shown[-60:]!r}")
+    return positions[first:]
+
+
+def _texts(
+    options: Sequence[str] | Sequence[Sequence[str]], n: int, merge: Merge
+) -> list[OptionTexts]:
+    if isinstance(options, str):
+        raise TypeError(f"Expected `options` to be a list of strings, but got {options!r}")
+    if all(isinstance(option, str) for option in options):
+        return [OptionTexts(options, merge)] * n  # type: ignore[arg-type]
+    if len(options) != n:
+        raise _checks.fail("options", f"of length {n} (as `responses`)", len(options))
+    return [OptionTexts(own, merge) for own in options]
+
+
+def _gathered(masses: list[Masses], off: list[int]) -> OptionProbabilities:
+    width = max(len(found.likely) for found in masses)
+
+    def rows(values: list[NDArray[np.float64]], fill: float) -> Matrix:
+        return np.stack([np.pad(v, (0, width - len(v)), constant_values=fill) for v in values])
+
+    low = rows([found.low for found in masses], 0.0)
+    high = rows([found.high for found in masses], 0.0)
+    likely = rows([found.likely for found in masses], 0.0)
+    mass = likely.sum(axis=1)
+    probs = likely / mass[:, None]
+    with np.errstate(divide="ignore"):
+        scores = np.log(likely)
+    answer = probs.argmax(axis=1)
+    each = np.arange(len(masses))
+    width_of_answer = (high - low)[each, answer]
+    rival = high.copy()
+    rival[each, answer] = -np.inf
+    warnings = _warnings(
+        {
+            "the reply is not one of the options": off,
+            "another option may be the likeliest": rival.max(axis=1) > low[each, answer],
+            f"the answer's probability is known no better than to {WIDE}": width_of_answer > WIDE,
+            f"all options together have a probability below {LITTLE}": mass < LITTLE,
+        },
+        len(masses),
+    )
+    residual = np.array([found.open for found in masses])
+    return OptionProbabilities(probs, low, high, scores, mass, residual, warnings)
+
+
+def _warnings(found: dict[str, Any], n: int) -> tuple[str, ...]:
+    said = []
+    for what, where in found.items():
+        rows = where if isinstance(where, list) else np.flatnonzero(where).tolist()
+        if rows:
+            shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+            said.append(f"{what} in {len(rows)} of {n} responses (rows from 0: {shown})")
+    return tuple(said)
+
+
+def continuation_logprob(response: Any, prompt: str, continuation: str) -> float:
+    """Log-likelihood of a text behind a prompt.
+
+    Args:
+        response: To the request for `prompt` and `continuation` in one string: of a completions
+            route with ``echo=True, logprobs=1``, or of vLLM with ``prompt_logprobs=1``.
+        prompt: What the continuation follows.
+        continuation: With its leading blank, if it has one.
+
+    Returns:
+        The sum of the log-probabilities of its tokens.
+
+    Raises:
+        ValueError: If the response has none, or of another prompt; if no token begins where the
+            continuation begins; or if one of its tokens has no log-probability.
+
+    Example:
+        >>> tokens = {"tokens": ["Sky", ":", " blue"], "token_logprobs": [None, -2.0, -0.5]}
+        >>> echoed = {"choices": [{"text": "Sky: blue", "logprobs": tokens}]}
+        >>> continuation_logprob(echoed, "Sky:", " blue")
+        -0.5
+    """
+    if not continuation:
+        raise _checks.fail("continuation", "a text", "an empty one")
+    tokens, echoed = prompt_tokens(response)
+    texts = [text or b"" for text, _ in tokens]
+    spelled, sent = b"".join(texts), prompt + continuation
+    if echoed is not None:
+        if not echoed.startswith(sent):
+            raise _checks.fail("prompt", f"that of the response ({echoed[:60]!r})", repr(sent[:60]))
+        spelled = spelled.removesuffix(echoed.removeprefix(sent).encode())
+    if not spelled.endswith(continuation.encode()):
+        shown = spelled[-60:].decode(errors="replace")
+        raise _checks.fail(
+            "continuation", f"what the prompt ends with ({shown!r})", repr(continuation)
+        )
+    bounds = (len(spelled) - len(continuation.encode()), len(spelled))
+    begins = np.cumsum([0, *map(len, texts)])
+    first, last = (int(np.searchsorted(begins, bound)) for bound in bounds)
+    if begins[first] != bounds[0] or begins[last] != bounds[1]:
+        raise _checks.fail(
+            "continuation",
+            "made of whole tokens (a blank in between belongs to the continuation)",
+            repr(continuation),
+        )
+    own = [logprob for _, logprob in tokens[first:last] if logprob is not None]
+    if len(own) < last - first:
+        raise _checks.fail(
+            "response", "with the log-probability of every token of `continuation`", "some only"
+        )
+    return float(sum(own))
+
+
+def continuation_scores(
+    responses: Sequence[Sequence[Any]],
+    prompts: Sequence[str],
+    options: Sequence[str] | Sequence[Sequence[str]],
+) -> NDArray[np.float64]:
+    """Scores of options, one response for each.
+
+    Args:
+        responses: N sequences, one response for each option, as for `continuation_logprob`.
+        prompts: N, without the options.
+        options: As they stood behind the prompts: the same K for all rows, or one sequence per row.
+
+    Returns:
+        (N, K) float64 log-likelihoods, ``-inf`` on the right of short rows.
+
+    Raises:
+        ValueError: As `continuation_logprob`, naming the row, or if lengths do not fit.
+    """
+    prompts = _checks.strings("prompts", prompts)
+    if all(isinstance(option, str) for option in options):
+        options = [_checks.strings("options", options)] * len(responses)  # type: ignore[arg-type]
+    sizes = {"responses": len(responses), "prompts": len(prompts), "options": len(options)}
+    if len(set(sizes.values())) > 1 or not prompts:
+        raise _checks.fail("responses, prompts and options", "of one length, not 0", sizes)
+    width = max(map(len, options))
+    scores = np.full((len(responses), width), -np.inf)
+    for row, (each, own) in enumerate(zip(responses, options, strict=True)):
+        if len(each) != len(own):
+            raise _checks.fail("responses", f"{len(own)} in row {row}, as options", len(each))
+        for column, (response, option) in enumerate(zip(each, own, strict=True)):
+            try:
+                scores[row, column] = continuation_logprob(response, prompts[row], option)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"Response {row}, option {column}: {error}") from error
+    return scores
+
+
+def calibrate_responses(
+    calibrator: "Calibrator",
+    responses: Sequence[Any],
+    options: Sequence[str] | Sequence[Sequence[str]],
+    prompts: "Prompts | None" = None,
+    *,
+    reference_scores: ArrayLike | None = None,
+    level: "Level" = "sample",
+    **reading: Any,
+) -> Calibration:
+    """Calibrated probabilities from the responses of a black-box model's server.
+
+    Args:
+        calibrator: Trained for scores of the model that responded.
+        responses: N of them, with log-probabilities: objects of a client, dicts or JSON text.
+        options: Texts that the model chose among; for each row its own, or the same for all.
+        prompts: As for `Calibrator.calibrate`, if the thermometer reads features or reference
+            scores.
+        reference_scores: As for `Calibrator.calibrate`; say, `option_probabilities(...).scores`.
+        level: As for `Calibrator.calibrate`.
+        **reading: See `option_probabilities`, which has raw probabilities and bounds.
+
+    Returns:
+        As `Calibrator.calibrate`, with warnings of responses that say too little.
+
+    Raises:
+        ValueError: As `Calibrator.calibrate`, and for responses without log-probabilities.
+
+    Example:
+        >>> from thermometer.calibrator import Calibrator
+        >>> from thermometer.checkpoint import TrainingRecord
+        >>> from thermometer.network import Thermometer, ThermometerConfig
+        >>> network = Thermometer(ThermometerConfig.scores_only())
+        >>> calibrator = Calibrator(network, TrainingRecord(["law"], 1.0))
+        >>> listed = [{"token": "A", "logprob": -0.3}, {"token": "B", "logprob": -1.6}]
+        >>> content = [{"token": "A", "logprob": -0.3, "top_logprobs": listed}]
+        >>> response = {"choices": [{"message": {}, "logprobs": {"content": content}}]}
+        >>> calibrate_responses(calibrator, [response], ["A", "B"]).prediction.tolist()
+        [0]
+    """
+    found = option_probabilities(responses, options, **reading)
+    result = calibrator.calibrate(
+        prompts, found.scores, reference_scores=reference_scores, level=level
+    )
+    return replace(result, warnings=(*result.warnings, *found.warnings))

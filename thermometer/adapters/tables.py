@@ -1,0 +1,415 @@
+"""Output tables from rows that anything has computed, and of several tables one."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from thermometer import _checks, _files, table_files
+from thermometer.tables import OutputTable
+from thermometer.tasks import load_tasks, question_row
+
+
+def write_table(
+    batches: Iterable[Mapping[str, Any]],
+    out_dir: str | Path,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    order: Sequence[str] | None = None,
+) -> OutputTable:
+    """Write rows as an output table, which is there as a whole or not at all.
+
+    Args:
+        batches: Batches of rows as columns, one Parquet part each. `id`, `task`, `question`,
+            `choices` and, where there are any, `answer` (-1, NaN or `None` where unknown) and
+            `context`; `features` (B, D) or `scores` (B, K), ``-inf`` or nothing to the right of
+            short rows, or both; with scores `option_mass` (B,); and, if known, `n_prompt_tokens`.
+            A column `provenance` of JSON texts, the same in all rows, stands for the argument.
+        out_dir: Folder of the table; must not hold anything yet.
+        provenance: What made the `features` and the `scores`; see `OutputTable`.
+        order: Ids of all questions as they should be listed; by default as they come.
+
+    Returns:
+        The table, read back from the folder.
+
+    Raises:
+        ValueError: If there are no rows; if a question stands twice, is missing from `order` or is
+            not in it; if provenance differs or there is none; or if numbers are not finite or do
+            not fit the questions. The message names the question.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> batch = {"id": ["a"], "task": ["sky"], "question": ["Blue?"], "choices": [["y", "n"]]}
+        >>> batch |= {"scores": [[2.0, 0.5]], "option_mass": [0.9]}
+        >>> write_table([batch], mkdtemp(), provenance={"scores": {"model": "an API"}})
+        OutputTable(questions=1, tasks=1, features=None, scores=True, labelled=False)
+    """
+    out = Path(out_dir)
+    if not _files.is_vacant(out):
+        raise _checks.fail("out_dir", "a folder that holds nothing yet", str(out))
+    texts = set() if provenance is None else {json.dumps(provenance)}
+    rows: dict[str, dict[str, Any]] = {}
+    parts: dict[str, int] = {}
+    with _files.replaced_folder(out) as unfinished:
+        for batch in batches:
+            own = question_rows(batch)
+            if not own:
+                continue
+            for row in own:
+                if row["id"] in rows:
+                    raise _checks.fail("batches", "each question once", f"{row['id']!r} twice")
+                rows[row["id"]] = row
+            if provenance is None:
+                texts |= set(map(str, _column(batch, "provenance")))
+            name = f"part-{len(parts):05d}.parquet"
+            table_files.write_part(unfinished / name, _measured(batch, own))
+            parts[name] = len(own)
+        if not rows:
+            raise _checks.fail("batches", "at least one row", "none")
+        digest = table_files.write_questions(unfinished, _ordered(rows, order))
+        table_files.finish(unfinished, parts, _made_by(texts), digest)
+        return OutputTable.open(unfinished)  # refuses bad numbers before they take their place
+
+
+def _column(batch: Mapping[str, Any], name: str) -> Any:
+    if name not in batch:
+        raise _checks.fail("batches", f"with a column {name!r}", f"{sorted(batch)}")
+    return batch[name]
+
+
+def question_rows(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The questions of a batch of columns as rows of the JSON lines format, plain Python values."""
+    ids, tasks, texts, choices = (
+        _column(batch, name) for name in ("id", "task", "question", "choices")
+    )
+    nothing = [None] * len(ids)
+    answers, contexts = batch.get("answer", nothing), batch.get("context", nothing)
+    rows = []
+    for number, identifier in enumerate(ids):
+        row: dict[str, Any] = {
+            "id": str(identifier),
+            "task": str(tasks[number]),
+            "question": str(texts[number]),
+            "choices": [str(choice) for choice in choices[number]],
+        }
+        if isinstance(contexts[number], str):  # a gap may also be NaN
+            row["context"] = str(contexts[number])
+        if answers[number] is not None and answers[number] >= 0:  # NaN is not
+            row["answer"] = int(answers[number])
+        rows.append(row)
+    return rows
+
+
+def _measured(batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The columns of a part."""
+    columns: dict[str, Any] = {
+        "id": [row["id"] for row in rows],
+        "task": [row["task"] for row in rows],
+        "label": [row.get("answer") for row in rows],
+        "n_prompt_tokens": batch.get("n_prompt_tokens", [None] * len(rows)),
+        "option_mass": batch.get("option_mass"),
+    }
+    if batch.get("scores") is not None:
+        columns["scores"] = [_without_padding(row) for row in batch["scores"]]
+    if batch.get("features") is not None:
+        features = np.stack([np.asarray(row) for row in batch["features"]])
+        kept = features.dtype in (np.float16, np.float32)
+        columns["features"] = features if kept else features.astype(np.float32)
+    return columns
+
+
+def _without_padding(scores: Any) -> list[float]:
+    row = np.asarray(scores, dtype=np.float64)
+    real = np.flatnonzero(~np.isneginf(row))
+    return row[: real[-1] + 1 if len(real) else 0].tolist()  # type: ignore[no-any-return]
+
+
+def _ordered(
+    rows: Mapping[str, dict[str, Any]], order: Sequence[str] | None
+) -> list[dict[str, Any]]:
+    """All questions in the order that is wanted."""
+    if order is None:
+        return list(rows.values())
+    wanted = _checks.strings("order", order)
+    for expected, ids in (
+        ("ids of questions that came", set(wanted) - set(rows)),
+        ("the ids of all questions", set(rows) - set(wanted)),
+    ):
+        if ids:
+            listed = f"{', '.join(sorted(ids)[:10])}{', …' * (len(ids) > 10)}"
+            raise _checks.fail("order", expected, f"{len(ids)} others: {listed}")
+    return [rows[identifier] for identifier in wanted]
+
+
+def _made_by(texts: set[str]) -> dict[str, Any]:
+    """The one provenance of all rows."""
+    if len(texts) > 1:
+        raise _checks.fail("provenance", "the same in all rows", " and ".join(sorted(texts)))
+    found = _files.parse_json(texts.pop(), "provenance")
+    if not isinstance(found, dict) or not set(found) <= {"features", "scores"}:
+        raise _checks.fail("provenance", "of `features` and `scores`", repr(found))
+    return {"features": None, "scores": None, **found}
+
+
+MISSING = "missing.jsonl"
+ROWS = 4096
+"""Largest number of rows in memory at once, and of a merged part."""
+
+_PLAIN = ("id", "task", "label", "n_prompt_tokens", "option_mass")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What `merge` has written.
+
+    Args:
+        folder: Of the new table.
+        n_questions: Its rows.
+        missing: Ids of the questions that no table has; ``missing.jsonl`` in the folder holds
+            these questions, ready to be extracted.
+    """
+
+    folder: Path
+    n_questions: int
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One finished table.
+
+    Args:
+        folder: Of the table.
+        manifest: Its manifest.
+        schemas: Of its parts.
+        rows: Its questions.
+    """
+
+    folder: Path
+    manifest: Row
+    schemas: Sequence[pa.Schema]
+    rows: Sequence[Row]
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Which of `features` and `scores` it has."""
+        return tuple(name for name in ("features", "scores") if name in self.schemas[0].names)
+
+
+def merge(
+    folders: Sequence[str | Path],
+    out_dir: str | Path,
+    *,
+    questions: str | Path | None = None,
+    allow_missing: bool = False,
+) -> Merged:
+    """Write one output table of the rows of several.
+
+    Either all tables have the same columns, or some have features and the others the scores of the
+    same questions. The new table is there as a whole or not at all.
+
+    Args:
+        folders: Finished tables, at least one.
+        out_dir: Folder of the new table; must not hold anything yet.
+        questions: Where the questions come from that the table should hold, as `load_tasks` reads
+            them; they give its order. By default the order of the tables.
+        allow_missing: Whether some of these questions may be missing; they are then written to
+            ``missing.jsonl``.
+
+    Raises:
+        FileNotFoundError: If a table is unfinished, or there are no such questions.
+        ValueError: If a question stands twice, is missing, is not asked for or differs from what is
+            asked for; if the tables were not all made by the same model, template and settings; or
+            if their columns do not go together or are damaged. The message names tables and ids.
+    """
+    given = folders if isinstance(folders, str) else map(str, folders)
+    paths = [Path(folder) for folder in _checks.strings("folders", given)]
+    if not paths:
+        raise _checks.fail("folders", "at least one table", "none")
+    out = Path(out_dir)
+    if not _files.is_vacant(out):
+        raise _checks.fail("out_dir", "a folder that holds nothing yet", str(out))
+    sources = [_open(path) for path in paths]
+    main, scores = _roles(sources)
+    rows = _union(main)
+    made_by = {"features": _one(main, "features"), "scores": _one(scores or main, "scores")}
+    if scores:
+        _require_same(rows, _union(scores), "the features", "the scores")
+    wanted, missing = _wanted(rows, questions, allow_missing)
+    side = _Scores(scores) if scores else None
+    with _files.replaced_folder(out) as unfinished:
+        parts: dict[str, int] = {}
+        for piece in _pieces(main, rows):
+            whole = piece if side is None else side.join(piece)
+            name = f"part-{len(parts):05d}.parquet"
+            pq.write_table(whole, unfinished / name, compression="zstd")
+            parts[name] = len(whole)
+        digest = table_files.write_questions(unfinished, wanted)
+        if missing:
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in missing)
+            _files.write_text(unfinished / MISSING, lines)
+        table_files.finish(unfinished, parts, made_by, digest)
+    return Merged(out, len(wanted), tuple(row["id"] for row in missing))
+
+
+def _open(folder: Path) -> _Source:
+    manifest, rows = table_files.read_declared(folder)
+    schemas = []
+    for name in manifest["parts"]:
+        try:
+            schemas.append(pq.read_schema(folder / name))
+        except FileNotFoundError:
+            raise ValueError(f"{folder / name}: the manifest names it, but it is missing") from None
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{folder / name}: damaged Parquet part ({error})") from error
+    if len({frozenset(schema.names) for schema in schemas}) > 1:
+        raise ValueError(f"{folder}: expected parts with the same columns")
+    return _Source(folder, manifest, schemas, rows)
+
+
+def _roles(sources: Sequence[_Source]) -> tuple[list[_Source], list[_Source]]:
+    """The tables whose rows are written, and those whose scores are joined to them."""
+    kinds: dict[tuple[str, ...], list[_Source]] = {}
+    for source in sources:
+        kinds.setdefault(source.measured, []).append(source)
+    if set(kinds) == {("features",), ("scores",)}:
+        return kinds["features",], kinds["scores",]
+    if len(kinds) > 1 or () in kinds:
+        raise _checks.fail(
+            "folders",
+            "tables with the same columns, or some with features and some with scores",
+            ", ".join(f"{' and '.join(k) or 'neither'} in {g[0].folder}" for k, g in kinds.items()),
+        )
+    return list(sources), []
+
+
+def _union(sources: Sequence[_Source]) -> dict[str, Row]:
+    """The questions of several tables by id, each of them once."""
+    rows: dict[str, Row] = {}
+    owner: dict[str, Path] = {}
+    for source in sources:
+        for row in source.rows:
+            if row["id"] in rows:
+                raise ValueError(
+                    f"Expected each question once, but {row['id']!r} is in {owner[row['id']]} "
+                    f"and in {source.folder}"
+                )
+            rows[row["id"]], owner[row["id"]] = row, source.folder
+    return rows
+
+
+def _one(sources: Sequence[_Source], name: str) -> Any:
+    """What made the features or the scores of all tables."""
+    first, *others = [source.manifest["provenance"].get(name) or {} for source in sources]
+    for source, other in zip(sources[1:], others, strict=True):
+        for key in sorted({*first, *other}):
+            if first.get(key) != other.get(key):
+                raise ValueError(
+                    f"Expected {name} of one origin, but {key} is {first.get(key)!r} in "
+                    f"{sources[0].folder} and {other.get(key)!r} in {source.folder}"
+                )
+    return first or None
+
+
+def _require_same(a: Mapping[str, Row], b: Mapping[str, Row], here: object, there: object) -> None:
+    """Both must hold the same questions; `b` may leave out fields of a question."""
+    if differing := sorted(set(a) ^ set(b)):
+        raise ValueError(
+            f"Expected the same questions, but {len(differing)} are only in {here} or only in "
+            f"{there}: {', '.join(differing[:3])}"
+        )
+    for identifier, row in b.items():
+        if any(a[identifier].get(key) != value for key, value in row.items()):
+            raise ValueError(f"Expected {identifier} to be the same in {here} and {there}")
+
+
+def _wanted(
+    rows: Mapping[str, Row], questions: str | Path | None, allow_missing: bool
+) -> tuple[list[Row], list[Row]]:
+    """The questions of the new table in their order, and those that no table has."""
+    if questions is None:
+        return list(rows.values()), []
+    asked: dict[str, Row] = {
+        q.id: question_row(q, t.name) for t in load_tasks(questions) for q in t.questions
+    }
+    missing = [row for identifier, row in asked.items() if identifier not in rows]
+    if missing and not allow_missing:
+        raise ValueError(
+            f"Expected all {len(asked)} questions of {questions}, but {len(missing)} are missing: "
+            f"{', '.join(row['id'] for row in missing[:10])}{', …' * (len(missing) > 10)}"
+        )
+    present = {identifier: row for identifier, row in asked.items() if identifier in rows}
+    _require_same(rows, present, "the tables", questions)
+    return [rows[identifier] for identifier in present], missing
+
+
+def _pieces(sources: Sequence[_Source], rows: Mapping[str, Row]) -> Iterator[pa.Table]:
+    """All rows of some tables, checked, a few thousand at a time, columns of one type."""
+    common = set.intersection(*(set(s.names) for source in sources for s in source.schemas))
+    kinds = {name: _type(sources, name) for name in ("scores", "features") if name in common}
+    for source in sources:
+        left = {row["id"] for row in source.rows}
+        for name, size in source.manifest["parts"].items():
+            file = source.folder / name
+            for raw in _batches(file, size):
+                piece = table_files.checked(file, raw)
+                columns = table_files.columns_of(piece)
+                if unknown := set(columns["id"]) - left:
+                    raise ValueError(f"{file}: {min(unknown)!r} is no question, or stands twice")
+                left -= set(columns["id"])
+                table_files.check_rows(source.folder, [rows[i] for i in columns["id"]], columns)
+                OutputTable.from_columns(columns, {})  # refuses numbers that are not finite
+                found = {key: piece[key] for key in _PLAIN if key in common}
+                cast = {key: raw[key].cast(kind) for key, kind in kinds.items()}
+                yield pa.table({**found, **cast})
+        if left:
+            raise ValueError(f"{source.folder}: no part holds question {min(left)!r}")
+
+
+def _batches(file: Path, size: int) -> Iterator[pa.Table]:
+    """The rows of one part, which must be so many, a few thousand at a time."""
+    try:
+        with pq.ParquetFile(file) as part:
+            if part.metadata.num_rows != size:
+                got = part.metadata.num_rows
+                raise ValueError(f"{file}: expected {size} rows, but got {got}")
+            for batch in part.iter_batches(ROWS):
+                yield pa.Table.from_batches([batch])
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{file}: damaged or truncated Parquet part ({error})") from error
+
+
+def _type(sources: Sequence[_Source], name: str) -> pa.DataType:
+    """The type of a column in the new table: the one that it has everywhere, or the widest."""
+    found = {schema.field(name).type for source in sources for schema in source.schemas}
+    if len(found) == 1:
+        return found.pop()
+    if name == "scores":
+        return pa.list_(pa.float64())
+    widths = {getattr(kind, "list_size", None) for kind in found}
+    if len(widths) > 1:
+        raise _checks.fail("folders", "tables with features of one width", sorted(map(str, found)))
+    return pa.list_(pa.float32(), widths.pop())
+
+
+class _Scores:
+    """Scores of some tables, to be joined to the rows of others."""
+
+    def __init__(self, sources: Sequence[_Source]) -> None:
+        rows = {row["id"]: row for source in sources for row in source.rows}
+        self._data = pa.concat_tables(_pieces(sources, rows))
+        self._place = {i: place for place, i in enumerate(self._data["id"].to_pylist())}
+
+    def join(self, piece: pa.Table) -> pa.Table:
+        """The rows with their scores."""
+        own = self._data.take(pa.array([self._place[i] for i in piece["id"].to_pylist()]))
+        kept = [name for name in piece.column_names if name != "option_mass"]
+        taken = [name for name in ("scores", "option_mass") if name in own.column_names]
+        return pa.table({**{n: piece[n] for n in kept}, **{n: own[n] for n in taken}})

@@ -1,1 +1,0 @@
-"""The networks that predict temperatures, and what they read."""

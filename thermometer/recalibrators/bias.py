@@ -1,0 +1,253 @@
+"""Recalibrators of scores that take off a bias towards options, without labels.
+
+The prior is estimated from the batch (Zhou et al. 2023), from content-free prompts (Zhao et al.
+2021) or from random in-domain words (Fei et al. 2023).
+"""
+
+import random
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax, logsumexp
+from sklearn.utils.validation import check_is_fitted
+
+from thermometer import _checks
+from thermometer.recalibrators.base import Kinds, Matrix, ScoreRecalibrator, Vector
+from thermometer.scaling import scale_scores
+from thermometer.types import Question, Task
+
+_ALL = ""  # the group of all rows together; no task has this name
+
+
+class PriorCalibration(ScoreRecalibrator):
+    """q_ik = (p_ik / m_k) / sum_j (p_ij / m_j), with m the mean probabilities of the fitted rows.
+
+    In scores: softmax(s_i - log m), computed in float64 without underflow. Options count by their
+    position, which must mean the same in all rows (the letters of a letter prompt, or the same
+    options in each question). Rows of different K do not mix: there is one mean for every number of
+    options that was fitted.
+
+    **The answer may change**, and with it the accuracy: an option that the model says whatever it
+    is asked loses. Confidence is not made true by it, only the preference among positions is taken
+    out; a temperature fitted afterwards is not part of it.
+
+    Args:
+        per_task: One mean for each task. `tasks` are then needed to fit and to predict; a task that
+            was not fitted, or not with so many options, gets the mean of all rows together.
+
+    Attributes:
+        groups_: Names of the tasks of the G means; "" stands for all rows together.
+        n_options_: (G,) int64, the number of options of each mean.
+        log_prior_: (G, K) float64, log m; 0 beyond the options.
+    """
+
+    fitted: ClassVar[Kinds] = {
+        "groups_": "texts",
+        "n_options_": "counts",
+        "log_prior_": "matrix",
+    }
+
+    def fit(
+        self, scores: ArrayLike, labels: ArrayLike | None = None, tasks: ArrayLike | None = None
+    ) -> Self:
+        """Learn the means from (M, K) scores; `labels` are not looked at.
+
+        Raises:
+            ValueError: If M is 0, if `tasks` are missing with `per_task`, or an argument is
+                malformed.
+        """
+        self._check_parameters()
+        logits, n_options = _logits(scores)
+        if not len(logits):
+            raise _checks.fail("scores", "at least one row", "none")
+        names = self._names(tasks, len(logits))
+        kinds = [(_ALL, k, n_options == k) for k in np.unique(n_options)]
+        if self.per_task:
+            kinds += [
+                (str(name), k, rows)
+                for name in np.unique(names)
+                for k in np.unique(n_options)
+                if (rows := (names == name) & (n_options == k)).any()
+            ]
+        log_prior = np.zeros((len(kinds), logits.shape[1]))
+        for row, (_, k, rows) in enumerate(kinds):
+            log_probs = log_softmax(logits[rows, :k], axis=1)
+            log_prior[row, :k] = logsumexp(log_probs, axis=0) - np.log(rows.sum())
+        self.groups_ = tuple(name for name, _, _ in kinds)
+        self.n_options_ = np.array([k for _, k, _ in kinds], np.int64)
+        self.log_prior_ = log_prior
+        return self
+
+    def predict_proba(self, scores: ArrayLike, tasks: ArrayLike | None = None) -> Matrix:
+        """(N, K) float64 probabilities; `tasks` are needed with `per_task`, else unused.
+
+        Raises:
+            ValueError: If a row has a number of options with which no row was fitted, if `tasks`
+                are missing with `per_task`, or an argument is malformed.
+            sklearn.exceptions.NotFittedError: Before `fit`.
+        """
+        check_is_fitted(self)
+        logits, n_options = _logits(scores)
+        names = self._names(tasks, len(logits))
+        place = {key: i for i, key in enumerate(zip(self.groups_, self.n_options_, strict=True))}
+        moved = logits.copy()
+        for row, (name, k) in enumerate(zip(names, n_options, strict=True)):
+            found = place.get((str(name), k), place.get((_ALL, k)))
+            if found is None:
+                fitted = ", ".join(map(str, np.unique(self.n_options_)))
+                raise _checks.fail("scores", f"rows of {fitted} options", f"{k} at row {row}")
+            moved[row, :k] -= self.log_prior_[found, :k]
+        return scale_scores(moved, 1.0)
+
+    def _names(self, tasks: ArrayLike | None, n: int) -> NDArray[np.str_]:
+        return self._task_names(tasks, n) if self.per_task else np.full(n, _ALL)
+
+    def _check_fit(self) -> None:
+        n, width = self.log_prior_.shape
+        if not n == len(self.groups_) == len(self.n_options_):
+            raise _checks.fail("groups_", f"of length {n}", len(self.groups_))
+        if ((self.n_options_ < 2) | (self.n_options_ > width)).any():
+            raise _checks.fail("n_options_", f"in [2, {width}]", self.n_options_.tolist())
+
+
+def _logits(scores: ArrayLike) -> tuple[Vector, NDArray[np.int64]]:
+    """Checked scores and the number of options of each row."""
+    logits = _checks.score_matrix("scores", scores)
+    return logits, np.isfinite(logits).sum(axis=1)
+
+
+class BatchCalibration(PriorCalibration):
+    """Divide option probabilities by their mean over a batch of the task (Zhou 2023).
+
+    The batch is usually the very questions to be answered: ``fit(scores).predict_proba(scores)``,
+    without labels. A dozen rows already help. It assumes that each position is right about
+    equally often, and takes a real majority for a tendency of the model; a batch of one row
+    becomes uniform. Formula, arguments and errors are those of `PriorCalibration`: **the answer may
+    change**.
+
+    Zhou, Wan, Proleev, Mincu, Chen, Heller and Roy, "Batch calibration: rethinking calibration for
+    in-context learning and prompt engineering" (2023, arXiv 2309.17249).
+
+    Example:
+        >>> scores = [[2.0, 0.0], [1.0, 0.0]]  # says the first option, whatever the question
+        >>> BatchCalibration().fit(scores).predict_proba(scores).argmax(axis=1).tolist()
+        [0, 1]
+    """
+
+
+CONTENT_FREE = ("N/A", "[MASK]", "-")
+"""Zhao et al. used "N/A", "[MASK]" and the empty string, for which a dash stands here: a
+`Question` has a text."""
+
+
+class ContextualCalibration(PriorCalibration):
+    """Divide option probabilities by those of content-free questions (Zhao 2021).
+
+    Fit it on the scores of `content_free_task(task)`, made with the template of the task, and
+    predict the scores of the task. Formula, arguments and errors are those of `PriorCalibration`:
+    **the answer may change**. (The authors need only the answer, and leave the quotients
+    unnormalised.)
+
+    Zhao, Wallace, Feng, Klein and Singh, "Calibrate before use: improving few-shot performance of
+    language models" (2021, arXiv 2102.09690).
+
+    Example:
+        >>> of_nothing, of_questions = [[2.0, 0.0]], [[2.0, 0.0], [3.0, 0.0]]
+        >>> calibration = ContextualCalibration().fit(of_nothing)
+        >>> calibration.predict_proba(of_questions).round(3).tolist()
+        [[0.5, 0.5], [0.731, 0.269]]
+    """
+
+
+def content_free_task(task: Task, texts: Sequence[str] = CONTENT_FREE, max_lists: int = 20) -> Task:
+    """Questions that ask nothing, with the options and demonstrations of a task.
+
+    Every text is combined with every different list of options, of which for each number of options
+    the first `max_lists` count. A task whose questions share their options so becomes
+    ``len(texts)`` questions. Passages are left out; nothing is labelled.
+
+    Args:
+        task: Labelled or not.
+        texts: What to ask instead of the questions.
+        max_lists: Most lists of options for each number of options.
+
+    Example:
+        >>> task = Task("capitals", (Question("q1", "Capital of France?", ("Paris", "Rome")),))
+        >>> [question.text for question in content_free_task(task).questions]
+        ['N/A', '[MASK]', '-']
+    """
+    texts = _checks.strings("texts", texts)
+    lists = option_lists(task, max_lists)
+    questions = tuple(
+        Question(f"{task.name}/content-free {i * len(texts) + j}", text, options)
+        for i, options in enumerate(lists)
+        for j, text in enumerate(texts)
+    )
+    return Task(f"{task.name} (content-free)", questions, task.demonstrations)
+
+
+def option_lists(task: Task, max_lists: int) -> list[tuple[str, ...]]:
+    """The different lists of options of a task, for each number of options the first few."""
+    max_lists = _checks.integer("max_lists", max_lists)
+    different = dict.fromkeys(question.options for question in task.questions)
+    kept: dict[int, list[tuple[str, ...]]] = {}
+    for options in different:
+        kept.setdefault(len(options), []).append(options)
+    return [options for lists in kept.values() for options in lists[:max_lists]]
+
+
+class DomainContextCalibration(PriorCalibration):
+    """Divide option probabilities by those of random in-domain words (Fei 2023).
+
+    Fit it on the scores of `domain_text_task(task)`, made with the template of the task, and
+    predict the scores of the task. Formula, arguments and errors are those of `PriorCalibration`:
+    **the answer may change**.
+
+    Fei, Hou, Chen and Bosselut, "Mitigating label biases for in-context learning" (ACL 2023).
+
+    Example:
+        >>> calibration = DomainContextCalibration().fit([[1.0, 0.0], [3.0, 0.0]])
+        >>> bool(calibration.predict_proba([[2.0, 0.0]])[0, 0] < 0.6)
+        True
+    """
+
+
+def domain_text_task(task: Task, n: int = 20, seed: int = 0, max_lists: int = 20) -> Task:
+    """Texts of random words from the questions of a task, as long as these are on average.
+
+    The words are those of texts and passages, drawn with replacement, so that frequent words stay
+    frequent. The n texts take the different lists of options in turn, separately for each number
+    of options, of which the first `max_lists` count. Demonstrations are kept; nothing is labelled.
+
+    Args:
+        task: Labelled or not.
+        n: Number of texts for each number of options.
+        seed: Equal seeds give equal texts.
+        max_lists: Most lists of options for each number of options.
+
+    Example:
+        >>> task = Task("capitals", (Question("q1", "Capital of France?", ("Paris", "Rome")),))
+        >>> made = domain_text_task(task, n=5)
+        >>> len(made), {len(question.text.split()) for question in made.questions}
+        (5, {3})
+    """
+    n = _checks.integer("n", n)
+    rng = random.Random(_checks.integer("seed", seed, minimum=0))  # noqa: S311
+    texts = [f"{question.context or ''} {question.text}".split() for question in task.questions]
+    words = [word for text in texts for word in text]
+    length = max(1, round(len(words) / len(texts)))
+    lists: dict[int, list[tuple[str, ...]]] = {}
+    for options in option_lists(task, max_lists):
+        lists.setdefault(len(options), []).append(options)
+    questions = tuple(
+        Question(
+            f"{task.name}/random words {k} {i}",
+            " ".join(rng.choices(words, k=length)),
+            of_k[i % len(of_k)],
+        )
+        for k, of_k in lists.items()
+        for i in range(n)
+    )
+    return Task(f"{task.name} (random words)", questions, task.demonstrations)

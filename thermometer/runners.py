@@ -1,0 +1,349 @@
+"""Run a transformers model over batches of token trees, by the fastest way that is proven right.
+
+`CausalRunner` reads prompts and scores continuations, and computes once what prompts begin with;
+`DecoderRunner` is for encoder-decoders, of which only the first decoder step is run. A fast way is
+used only after it agreed, at run time, with the plain one on the model at hand.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers.cache_utils import (
+    DynamicCache,
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+)
+
+from thermometer import forward
+from thermometer.forward import Work
+from thermometer.tokenization import TokenTree
+
+
+class _Frozen(DynamicLayer):  # type: ignore[misc]
+    """The keys and values of one block for G prefixes of up to P tokens."""
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        super().__init__()
+        self.keys, self.values = keys, values
+        self.dtype, self.device = keys.dtype, keys.device
+        self.is_initialized = True
+        self.rows: Tensor | None = None
+        self.width = 0
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Keys and values of prefixes and rows, (R, H, P + L, D)."""
+        return self._after(self.keys, key_states), self._after(self.values, value_states)
+
+    def _after(self, old: Tensor, new: Tensor) -> Tensor:
+        assert self.rows is not None
+        old = old[:, :, : self.width]
+        if len(self.rows) == 1:
+            old = old[int(self.rows[0])].expand(len(new), -1, -1, -1)
+        else:
+            old = old[self.rows.to(old.device)]
+        return torch.cat([old, new], dim=-2)
+
+
+class PrefixCache(DynamicCache):  # type: ignore[misc]
+    """What a model has computed of G prefixes, for rows that begin with them.
+
+    Args:
+        computed: The cache that a forward pass over the prefixes, padded on the right, has filled.
+        prefixes: Token ids of each.
+
+    Raises:
+        TypeError: For a cache with anything but keys and values of all positions.
+    """
+
+    def __init__(self, computed: Any, prefixes: Sequence[tuple[int, ...]]) -> None:
+        super().__init__()
+        self.place = {prefix: i for i, prefix in enumerate(prefixes)}
+        length = max(map(len, prefixes))
+        for layer in computed.layers:
+            if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer):
+                raise TypeError(f"Expected a cache of keys and values, but got {layer!r}")
+            if layer.keys.shape[-2] != length:
+                raise TypeError(f"Expected keys of {length} tokens, but got {layer!r}")
+            self.layers.append(_Frozen(layer.keys, layer.values))
+
+    def read_by(self, beginnings: Sequence[tuple[int, ...]]) -> "PrefixCache":
+        """Say with which of the prefixes each row of the next batch begins; returns itself."""
+        places = [self.place[beginning] for beginning in beginnings]
+        rows = torch.tensor(places if len(set(places)) > 1 else places[:1])
+        for layer in self.layers:
+            layer.rows, layer.width = rows, max(map(len, beginnings))
+        return self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What one forward pass says.
+
+    Args:
+        hidden: (B, D) hidden state of each prompt, or `None` if not asked for.
+        logprobs: (M,) float32 log-probabilities of all the tokens of all branches, or `None`.
+        owners: (M, 2) int64: tree and option that each of them belongs to.
+        work: What was computed.
+    """
+
+    hidden: Tensor | None
+    logprobs: Tensor | None
+    owners: Tensor
+    work: Work
+
+
+class CausalRunner:
+    """Runs a causal LM, by the fastest way that is proven right for this very model.
+
+    Args:
+        model: A transformers causal LM.
+        filler: Token id that fills rows on the right; its value never matters.
+        tap: The block whose output is the feature; by default the last hidden state is.
+        mean: Whether the hidden state of a prompt is the mean over its tokens; else that of the
+            last.
+        scores: Whether scores will be asked for.
+        name: For the warning.
+    """
+
+    def __init__(
+        self, model: Any, filler: int, *, tap: Any | None, mean: bool, scores: bool, name: str
+    ) -> None:
+        self._model = model
+        # Some models do not say which part of them is the stack below the output head.
+        self._base = model.model if model.base_model is model else model.base_model
+        self._filler = filler
+        self._tapped: list[Tensor] = []
+        self._mean = mean
+        self._window = _attention_window(model.config.get_text_config())
+        self._cache: tuple[Any, PrefixCache] | None = None
+        self.head: forward.Head | None = None
+        self.shares_rows = False
+        self.shares_prefixes = False
+        if tap is not None:
+            tap.register_forward_hook(self._keep)
+        self._choose_ways(scores, name)
+
+    def _keep(self, _module: Any, _inputs: Any, output: Any) -> None:
+        self._tapped.append(output[0] if isinstance(output, tuple) else output)
+
+    def forks(self, tree: TokenTree) -> bool:
+        """Whether all branches of a tree may share one row.
+
+        Not beyond an attention window: the mask that keeps branches apart replaces the model's own.
+        """
+        return self.shares_rows and (self._window is None or tree.n_tokens <= self._window)
+
+    def caches(self, tree: TokenTree) -> bool:
+        """Whether the beginning of a tree may come from a cache; within the same limits.
+
+        Not where states are averaged: a cache has none.
+        """
+        return self.shares_prefixes and not self._mean and self.forks(tree)
+
+    def forget(self) -> None:
+        """Give back the memory of the shared prefixes of the last pass."""
+        self._cache = None
+
+    def run(
+        self,
+        trees: Sequence[TokenTree],
+        *,
+        features: bool,
+        scores: bool,
+        shared: Sequence[int] = (),
+        prefixes: Sequence[tuple[int, ...]] = (),
+    ) -> Reading:
+        """One forward pass.
+
+        Args:
+            trees: Prompts.
+            features: Whether hidden states are wanted.
+            scores: Whether the branches are.
+            shared: How many leading tokens of each tree come from a cache. Empty for none.
+            prefixes: What the cache holds, more than these trees need perhaps. It is computed in a
+                pass before this one, and kept for the next call.
+        """
+        past, work = None, Work()
+        if prefixes:
+            past, work = self._cached(tuple(prefixes))
+            past.read_by([t.prefix[:size] for t, size in zip(trees, shared, strict=True)])
+        forked = all(self.forks(tree) for tree in trees)
+        batch = forward.collate(trees, self._filler, forked=forked, scores=scores, cached=shared)
+        work += Work.of_batch(batch, len(trees), sum(tree.n_read(scores) for tree in trees))
+        inputs = batch.to(self._model.device).model_inputs(self._model.dtype)
+        inputs["past_key_values"] = past
+        self._tapped.clear()
+        logprobs = None
+        if scores and self.head is None:
+            output = self._model(**inputs, output_hidden_states=True)
+            states = output.hidden_states[-1]
+            batch = batch.to(output.logits.device)
+            logits = output.logits[batch.sources[:, 0], batch.sources[:, 1]].float()
+            logprobs = logits.log_softmax(dim=1)[batch.targets[:, 0], batch.targets[:, 1]]
+        else:
+            states = self._base(**inputs).last_hidden_state
+            batch = batch.to(states.device)
+            if scores and self.head is not None:
+                final = states[batch.sources[:, 0], batch.sources[:, 1]]
+                logprobs = self.head.token_logprobs(final, batch.targets)
+        if self._tapped:
+            states = self._tapped.pop()
+        hidden = self._hidden(states, batch.features) if features else None
+        return Reading(hidden, logprobs, batch.owners, work)
+
+    def _hidden(self, states: Tensor, last: Tensor) -> Tensor:
+        """(B, D) of the prompts that begin a row of (R, L, D) states and end at `last`, (B, 2).
+
+        A mean leaves out the first token: many models put a state there that is the same for every
+        prompt and hundreds of times as large as others (Xiao et al. 2023, arXiv 2309.17453).
+        """
+        if not self._mean:
+            row, column = last.to(states.device).T
+            return states[row, column]
+        return torch.stack(
+            [states[r, min(1, c) : c + 1].float().mean(dim=0) for r, c in last.tolist()]
+        )
+
+    def _cached(self, prefixes: tuple[tuple[int, ...], ...]) -> tuple["PrefixCache", Work]:
+        """The cache of some prefixes, and what it cost: nothing if it is at hand."""
+        work = Work()
+        if self._cache is None or self._cache[0] != prefixes:
+            self._cache = None  # before the next one takes memory
+            trees = [TokenTree("", prefix) for prefix in prefixes]
+            batch = forward.collate(trees, self._filler, forked=True, scores=False)
+            inputs = batch.to(self._model.device).model_inputs(self._model.dtype)
+            computed = self._base(**{**inputs, "use_cache": True}).past_key_values
+            self._cache = prefixes, PrefixCache(computed, prefixes)
+            work = Work.of_batch(batch)
+        return self._cache[1], work
+
+    @torch.inference_mode()
+    def _choose_ways(self, scores: bool, name: str) -> None:
+        """Prove on a few tokens that the fast ways are right for this model.
+
+        The reference is a plain row for each option and the model's own logits; where a fast way
+        differs from it, or fails, it is not used.
+        """
+        vocabulary = self._model.config.get_text_config().vocab_size
+        tokens = [int(t) for t in np.linspace(3, vocabulary - 1, 12)]
+        branches = tuple(tuple(tokens[i : i + n]) for i, n in ((4, 1), (5, 4), (4, 2), (9, 3)))
+        trees = [TokenTree("probe", tuple(tokens[:n]), branches if scores else ()) for n in (4, 7)]
+        exact = self._model.dtype == torch.float32  # else logits come rounded to a coarse grid
+        plain = self.run(trees, features=True, scores=scores)
+        if scores:
+            self.head = forward.Head(self._model)
+            sparing = self.run(trees, features=True, scores=True)
+            if _agree(sparing, plain, 1e-3 if exact else 0.5):
+                plain = sparing
+            else:
+                self.head = None
+                warnings.warn(
+                    f"The output head of {name} is of an unknown kind; all its logits are "
+                    "computed, which needs more memory",
+                    stacklevel=4,
+                )
+        self.shares_rows = True
+        self.shares_rows = self._proves(trees, plain, exact)
+        if self.shares_rows and not self._mean:
+            prefixes = [tree.prefix[:size] for tree, size in zip(trees, (2, 5), strict=True)]
+            self.shares_prefixes = self._proves(trees, plain, exact, (2, 5), prefixes)
+        self.forget()
+
+    def _proves(
+        self,
+        trees: Sequence[TokenTree],
+        plain: Reading,
+        exact: bool,
+        shared: Sequence[int] = (),
+        prefixes: Sequence[tuple[int, ...]] = (),
+    ) -> bool:
+        """Whether rows that fork, after `shared` tokens from a cache, say what plain rows say."""
+        scores = plain.logprobs is not None
+        try:
+            found = self.run(trees, features=True, scores=scores, shared=shared, prefixes=prefixes)
+        except Exception:  # attention code that takes no 4-D mask or cache fails in its own way
+            return False
+        return _agree(found, plain, 1e-3 if exact else 0.25)
+
+
+class DecoderRunner:
+    """Runs an encoder-decoder LM: the encoder over the prompt, the decoder for one step.
+
+    Args:
+        model: A transformers encoder-decoder LM.
+        filler: Token id that fills rows on the right.
+    """
+
+    def __init__(self, model: Any, filler: int) -> None:
+        self._model = model
+        self._filler = filler
+
+    def forks(self, tree: TokenTree) -> bool:
+        """Whether all branches of a tree may share one row: always, they are one token long."""
+        return True
+
+    def caches(self, tree: TokenTree) -> bool:
+        """Whether the beginning of a tree may come from a cache: no, an encoder looks ahead."""
+        return False
+
+    def forget(self) -> None:
+        """Nothing is kept."""
+
+    def run(
+        self,
+        trees: Sequence[TokenTree],
+        *,
+        features: bool,
+        scores: bool,
+        shared: Sequence[int] = (),
+        prefixes: Sequence[tuple[int, ...]] = (),
+    ) -> Reading:
+        """One forward pass; see `CausalRunner.run`."""
+        batch = forward.collate(trees, self._filler, forked=True, scores=False)
+        start = torch.full((len(trees), 1), self._model.config.decoder_start_token_id)
+        device = self._model.device
+        lengths = torch.tensor([len(tree.prefix) for tree in trees])
+        mask = torch.arange(batch.input_ids.shape[1]) < lengths[:, None]
+        output = self._model(
+            input_ids=batch.input_ids.to(device),
+            attention_mask=mask.long().to(device),
+            decoder_input_ids=start.to(device),
+            output_hidden_states=True,
+            use_cache=False,
+        )
+        work = Work.of_batch(batch, len(trees), batch.n_tokens)
+        hidden = output.decoder_hidden_states[-1][:, 0] if features else None
+        pairs = [(i, k) for i, tree in enumerate(trees) for k in range(len(tree.branches))]
+        owners = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).to(output.logits.device)
+        if not scores:
+            return Reading(hidden, None, owners, work)
+        tokens = torch.tensor([trees[i].branches[k][0] for i, k in pairs], device=owners.device)
+        logprobs = output.logits[:, 0].float().log_softmax(dim=1)[owners[:, 0], tokens]
+        return Reading(hidden, logprobs, owners, work)
+
+
+def _attention_window(config: Any) -> int | None:
+    """The shortest attention window of a model's blocks, if there is any."""
+    if getattr(config, "use_sliding_window", None) is False:  # Qwen declares one and ignores it
+        return None
+    names = ("sliding_window", "attention_chunk_size", "window_size", "attention_window_size")
+    sizes = [getattr(config, name, None) for name in names]
+    return min((size for size in sizes if isinstance(size, int)), default=None)
+
+
+def _agree(found: Reading, expected: Reading, margin: float) -> bool:
+    """Whether log-probabilities and hidden states (in units of their size) differ by a margin."""
+    assert found.hidden is not None
+    assert expected.hidden is not None
+    size = expected.hidden.float().norm(dim=1)
+    apart = ((found.hidden - expected.hidden).float().norm(dim=1) / size).max()
+    if found.logprobs is not None and expected.logprobs is not None:
+        apart = torch.maximum(apart, (found.logprobs - expected.logprobs).abs().max())
+    return bool(apart <= margin)  # not so if there is a NaN

@@ -105,7 +105,7 @@ class _State:
 
     bands: Bands
     max_keys: int
-    decisions: dict[str, int]
+    decisions: dict[Action, int]
     changes: int
     evicted: int
     actions: dict[str, Action]

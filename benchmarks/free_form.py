@@ -26,6 +26,7 @@ from thermometer._files import versions
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
 from thermometer.free_form.answering import add_shift, shift_verdicts
+from thermometer.free_form.questions import load_free_form, render_question
 from thermometer.free_form.verify_tasks import verify_tasks
 from thermometer.generation import lines_of
 from thermometer.metrics.basic import nll_of_rows
@@ -35,7 +36,6 @@ from thermometer.protocols import Protocol
 from thermometer.recalibrators.confidence import PlattScaling
 from thermometer.scaling import VERDICT_SHIFT, fit_temperature, scale_scores
 from thermometer.tables import OutputTable
-from thermometer.tasks import load_free_form
 from thermometer.templates import Template
 from thermometer.training import resolve, train
 from thermometer.types import Task
@@ -125,7 +125,7 @@ def cost(lm, free, tasks, table, n=24, repeats=2):
     record = replace(calibrator.record, features=small.provenance(VERIFY))
     reads_small = Calibrator(calibrator.thermometer, record).with_language_model(small)
     task = Task("t", tuple(q for t in tasks for q in t.questions)[:n])
-    asked = [VERIFY.render_open(q) for t in free for q in t.questions][:n]
+    asked = [render_question(q, VERIFY) for t in free for q in t.questions][:n]
     own, other = CalibratedLM(lm, calibrator), CalibratedLM(lm, reads_small)
     assert (own.reads_itself, other.reads_itself) == (True, False)
     ways = {

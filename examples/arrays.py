@@ -12,6 +12,7 @@ import torch
 import thermometer as th
 from thermometer import metrics
 from thermometer.recalibrators.confidence import PlattScaling
+from thermometer.routing import Router, guaranteed_threshold
 
 
 def make_scores(n, seed):
@@ -42,8 +43,8 @@ def main():
     mended = platt.recalibrate(rows["as it is"])
     print(f"by confidences alone: ECE {metrics.expected_calibration_error(mended, correct):.3f}")
 
-    found = th.guaranteed_threshold(torch.tensor(rows["calibrated"]), correct, risk=0.4)
-    router = th.Router(found.bands())
+    found = guaranteed_threshold(torch.tensor(rows["calibrated"]), correct, risk=0.4)
+    router = Router(found.bands())
     print(found, router.decide("first", rows["calibrated"][0]).action, sep="\n")
 
 

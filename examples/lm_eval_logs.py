@@ -7,11 +7,12 @@ with the tests are tiny: they show the steps, not what a thermometer can do.
 import sys
 
 import thermometer as th
+from thermometer.adapters.lm_eval import import_lm_eval
 
 
 def main(logs: str, folder: str) -> None:
     """Write the table and a report to `folder`."""
-    table = th.import_lm_eval(logs, f"{folder}/table")
+    table = import_lm_eval(logs, f"{folder}/table")
     print(table)
 
     confidence = th.scale_scores(table.scores, 1.0).max(axis=1)

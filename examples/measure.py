@@ -9,6 +9,7 @@ import sys
 import numpy as np
 
 import thermometer as th
+from thermometer.recalibrators.recommend import recommend
 
 
 def make_answers(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
@@ -23,7 +24,7 @@ def make_answers(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, n
 def main(folder: str) -> None:
     """Learn on labelled answers, test on others."""
     stated, correct, _ = make_answers(1500, seed=0)
-    advice = th.recommend(confidence=stated, correct=correct)
+    advice = recommend(confidence=stated, correct=correct)
     print(advice.reason, "\n")
 
     stated, correct, columns = make_answers(1500, seed=1)

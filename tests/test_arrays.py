@@ -8,8 +8,14 @@ import torch
 
 import thermometer as th
 from thermometer import metrics, recalibrators
+from thermometer.adaptation import TemperatureStream
 from thermometer.checkpoint import TrainingRecord
 from thermometer.metrics.intervals import bootstrap
+from thermometer.metrics.summary import summarise
+from thermometer.monitoring import CalibrationAlarm, EarlySign, Monitor
+from thermometer.recalibrators.recommend import recommend
+from thermometer.routing import Bands, Costs, Router, guaranteed_threshold, held_confidence
+from thermometer.segments.report import segments
 
 RNG = np.random.default_rng(0)
 N, K = 40, 4
@@ -82,23 +88,23 @@ READER = calibrator()
 
 
 def streamed(scores):
-    return th.TemperatureStream(READER, window=5).push(scores).temperature
+    return TemperatureStream(READER, window=5).push(scores).temperature
 
 
 def alarmed(confidence, correct):
-    alarm = th.CalibrationAlarm()
+    alarm = CalibrationAlarm()
     alarm.update(confidence, correct)
     return alarm.evidence
 
 
 def early(confidence):
-    sign = th.EarlySign("confidence")
+    sign = EarlySign("confidence")
     sign.update(confidence)
     return sign.evidence
 
 
 def monitored(confidence, correct):
-    with th.Monitor() as monitor:
+    with Monitor() as monitor:
         shown = monitor.record_many(IDS, confidence)
         monitor.label_many(IDS, correct)
         return shown
@@ -121,15 +127,15 @@ ENTRIES = {
     "update": lambda s, y: READER.update(None, y, s)[1],
     "stream": lambda s: streamed(s),
     "table": lambda s, y: table(s, y),
-    "summarise": lambda c, r: th.summarise(c, r, **FEW).to_dict(),
+    "summarise": lambda c, r: summarise(c, r, **FEW).to_dict(),
     "measure": lambda c, r: str(th.measure(c, r, by=BY, advise=False, **FEW)),
-    "recommend": lambda c, r: th.recommend(confidence=c, correct=r, **FEW).to_dict(),
-    "recommend of scores": lambda s, y: th.recommend(scores=s, labels=y, **FEW).to_dict(),
-    "segments": lambda c, r: str(th.segments(c, r, BY, **FEW)),
-    "segments by": lambda c: str(th.segments(CONFIDENCE, CORRECT, {"by": c}, **FEW)),
-    "guaranteed_threshold": lambda c, r: th.guaranteed_threshold(c, r, risk=0.5),
-    "held_confidence": lambda c: th.held_confidence(c),
-    "costs": lambda c: th.Costs(5.0, 1.0, 2.0).expected(c),
+    "recommend": lambda c, r: recommend(confidence=c, correct=r, **FEW).to_dict(),
+    "recommend of scores": lambda s, y: recommend(scores=s, labels=y, **FEW).to_dict(),
+    "segments": lambda c, r: str(segments(c, r, BY, **FEW)),
+    "segments by": lambda c: str(segments(CONFIDENCE, CORRECT, {"by": c}, **FEW)),
+    "guaranteed_threshold": lambda c, r: guaranteed_threshold(c, r, risk=0.5),
+    "held_confidence": lambda c: held_confidence(c),
+    "costs": lambda c: Costs(5.0, 1.0, 2.0).expected(c),
     "alarm": lambda c, r: alarmed(c, r),
     "early sign": lambda c: early(c),
     "monitor": lambda c, r: monitored(c, r),
@@ -204,7 +210,7 @@ def test_arguments_are_left_as_they_were(entry):
 
 @pytest.mark.parametrize("number", [np.float32(0.875), np.array(0.875), torch.tensor(0.875)])
 def test_a_router_takes_single_numbers_of_any_kind(number):
-    router = th.Router(th.Bands.around(0.8))
+    router = Router(Bands.around(0.8))
     assert router.decide("a", number) == router.decide("b", 0.875)
     assert router.decide("a", number * float("nan")).action == "review"
     with pytest.raises(TypeError, match="`confidence` to be a number"):

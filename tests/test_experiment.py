@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tiny
 
-from thermometer import Calibrator, Experiment, OutputTable, Protocol, TaskSource, Template, cli
+from thermometer import Calibrator, Experiment, OutputTable, Protocol, Template, cli
 from thermometer.adapters.files import load_table
 from thermometer.adapters.tables import write_table
 from thermometer.experiment import Source
+from thermometer.tasks import TaskSource
 
 FAST = {
     "network": {"n_members": 1, "n_components": 3, "hidden_size": 4},

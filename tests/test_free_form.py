@@ -7,9 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thermometer.free_form.answering import without_options
-from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask, verify_question
+from thermometer.free_form.questions import (
+    FreeFormQuestion,
+    FreeFormTask,
+    free_form_row,
+    load_free_form,
+    render_question,
+    verify_question,
+)
 from thermometer.free_form.verify_tasks import JUDGES, is_right, normalised
-from thermometer.tasks import free_form_row, load_free_form, load_tasks
+from thermometer.tasks import load_tasks
 from thermometer.templates import Prompt, Template
 from thermometer.types import Question
 
@@ -26,7 +33,7 @@ def write(path, rows):
 
 def test_a_question_is_asked_and_its_answer_verified_as_in_the_paper():
     template = Template("verify")
-    asked = template.render_open(FAUST)
+    asked = render_question(FAUST, template)
     assert asked == Prompt(
         "q1", "Answer in as few words as possible. \nQuestion:Who wrote Faust?. \nAnswer:"
     )
@@ -41,7 +48,7 @@ def test_a_question_is_asked_and_its_answer_verified_as_in_the_paper():
 def test_a_context_stands_before_the_question():
     question = FreeFormQuestion("q", "Who won?", context="Ann beat Bob")
     template = Template("verify", chat=True)
-    asked = template.render_open(question)
+    asked = render_question(question, template)
     assert asked.text.splitlines()[1] == "Context:Ann beat Bob. "
     assert asked.chat
     verification = template.render(verify_question(question, "Ann"))

@@ -6,8 +6,9 @@ The hub is a cache folder as `huggingface_hub` lays it out; no network is needed
 import pytest
 import tiny
 
-from thermometer import Experiment, LanguageModel, TaskSource, Template
+from thermometer import Experiment, LanguageModel, Template
 from thermometer.experiment import Source
+from thermometer.tasks import TaskSource
 
 COMMIT, OTHER = "0123456789abcdef" * 2 + "01234567", "f" * 40
 NAME = "somebody/tiny-llama"

@@ -15,7 +15,7 @@ from scipy.special import softmax
 from scipy.stats import chisquare, entropy
 
 from thermometer import signals
-from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
+from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask, render_question
 from thermometer.generation import generate_lines
 from thermometer.language_model import LanguageModel
 from thermometer.signals.consistency import meaning_certainty, meanings
@@ -38,7 +38,7 @@ def test_sequence_probability_is_that_of_the_tokens(kind, normalised):
     lm = LanguageModel(tiny.model(kind), tiny.tokenizer(), name=kind)
     found = signals.sequence_probability(lm, QUESTIONS, ANSWERS, normalised=normalised)
     for question, answer, value in zip(QUESTIONS, ANSWERS, found, strict=True):
-        text = Template("verify").render_open(FreeFormQuestion("q", question)).text
+        text = render_question(FreeFormQuestion("q", question), Template("verify")).text
         option = f" {answer.strip()}"
         (total,) = reference.option_scores(lm.model, lm.tokenizer, text, [option])
         whole = lm.tokenizer(text + option)["input_ids"]

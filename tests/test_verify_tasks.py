@@ -9,7 +9,12 @@ import pytest
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.extraction import extract
 from thermometer.free_form.answering import answer, shift_verdicts
-from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask, verify_question
+from thermometer.free_form.questions import (
+    FreeFormQuestion,
+    FreeFormTask,
+    render_question,
+    verify_question,
+)
 from thermometer.free_form.verify_tasks import is_right, verify_tasks
 from thermometer.generation import generate_lines
 from thermometer.network import ThermometerConfig
@@ -23,7 +28,7 @@ SAY = {"max_new_tokens": 5, "progress": False}
 def said_by(lm, task):
     """What a model says to each question, by id."""
     found = {}
-    prompts = [VERIFY.render_open(question) for question in task.questions]
+    prompts = [render_question(question, VERIFY) for question in task.questions]
     for rows, lines in generate_lines(lm, prompts, max_new_tokens=5):
         found |= {task.questions[row].id: line.text for row, line in zip(rows, lines, strict=True)}
     return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,13 +19,15 @@ from torch import Tensor
 
 from thermometer import _checks, checkpoint
 from thermometer.checkpoint import Checkpoint, TrainingRecord, model_card
-from thermometer.language_model import LanguageModel, Outputs
 from thermometer.network import Thermometer
 from thermometer.posterior import FactorPosterior, combined, updated
 from thermometer.posterior import Level as Level
 from thermometer.tables import OutputTable
 from thermometer.templates import Prompt, Template
 from thermometer.types import Calibration, Task
+
+if TYPE_CHECKING:  # the libraries of language models load when one is needed
+    from thermometer.language_model import LanguageModel, Outputs
 
 _IDENTITY = {
     "features": ("layer", "num_layers", "position", "template_digest"),
@@ -89,7 +91,7 @@ pass an OutputTable with features
 
     name: str
     made: Mapping[str, Any]
-    given: LanguageModel | None = None
+    given: "LanguageModel | None" = None
 
     def __post_init__(self) -> None:
         if self.given is not None:
@@ -107,8 +109,10 @@ pass an OutputTable with features
         return Template(**fields)
 
     @cached_property
-    def lm(self) -> LanguageModel:
+    def lm(self) -> "LanguageModel":
         """The model; numbers that were recorded elsewhere have none, which is a `ValueError`."""
+        from thermometer.language_model import LanguageModel
+
         template = self.template
         lm = self.given or LanguageModel.from_pretrained(
             self.made["model"],
@@ -122,7 +126,7 @@ pass an OutputTable with features
         check_same_origin(self.name, self.made, lm.provenance(template))
         return lm
 
-    def outputs(self, prompts: Sequence[Prompt], *, features: bool, scores: bool) -> Outputs:
+    def outputs(self, prompts: Sequence[Prompt], *, features: bool, scores: bool) -> "Outputs":
         """What the model says of prompts that `template` rendered."""
         return self.lm.outputs(prompts, self.template, features=features, scores=scores)
 
@@ -374,7 +378,7 @@ class Calibrator:
         return self.origins["features"].template
 
     @property
-    def language_model(self) -> LanguageModel:
+    def language_model(self) -> "LanguageModel":
         """The language model that gives features; loaded when first asked for."""
         return self.origins["features"].lm
 
@@ -383,7 +387,7 @@ class Calibrator:
         """What a prediction needs, of `features`, `scores` and `reference_scores`."""
         return self.thermometer.config.needs
 
-    def with_language_model(self, lm: LanguageModel, gives: str = "features") -> "Calibrator":
+    def with_language_model(self, lm: "LanguageModel", gives: str = "features") -> "Calibrator":
         """The same thermometer with a model that is loaded already.
 
         Args:
@@ -565,7 +569,7 @@ class Calibrator:
         folder: str | Path,
         *,
         revision: str | None = None,
-        language_model: LanguageModel | None = None,
+        language_model: "LanguageModel | None" = None,
     ) -> "Calibrator":
         """Load a checkpoint from a folder, or from a hub if there is no such folder.
 

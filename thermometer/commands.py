@@ -24,7 +24,7 @@ from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator, doubts, place_of, scores_template
 from thermometer.experiment import Source
 from thermometer.free_form import answering
-from thermometer.free_form.questions import FreeFormTask
+from thermometer.free_form.questions import FreeFormTask, free_form_row, load_free_form
 from thermometer.free_form.verify_tasks import GrowingLines, Judge, verify_tasks
 from thermometer.generation import MAX_NEW_TOKENS
 from thermometer.loading import fingerprint
@@ -35,7 +35,7 @@ from thermometer.reports.report import Report
 from thermometer.segments.columns import question_columns, read_questions, top_answers
 from thermometer.table_files import MANIFEST, questions_digest
 from thermometer.tables import OutputTable
-from thermometer.tasks import TaskSource, free_form_row, load_free_form, load_tasks
+from thermometer.tasks import TaskSource, load_tasks
 from thermometer.templates import Template
 from thermometer.types import Calibration, Question, Task
 

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from thermometer import _checks, _files
-from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
 from thermometer.types import Question, Task, unique_ids
 
 
@@ -208,9 +207,21 @@ def _value(row: Mapping[str, Any], column: str) -> Any:
     return value
 
 
-AnyTask = TypeVar("AnyTask", Task, FreeFormTask)
-AnyQuestion = TypeVar("AnyQuestion", Question, FreeFormQuestion)
-_Parse = Callable[[dict[str, Any], str], AnyQuestion]
+class _AnyQuestion(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+class _AnyTask(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def questions(self) -> Sequence[_AnyQuestion]: ...
+    def __len__(self) -> int: ...
+
+
+T = TypeVar("T", bound=_AnyTask)
+Q = TypeVar("Q", bound=_AnyQuestion)
 
 _BUILTIN = Path(__file__).with_name("builtin_tasks.jsonl.gz")
 
@@ -271,8 +282,8 @@ def load_tasks(source: str | Path | TaskSource, **options: Any) -> list[Task]:
         >>> {len(task) for task in tasks}
         {80}
     """
-    chosen = _source(source, options)
-    return _chosen(_load(chosen), chosen)
+    chosen = task_source(source, options)
+    return choose_tasks(_load(chosen), chosen)
 
 
 def load_task(source: str | Path | TaskSource, **options: Any) -> Task:
@@ -282,34 +293,6 @@ def load_task(source: str | Path | TaskSource, **options: Any) -> Task:
         names = ", ".join(task.name for task in tasks[:5])
         raise _checks.fail("source", "one task (choose with `names`)", f"{len(tasks)}: {names}…")
     return tasks[0]
-
-
-def load_free_form(source: str | Path | TaskSource, **options: Any) -> list[FreeFormTask]:
-    """Load tasks whose questions have no options, sorted by name.
-
-    Args:
-        source: As for `load_tasks`, but only JSON lines, with rows that have `answers` (or nothing,
-            where nobody has labelled them) in place of `choices` and `answer`.
-        **options: Fields of `TaskSource`.
-
-    Raises:
-        FileNotFoundError: If a path or pattern matches nothing.
-        ValueError: As `load_tasks`, and for rows with choices.
-
-    Example:
-        >>> from tempfile import mkdtemp
-        >>> file = Path(mkdtemp()) / "books.jsonl"
-        >>> size = file.write_text('{"question": "Who wrote Faust?", "answers": ["Goethe"]}')
-        >>> [task] = load_free_form(file)
-        >>> task.name, task.questions[0].id, task.questions[0].answers
-        ('books', 'books/1', ('Goethe',))
-    """
-    chosen = _source(source, options)
-    if chosen.columns is not None or chosen.demonstrations is not None:
-        raise _checks.fail("columns and demonstrations", "None for free-form tasks", chosen)
-    read = _read_files(_matching(chosen.source), chosen, _parse_open)
-    tasks = [FreeFormTask(name, tuple(questions)) for name, (questions, _) in read.items()]
-    return _chosen(tasks, chosen)
 
 
 def question_row(question: Question, task: str) -> dict[str, Any]:
@@ -325,26 +308,15 @@ def question_row(question: Question, task: str) -> dict[str, Any]:
     return {key: value for key, value in row.items() if value is not None}
 
 
-def free_form_row(question: FreeFormQuestion, task: str) -> dict[str, Any]:
-    """A free-form question as a row of the JSON lines format; what is unknown is left out."""
-    row = {
-        "id": question.id,
-        "task": task,
-        "question": question.text,
-        "context": question.context,
-        "answers": list(question.answers) or None,
-    }
-    return {key: value for key, value in row.items() if value is not None}
-
-
-def _source(source: str | Path | TaskSource, options: dict[str, Any]) -> TaskSource:
+def task_source(source: str | Path | TaskSource, options: Mapping[str, Any]) -> TaskSource:
+    """A source with some of its fields given as options."""
     if isinstance(source, TaskSource):
         return replace(source, **options)
     return TaskSource(str(source), **options)
 
 
-def _chosen(tasks: list[AnyTask], chosen: TaskSource) -> list[AnyTask]:
-    """The wanted tasks, with no more questions than wanted."""
+def choose_tasks(tasks: Sequence[T], chosen: TaskSource) -> list[T]:
+    """Those tasks that a source names, with no more questions than its limit, sorted."""
     found, tasks = tasks, [task for task in tasks if _wanted(task.name, chosen)]
     if not tasks:
         raise _nothing_left(found, chosen)
@@ -354,7 +326,7 @@ def _chosen(tasks: list[AnyTask], chosen: TaskSource) -> list[AnyTask]:
     return sorted(tasks, key=lambda task: task.name)
 
 
-def _nothing_left(found: Sequence[AnyTask], chosen: TaskSource) -> ValueError:
+def _nothing_left(found: Sequence[_AnyTask], chosen: TaskSource) -> ValueError:
     """What kept every question out."""
     if found:
         some = ", ".join(task.name for task in found[:5])
@@ -368,8 +340,8 @@ def _load(chosen: TaskSource) -> list[Task]:
     if chosen.columns is not None or chosen.source in READY:
         return dataset_tasks(chosen.source, chosen.columns, chosen.split, chosen.demonstrations)
     kind, colon, family = chosen.source.partition(":")
-    files = [_BUILTIN] if kind == "builtin" else _matching(chosen.source)
-    read = _read_files(files, chosen, _parse)
+    files = [_BUILTIN] if kind == "builtin" else matching_files(chosen.source)
+    read = read_files(files, chosen, _parse)
     tasks = [
         Task(name, tuple(asked), tuple(shown)) for name, (asked, shown) in read.items() if asked
     ]
@@ -391,14 +363,16 @@ def _wanted(name: str, chosen: TaskSource) -> bool:
     return chosen.names is None or any(fnmatchcase(name, pattern) for pattern in chosen.names)
 
 
-def _sample(task: AnyTask, limit: int, seed: int) -> AnyTask:
+def _sample(task: T, limit: int, seed: int) -> T:
     if len(task) <= limit:
         return task
     rows = sorted(random.Random(f"{seed}/{task.name}").sample(range(len(task)), limit))
-    return replace(task, questions=tuple(task.questions[row] for row in rows))
+    chosen = tuple(task.questions[row] for row in rows)
+    return replace(task, questions=chosen)  # type: ignore[type-var]
 
 
-def _matching(source: str) -> list[Path]:
+def matching_files(source: str) -> list[Path]:
+    """The JSON lines files that a source means; raises `FileNotFoundError` if there are none."""
     path = Path(source)
     if path.is_dir():
         found = [p for p in path.iterdir() if p.name.endswith((".jsonl", ".jsonl.gz"))]
@@ -415,11 +389,20 @@ def _matching(source: str) -> list[Path]:
     return sorted(found)
 
 
-def _read_files(
-    files: Sequence[Path], chosen: TaskSource, parse: _Parse[AnyQuestion]
-) -> dict[str, tuple[list[AnyQuestion], list[AnyQuestion]]]:
-    """By task, the questions and the demonstrations."""
-    found: dict[str, tuple[list[AnyQuestion], list[AnyQuestion]]] = {}
+def read_files(
+    files: Sequence[Path], chosen: TaskSource, parse: Callable[[dict[str, Any], str], Q]
+) -> dict[str, tuple[list[Q], list[Q]]]:
+    """The questions and the demonstrations of JSON lines files, by task.
+
+    Args:
+        files: To read.
+        chosen: Its `split` and `demonstrations` are kept.
+        parse: Makes a question of a row and an id.
+
+    Raises:
+        ValueError: For a row that cannot be parsed; the message names file and line.
+    """
+    found: dict[str, tuple[list[Q], list[Q]]] = {}
     for file in files:
         for name, split, question in _rows(file, parse):
             if chosen.demonstrations is not None and split == chosen.demonstrations:
@@ -429,7 +412,9 @@ def _read_files(
     return found
 
 
-def _rows(file: Path, parse: _Parse[AnyQuestion]) -> Iterator[tuple[str, str | None, AnyQuestion]]:
+def _rows(
+    file: Path, parse: Callable[[dict[str, Any], str], Q]
+) -> Iterator[tuple[str, str | None, Q]]:
     default = file.name.removesuffix(".gz").removesuffix(".jsonl")
     for number, row in _files.read_lines(file):
         try:
@@ -449,17 +434,11 @@ def _parse(row: dict[str, Any], identifier: str) -> Question:
         expected = "the index of the right choice, from 0 (left out where nobody knows it)"
         place = f", which is index {choices.index(answer)}" if answer in choices else ""
         raise _checks.fail("answer", expected, f"{answer!r}{place}")
-    return Question(identifier, _text(row), choices, answer, row.get("context"))
+    return Question(identifier, text_of(row), choices, answer, row.get("context"))
 
 
-def _parse_open(row: dict[str, Any], identifier: str) -> FreeFormQuestion:
-    if "choices" in row:
-        raise _checks.fail("row", "free form, without `choices`", "a multiple-choice row")
-    answers = _checks.strings("answers", row.get("answers") or ())
-    return FreeFormQuestion(identifier, _text(row), answers, row.get("context"))
-
-
-def _text(row: dict[str, Any]) -> str:
+def text_of(row: dict[str, Any]) -> str:
+    """The text of the question in a row."""
     text = row.get("question")
     if not isinstance(text, str):
         got = repr(text) if "question" in row else f"fields {sorted(row)}"

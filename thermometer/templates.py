@@ -14,11 +14,13 @@ from string import ascii_uppercase
 from typing import Literal
 
 from thermometer import _checks
-from thermometer.free_form.questions import VERDICTS, FreeFormQuestion
 from thermometer.types import Question, Task
 
 Style = Literal["letter", "cloze", "verify"]
 Norm = Literal["none", "char", "byte", "token", "unconditional"]
+
+VERDICTS = ("Yes", "No")
+"""Options of the question whether an answer is correct; the first one is the confidence."""
 
 _WORDING = 1
 """Raised whenever a rendered text changes, so that `Template.digest` changes with it."""
@@ -117,16 +119,6 @@ class Template:
             self.chat,
         )
 
-    def render_open(self, question: FreeFormQuestion) -> Prompt:
-        r"""The prompt that a free-form question is answered to, before the answer is verified.
-
-        Example:
-            >>> Template("verify").render_open(FreeFormQuestion("q1", "Who wrote Faust?")).text
-            'Answer in as few words as possible. \nQuestion:Who wrote Faust?. \nAnswer:'
-        """
-        text = f"{_asked(question.text, question.context)}. \nAnswer:"
-        return Prompt(question.id, text, chat=self.chat)
-
     def render_task(self, task: Task) -> list[Prompt]:
         """The prompts of a task's questions, in order."""
         return [self.render(q, task.name, task.demonstrations) for q in task.questions]
@@ -157,7 +149,8 @@ class Template:
         return " \n".join([*lines, "Answer:"])
 
 
-def _asked(text: str, context: str | None) -> str:
+def short_answer(text: str, context: str | None) -> str:
+    """The request for a short answer in words that precedes `verify` questions."""
     lines = ["Answer in as few words as possible."]
     if context:
         lines.append(f"Context:{context}.")
@@ -171,7 +164,7 @@ def _verification(question: Question) -> str:
             f"{VERDICTS} for the verify style (see `verify_question`)",
             f"{question.options} in question {question.id}",
         )
-    answered = _asked(question.text, question.context)
+    answered = short_answer(question.text, question.context)
     return (
         f"Choose A, or B,\n {answered} \nIs the above answer correct? \nA. Yes, \nB. No, \nAnswer:"
     )

@@ -13,6 +13,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 import tiny  # noqa: E402
 
 import thermometer as th  # noqa: E402
+from thermometer.monitoring import Monitor  # noqa: E402
 
 
 def save_checkpoint(folder):
@@ -30,7 +31,7 @@ def extract(folder):
 
 
 def monitor(folder):
-    watched = th.Monitor(folder / "monitor.db")
+    watched = Monitor(folder / "monitor.db")
 
     def record():
         for i in range(10_000):

@@ -16,11 +16,17 @@ from harness import Target
 import thermometer as th
 from thermometer import cli, recalibrators, table_files
 from thermometer import commands as report_command
-from thermometer.adapters.files import read_answers
+from thermometer.adapters.api_logprobs import option_probabilities
+from thermometer.adapters.files import load_table, read_answers
+from thermometer.adapters.lm_eval import import_lm_eval
 from thermometer.checkpoint import TrainingRecord
+from thermometer.free_form.questions import load_free_form
+from thermometer.monitoring import Monitor
 from thermometer.network import Thermometer
 from thermometer.protocols import Protocol
 from thermometer.reports.report import Report
+from thermometer.routing import Bands, Router
+from thermometer.signals.ensemble import SignalEnsemble
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 QUESTIONS = [
@@ -106,7 +112,7 @@ def make_scores(folder):
 
 def read_scores(folder):
     for name in ("scores.jsonl", "scores.parquet"):
-        _check_table(th.load_table(folder / name))
+        _check_table(load_table(folder / name))
 
 
 def make_answers(folder):
@@ -202,7 +208,7 @@ def read_recalibrators(folder):
 def make_monitor(folder):
     rng = np.random.default_rng(0)
     ids = [f"a{i}" for i in range(120)]
-    with th.Monitor(folder / "monitor.db") as monitor:
+    with Monitor(folder / "monitor.db") as monitor:
         confidence = rng.random(120)
         monitor.record_many(ids, confidence, segment=["x", "y", None] * 40)
         monitor.label_many(ids[:90], rng.random(90) < confidence[:90])
@@ -212,7 +218,7 @@ def make_monitor(folder):
 
 
 def read_monitor(folder):
-    with th.Monitor(folder / "monitor.db") as monitor:
+    with Monitor(folder / "monitor.db") as monitor:
         assert 0 <= monitor.record("new", 0.5) <= 1
         monitor.label("new", True)
         state = monitor.state(n_resamples=20)
@@ -287,18 +293,16 @@ def read_report(folder):
 
 
 def make_router(folder):
-    router = th.Router(
-        th.Bands(accept_above=0.8, accept_until=0.7, reject_below=0.2, reject_until=0.3)
-    )
+    router = Router(Bands(accept_above=0.8, accept_until=0.7, reject_below=0.2, reject_until=0.3))
     for i in range(20):
         router.decide(f"key {i % 7}", (i * 37 % 100) / 100)
     (folder / "router.json").write_text(router.to_json())
 
 
 def read_router(folder):
-    router = th.Router.from_json((folder / "router.json").read_text(errors="replace"))
+    router = Router.from_json((folder / "router.json").read_text(errors="replace"))
     assert router.decide("key 1", 0.99).action in ("accept", "review", "reject")
-    assert th.Router.from_json(router.to_json()).to_json() == router.to_json()
+    assert Router.from_json(router.to_json()).to_json() == router.to_json()
 
 
 RESPONSES = ("chat", "completions")
@@ -313,7 +317,7 @@ def make_responses(folder):
 
 def read_responses(folder):
     texts = [(folder / f"{name}.json").read_text(errors="replace") for name in RESPONSES]
-    found = th.option_probabilities(texts, ["A", "B", "C"])
+    found = option_probabilities(texts, ["A", "B", "C"])
     assert np.allclose(found.probs.sum(axis=1), 1)
     assert (found.low <= found.probs + 1e-9).all()
     assert (found.probs <= found.high + 1e-9).all()
@@ -326,7 +330,7 @@ def make_logs(folder):
 
 
 def read_logs(folder):
-    _check_table(th.import_lm_eval(folder, folder.parent / "out" / "table"))
+    _check_table(import_lm_eval(folder, folder.parent / "out" / "table"))
 
 
 def make_free_form(folder):
@@ -336,7 +340,7 @@ def make_free_form(folder):
 
 
 def read_free_form(folder):
-    for task in th.load_free_form(folder / "questions.jsonl"):
+    for task in load_free_form(folder / "questions.jsonl"):
         assert all(question.text.strip() for question in task.questions)
 
 
@@ -345,11 +349,11 @@ def make_ensemble(folder):
     correct = rng.random(80) < 0.6
     signals = {"stated": rng.random(80) + correct, "agreement": rng.random(80) + correct}
     shutil.rmtree(folder)
-    th.SignalEnsemble().fit(signals, correct).save_pretrained(folder)
+    SignalEnsemble().fit(signals, correct).save_pretrained(folder)
 
 
 def read_ensemble(folder):
-    ensemble = th.SignalEnsemble.from_pretrained(folder)
+    ensemble = SignalEnsemble.from_pretrained(folder)
     confidence = ensemble.predict({"stated": [0.1, 1.5], "agreement": [0.2, float("nan")]})
     assert ((confidence >= 0) & (confidence <= 1)).all()
 

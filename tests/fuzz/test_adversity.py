@@ -9,6 +9,7 @@ import pytest
 import targets
 
 import thermometer as th
+from thermometer.monitoring import Monitor
 
 HERE = Path(__file__).resolve().parent
 
@@ -52,11 +53,11 @@ def test_a_full_disk_stops_an_extraction_which_then_goes_on(tmp_path):
 
 
 def test_a_full_disk_loses_no_acknowledged_prediction(tmp_path):
-    with th.Monitor(tmp_path / "monitor.db") as monitor:
+    with Monitor(tmp_path / "monitor.db") as monitor:
         monitor.record("old", 0.9)
     failed = run("monitor", tmp_path, 400_000)
     assert "monitor.db" in failed.stderr
-    with th.Monitor(tmp_path / "monitor.db") as monitor:
+    with Monitor(tmp_path / "monitor.db") as monitor:
         monitor.label("old", True)
         monitor.label("new 0", True)
         state = monitor.state(n_resamples=2)
@@ -87,7 +88,7 @@ def test_a_folder_that_cannot_be_made_is_named(place, checkpoint):
         with pytest.raises(OSError, match=place.split("/")[1]):
             write(place)
     with pytest.raises(OSError, match=place.split("/")[1]):
-        th.Monitor(f"{place}/monitor.db")
+        Monitor(f"{place}/monitor.db")
 
 
 def test_a_clock_that_goes_back_disturbs_no_monitor():
@@ -96,7 +97,7 @@ def test_a_clock_that_goes_back_disturbs_no_monitor():
     correct = rng.random(400) < confidence
     times = 1e9 - 1000.0 * np.arange(400)
     ids = [f"a{i}" for i in range(400)]
-    with th.Monitor() as forward, th.Monitor() as backward:
+    with Monitor() as forward, Monitor() as backward:
         forward.record_many(ids, confidence, time=times[::-1])
         backward.record_many(ids, confidence, time=times)
         for monitor in (forward, backward):

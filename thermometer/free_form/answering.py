@@ -14,9 +14,9 @@ from thermometer import _checks
 from thermometer.calibrated_lm import Answer, CalibratedLM, divisors, wrong_calibrator
 from thermometer.calibrator import Calibrator, scores_template
 from thermometer.free_form.questions import (
-    VERDICTS,
     FreeFormQuestion,
     FreeFormTask,
+    render_question,
     verify_question,
 )
 from thermometer.generation import MAX_NEW_TOKENS, Line, lines_of
@@ -24,7 +24,7 @@ from thermometer.posterior import Level
 from thermometer.recalibrators.confidence import fit_line, soft_targets
 from thermometer.scaling import VERDICT_SHIFT, shifted
 from thermometer.tables import OutputTable
-from thermometer.templates import Template
+from thermometer.templates import VERDICTS, Template
 from thermometer.types import Task
 
 
@@ -239,7 +239,7 @@ def _answer(
     lm: CalibratedLM, asked: Sequence[FreeFormQuestion], max_new_tokens: int, level: Level
 ) -> list[FreeFormAnswer]:
     template = verify_template(lm.calibrator)
-    prompts = [template.render_open(question) for question in asked]
+    prompts = [render_question(question, template) for question in asked]
     return _verify(lm, asked, lines_of(lm.lm, prompts, max_new_tokens=max_new_tokens), level)
 
 

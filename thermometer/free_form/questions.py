@@ -6,12 +6,20 @@ form. Nothing here knows about models or files.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from thermometer import _checks
+from thermometer.tasks import (
+    TaskSource,
+    choose_tasks,
+    matching_files,
+    read_files,
+    task_source,
+    text_of,
+)
+from thermometer.templates import VERDICTS, Prompt, Template, short_answer
 from thermometer.types import Question, Task, check_questions, check_wording
-
-VERDICTS = ("Yes", "No")
-"""Options of the question whether an answer is correct; the first one is the confidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,58 @@ class FreeFormTask:
         return all(question.answers for question in self.questions)
 
 
+def load_free_form(source: str | Path | TaskSource, **options: Any) -> list[FreeFormTask]:
+    """Load tasks whose questions have no options, sorted by name.
+
+    Args:
+        source: As for `load_tasks`, but only JSON lines, with rows that have `answers` (or nothing,
+            where nobody has labelled them) in place of `choices` and `answer`.
+        **options: Fields of `TaskSource`.
+
+    Raises:
+        FileNotFoundError: If a path or pattern matches nothing.
+        ValueError: As `load_tasks`, and for rows with choices.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> file = Path(mkdtemp()) / "books.jsonl"
+        >>> size = file.write_text('{"question": "Who wrote Faust?", "answers": ["Goethe"]}')
+        >>> [task] = load_free_form(file)
+        >>> task.name, task.questions[0].id, task.questions[0].answers
+        ('books', 'books/1', ('Goethe',))
+    """
+    chosen = task_source(source, options)
+    if chosen.columns is not None or chosen.demonstrations is not None:
+        raise _checks.fail("columns and demonstrations", "None for free-form tasks", chosen)
+    read = read_files(matching_files(chosen.source), chosen, _parse)
+    tasks = [FreeFormTask(name, tuple(questions)) for name, (questions, _) in read.items()]
+    return choose_tasks(tasks, chosen)
+
+
+def free_form_row(question: FreeFormQuestion, task: str) -> dict[str, Any]:
+    """A free-form question as a row of the JSON lines format; what is unknown is left out."""
+    row = {
+        "id": question.id,
+        "task": task,
+        "question": question.text,
+        "context": question.context,
+        "answers": list(question.answers) or None,
+    }
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def render_question(question: FreeFormQuestion, template: Template) -> Prompt:
+    r"""The prompt that a free-form question is answered to, before the answer is verified.
+
+    Example:
+        >>> question = FreeFormQuestion("q1", "Who wrote Faust?")
+        >>> render_question(question, Template("verify")).text
+        'Answer in as few words as possible. \nQuestion:Who wrote Faust?. \nAnswer:'
+    """
+    text = f"{short_answer(question.text, question.context)}. \nAnswer:"
+    return Prompt(question.id, text, chat=template.chat)
+
+
 def verify_question(question: FreeFormQuestion, answer: str, right: bool | None = None) -> Question:
     r"""Whether an answer is correct, as a question with two options.
 
@@ -125,3 +185,10 @@ def verify_question(question: FreeFormQuestion, answer: str, right: bool | None 
     label = None if right is None else VERDICTS.index("Yes" if right else "No")
     text = f"{question.text}. \nAnswer: {answer.strip()}"
     return Question(question.id, text, VERDICTS, label, question.context)
+
+
+def _parse(row: dict[str, Any], identifier: str) -> FreeFormQuestion:
+    if "choices" in row:
+        raise _checks.fail("row", "free form, without `choices`", "a multiple-choice row")
+    answers = _checks.strings("answers", row.get("answers") or ())
+    return FreeFormQuestion(identifier, text_of(row), answers, row.get("context"))

@@ -12,11 +12,16 @@ from typing import Any, Literal, get_args
 from rich.progress import Progress
 
 from thermometer import _checks, _files
-from thermometer.free_form.questions import FreeFormTask, verify_question
+from thermometer.free_form.questions import (
+    FreeFormTask,
+    free_form_row,
+    render_question,
+    verify_question,
+)
 from thermometer.generation import MAX_NEW_TOKENS, lines_of
 from thermometer.language_model import LanguageModel
 from thermometer.table_files import questions_digest
-from thermometer.tasks import free_form_row, load_tasks, question_row
+from thermometer.tasks import load_tasks, question_row
 from thermometer.templates import Template
 from thermometer.types import Task, unique_ids
 
@@ -245,7 +250,7 @@ def verify_tasks(
         shown = bar.add_task("answering", total=len(pairs), completed=lines.n_done)
         for start in range(lines.n_done, len(pairs), _WINDOW):
             piece = pairs[start : start + _WINDOW]
-            prompts = [chosen.render_open(question) for _, question in piece]
+            prompts = [render_question(question, chosen) for _, question in piece]
             said = lines_of(lm, prompts, max_new_tokens=max_new_tokens)
             lines.append(
                 question_row(

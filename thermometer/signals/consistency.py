@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from thermometer import _checks
 from thermometer.free_form.answering import Context
-from thermometer.free_form.questions import FreeFormTask
+from thermometer.free_form.questions import FreeFormTask, render_question
 from thermometer.free_form.verify_tasks import normalised
 from thermometer.generation import MAX_NEW_TOKENS, lines_of
 from thermometer.language_model import LanguageModel
@@ -197,7 +197,7 @@ def consistency(
     _checks.integer("seed", seed, minimum=0)
     pairs = Answered.of(questions, answers, context)
     template = Template("verify", chat=chat)
-    prompts = [template.render_open(question) for question in pairs.questions]
+    prompts = [render_question(question, template) for question in pairs.questions]
     drawn = lines_of(
         lm,
         [prompt for prompt in prompts for _ in range(n_samples)],

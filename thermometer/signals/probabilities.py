@@ -9,7 +9,12 @@ from scipy.special import xlogy
 
 from thermometer import _checks
 from thermometer.free_form.answering import Context, answers_to, without_options
-from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask, verify_question
+from thermometer.free_form.questions import (
+    FreeFormQuestion,
+    FreeFormTask,
+    render_question,
+    verify_question,
+)
 from thermometer.language_model import LanguageModel
 from thermometer.scaling import scale_scores
 from thermometer.templates import Prompt, Template
@@ -182,7 +187,7 @@ def sequence_probability(
     template = Template("verify", chat=chat)
     prompts = []
     for question, answer in pairs.given():
-        asked = template.render_open(question)
+        asked = render_question(question, template)
         prompts.append(Prompt(asked.id, asked.text, (answer if chat else f" {answer}",), chat))
     if not prompts:
         return pairs.spread([])

@@ -10,7 +10,6 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightning.fabric.utilities.throughput import get_available_flops
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     BasePredictionWriter,
@@ -30,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from thermometer import _checks, _files, language_model, planning, table_files
 from thermometer._lightning import quiet, shows_progress, terminable
-from thermometer.forward import Device, Summary, Work
+from thermometer.forward import Summary, Work
 from thermometer.language_model import LanguageModel
 from thermometer.planning import Unit
 from thermometer.tables import OutputTable
@@ -38,22 +36,6 @@ from thermometer.tasks import question_row
 from thermometer.templates import Template
 from thermometer.tokenization import TokenStore, TokenTree
 from thermometer.types import Task, unique_ids
-
-
-def device_of(device: torch.device) -> Device:
-    """A device's own name, and its bfloat16 peak as Lightning lists it, if it does.
-
-    Example:
-        >>> device_of(torch.device("cpu"))
-        Device(name='cpu', peak=None)
-    """
-    if device.type != "cuda":
-        return Device(device.type)
-    peak = None
-    with suppress(IndexError), warnings.catch_warnings():  # names that it cannot take apart
-        warnings.simplefilter("ignore")  # and those that it does not know
-        peak = get_available_flops(device, torch.bfloat16)
-    return Device(torch.cuda.get_device_name(device), peak)
 
 
 class Extraction(LightningModule):
@@ -116,7 +98,7 @@ class Extraction(LightningModule):
         """What this rank has computed so far."""
         work = self._lm.work - self._before
         operations = self._lm.size.operations(work)
-        return Summary(work, self._seconds, operations, (device_of(self._lm.device),))
+        return Summary(work, self._seconds, operations, (_name_of(self._lm.device),))
 
     def summary(self) -> Summary:
         """What all ranks have computed; every rank must call this."""
@@ -533,3 +515,8 @@ def report_costs(out_dir: str | Path, *, show: bool = False) -> dict[str, Any] |
             highlight=False,
         )
     return costs
+
+
+def _name_of(device: torch.device) -> str:
+    """The name of a GPU, else the type of the device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -371,19 +371,6 @@ def _embeddings(model: Any) -> list[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
-    """What a rank computes on.
-
-    Args:
-        name: Of the GPU, else the type.
-        peak: Its bfloat16 operations a second, if they are known.
-    """
-
-    name: str = "cpu"
-    peak: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
     """What one run of an extraction computed, over all ranks.
 
@@ -391,28 +378,18 @@ class Summary:
         work: Counts.
         seconds: Time in the forward passes, summed over the ranks.
         operations: Floating-point operations, see `ModelSize.operations`.
-        devices: One for each rank.
-
-    `None` stands for a figure that nothing is known about.
+        devices: The name of each rank's device.
     """
 
     work: Work
     seconds: float
     operations: float
-    devices: tuple[Device, ...] = (Device(),)
+    devices: tuple[str, ...] = ("cpu",)
 
     @property
     def tokens_per_second(self) -> float:
         """Tokens of the input, read in a second by one device."""
         return self.work.input_tokens / self.seconds if self.seconds else 0.0
-
-    @property
-    def mfu(self) -> float | None:
-        """Operations as a share of the bfloat16 peak of the devices, if all are known."""
-        peaks = [device.peak for device in self.devices if device.peak is not None]
-        if len(peaks) < len(self.devices) or not self.seconds:
-            return None
-        return self.operations / self.seconds / (sum(peaks) / len(peaks))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values: counts and shares."""
@@ -423,15 +400,13 @@ class Summary:
             "seconds": round(self.seconds, 3),
             "tokens_per_second": round(self.tokens_per_second, 1),
             "operations": self.operations,
-            "mfu": self.mfu,
-            "devices": [device.name for device in self.devices],
+            "devices": list(self.devices),
         }
 
     def __str__(self) -> str:
-        work, mfu = self.work, self.mfu
-        line = (
+        work = self.work
+        return (
             f"{work.prompts:,} prompts, {work.input_tokens:,} tokens, {work.reused:.0%} of them "
             f"from shared prefixes, {work.padded:.1%} padding, {self.seconds:,.1f} s, "
             f"{self.tokens_per_second:,.0f} tokens/s, {self.operations / 1e12:,.3g} TFLOP"
         )
-        return line if mfu is None else f"{line}, MFU {mfu:.0%}"

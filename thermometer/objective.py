@@ -1,8 +1,7 @@
 r"""The training objective: likelihood at the predicted temperature, and a prior on it.
 
 Pure functions of tensors. The network speaks in *log inverse temperatures*, b = -log temperature,
-in which every real number is a valid temperature and the likelihood is well scaled. Nothing here
-knows about networks or tasks.
+in which every real number is a valid temperature and the likelihood is well scaled.
 """
 
 import math
@@ -72,7 +71,7 @@ def mean_inverse(log_inverse: Tensor, owners: Tensor) -> Tensor:
         (M,) log(mean(exp(b))): the task's temperature is the harmonic mean of the samples'.
 
     Example:
-        >>> mean_inverse(torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0, 0, 1]))
+        >>> mean_inverse(torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0, 0, 1])).round(decimals=4)
         tensor([0., 1.])
     """
     n_tasks = int(owners.max()) + 1

@@ -157,7 +157,6 @@ def _loss(probability: Vector) -> Vector:
     return -np.log(np.maximum(probability, _LEAST))
 
 
-Vector = NDArray[np.float64]
 _METHODS = {
     "temperature": "one temperature",
     "platt": "Platt scaling",

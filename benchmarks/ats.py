@@ -1,4 +1,4 @@
-"""ATS on a real language model: token NLL and ECE before and after, against one temperature.
+"""ATS on a real language model: token NLL and ECE before and after, against the pooled temperature.
 
 nice -n 10 .venv/bin/python benchmarks/ats.py --data ../shared/data
 """
@@ -79,7 +79,7 @@ def compared(a, b, task_of_token, seed=0):
 
 
 def choices(reader, calibrators, tasks):
-    """Letter-format multiple choice: as it is, at one temperature, at the heads'."""
+    """Letter-format multiple choice: as it is, at the pooled temperature, at the heads'."""
     template = Template("letter", chat=True)
 
     def table(head):
@@ -92,7 +92,7 @@ def choices(reader, calibrators, tasks):
     pooled = next(iter(calibrators.values())).pooled_temperature
     rows = {
         "as it is": scale_scores(plain.scores, 1.0),
-        "one temperature, from tokens": scale_scores(plain.scores, pooled),
+        "pooled temperature, from tokens": scale_scores(plain.scores, pooled),
     }
     for loss, calibrator in calibrators.items():
         rows[f"ats {loss}"] = scale_scores(table(calibrator.head).scores, 1.0)
@@ -109,7 +109,7 @@ def choices(reader, calibrators, tasks):
     return {
         "questions": len(labels),
         "tasks": len(tasks),
-        "best_temperature": round(best, 3),
+        "oracle_temperature": round(best, 3),
         "methods": figures,
     }
 
@@ -157,7 +157,7 @@ def main():
     pooled = first.pooled_temperature
     rows["as it is"] = response_tokens(reader, first.head, tokens, 1.0, BUDGET)
     seconds["read and measure once"] = round(time.perf_counter() - start, 1)
-    rows["one temperature"] = response_tokens(reader, first.head, tokens, pooled, BUDGET)
+    rows["pooled temperature"] = response_tokens(reader, first.head, tokens, pooled, BUDGET)
     for loss, calibrator in calibrators.items():
         rows[f"ats {loss}"] = response_tokens(reader, calibrator.head, tokens, None, BUDGET)
     groups = names[rows["as it is"].pair]
@@ -172,9 +172,9 @@ def main():
         "token_accuracy": round(float(rows["as it is"].correct.mean()), 4),
         "tokens": {name: measure(row, groups) for name, row in rows.items()},
         "nll_against_one_temperature": {
-            name: compared(row, rows["one temperature"], groups)
+            name: compared(row, rows["pooled temperature"], groups)
             for name, row in rows.items()
-            if name != "one temperature"
+            if name != "pooled temperature"
         },
     }
     if chosen.questions:

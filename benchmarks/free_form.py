@@ -78,11 +78,11 @@ def held_out(table):
         parts.append(
             {
                 "raw": yes(unseen, 1.0),
-                "one temperature": yes(unseen, one),
+                "pooled temperature": yes(unseen, one),
                 "thermometer": yes(unseen, fitted(seen).temperature(unseen)),
                 "share of right answers": np.full(len(unseen), right.mean()),
                 "Platt": PlattScaling().fit(yes(seen, 1.0), right).recalibrate(yes(unseen, 1.0)),
-                "shift, one temperature": yes(there, one_moved),
+                "shift, the pooled temperature": yes(there, one_moved),
                 "shift, thermometer": yes(there, fitted(moved).temperature(there)),
                 "shift, thermometer that reads scores too": yes(
                     there, fitted(moved, "default").temperature(there)

@@ -34,7 +34,7 @@ CANDIDATES = {
 """By name: preset, and the fields of network and training that differ."""
 BESIDE = {
     "reference": ("reference", {}, {}),
-    "no hidden states": ("reference", {"views": ("scores+places+fair+reference",)}, {}),
+    "no hidden states": ("reference", {"views": ("scores+positions+debiased+reference",)}, {}),
     "default": ("default", {}, {}),
 }
 RESULTS = Path(__file__).parent / "results"

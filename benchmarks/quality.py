@@ -137,8 +137,13 @@ def measure(tables, model, preset, seed, transfer=False):
     for name in table.task_names:
         rows = table.tasks == name
         task[rows] = harmonic_mean(sample[rows])
-    methods = {"vanilla": np.ones(len(table)), "pooled": pooled, "sample": sample, "task": task}
-    pairs = [("sample", "pooled"), ("task", "pooled"), ("sample", "vanilla")]
+    methods = {
+        "uncalibrated": np.ones(len(table)),
+        "pooled": pooled,
+        "sample": sample,
+        "task": task,
+    }
+    pairs = [("sample", "pooled"), ("task", "pooled"), ("sample", "uncalibrated")]
     found = compare(
         table.scores, table.labels, table.tasks, methods, baseline="pooled", pairs=pairs
     )

@@ -88,11 +88,13 @@ def measure(table, preset, protocol):
     found["differences"] = [asdict(difference) for difference in report.differences]
     benchmarks = defaultdict(list)
     for row in report.tasks:
-        losses = [row.metrics[m]["nll"] for m in ("vanilla", "pooled", "thermometer")]
+        losses = [row.metrics[m]["nll"] for m in ("uncalibrated", "pooled", "thermometer")]
         benchmarks[benchmark_of(row.task)].append([*losses, row.accuracy])
     found["benchmarks"] = {
         name: dict(
-            zip(("vanilla", "pooled", "thermometer", "accuracy"), np.mean(rows, 0), strict=True)
+            zip(
+                ("uncalibrated", "pooled", "thermometer", "accuracy"), np.mean(rows, 0), strict=True
+            )
         )
         | {"n_tasks": len(rows)}
         for name, rows in benchmarks.items()
@@ -104,7 +106,7 @@ def measure(table, preset, protocol):
 
 
 def signs(table, trained, report):
-    """Do signs that need no labels tell where a thermometer does worse than one temperature?
+    """Do signs that need no labels tell where a thermometer does worse than the pooled temperature?
 
     Rank correlations with the difference of NLL, and its mean where `in_domain` and elsewhere.
     """

@@ -37,7 +37,10 @@ PAIRS = (
 """Answering and reference model. The last three were not looked at before this was written."""
 NETWORKS = {
     "reference": {},
-    "reference, no hidden states": {"views": ("scores+places+fair+reference",), "n_members": 10},
+    "reference, no hidden states": {
+        "views": ("scores+positions+debiased+reference",),
+        "n_members": 10,
+    },
 }
 RESULTS = Path(__file__).parent / "results" / "reference.json"
 

@@ -67,24 +67,24 @@ def parts_of(data, number, network, training):
     return set_aside(data, by, share, number, network.n_members, training.seed)
 
 
-def read(member, data, rows, owners):
-    return member({name: values[rows] for name, values in data.inputs.items()}, owners)
+def read(member, data, rows, segment_ids):
+    return member({name: values[rows] for name, values in data.inputs.items()}, segment_ids)
 
 
-def loss_of(member, data, rows, owners, config):
-    log_inverse = read(member, data, rows, owners)
+def loss_of(member, data, rows, segment_ids, config):
+    log_inverse = read(member, data, rows, segment_ids)
     of_scores = "features" not in member.sources
     weight = config.scores_sample_weight if of_scores else config.sample_weight
-    of_task = mean_inverse(log_inverse, owners)
-    share = 1 / torch.bincount(owners).float()
-    shares = share[owners] / len(share)
+    of_task = mean_inverse(log_inverse, segment_ids)
+    share = 1 / torch.bincount(segment_ids).float()
+    shares = share[segment_ids] / len(share)
     scores, labels = data.scores[rows], data.labels[rows]
     loss = torch.zeros(())
     if weight:
         nll = scaled_nll(scores, labels, log_inverse)
         loss = loss + weight * (shares * nll).sum()
     if weight < 1:
-        nll = scaled_nll(scores, labels, of_task[owners])
+        nll = scaled_nll(scores, labels, of_task[segment_ids])
         loss = loss + (1 - weight) * (shares * nll).sum()
     return loss, of_task
 
@@ -100,8 +100,8 @@ def bare_fit(member, seen, kept, config):
     member.train()
     for step in range(1, config.max_steps + 1):
         tasks = torch.randperm(n_tasks)[:per_step].tolist()
-        rows, owners = seen.draw(tasks, config.batch_size)
-        loss, of_task = loss_of(member, seen, rows, owners, config)
+        rows, segment_ids = seen.draw(tasks, config.batch_size)
+        loss, of_task = loss_of(member, seen, rows, segment_ids, config)
         if config.prior_weight:
             loss = loss + config.prior_weight * gamma_prior_nll(of_task).mean()
         optimizer.zero_grad()
@@ -110,8 +110,8 @@ def bare_fit(member, seen, kept, config):
         if step % config.validate_every == 0:
             member.eval()
             with torch.no_grad():
-                rows, owners = kept.draw(list(range(len(kept.rows))), len(kept.labels))
-                value = float(loss_of(member, kept, rows, owners, config)[0])
+                rows, segment_ids = kept.draw(list(range(len(kept.rows))), len(kept.labels))
+                value = float(loss_of(member, kept, rows, segment_ids, config)[0])
             member.train()
             if value < best:
                 best = value
@@ -134,8 +134,8 @@ def lightning_fit(member, seen, kept, config):
         fit_member(module, keywords, None, Bar("", 1, shown=False), 0)
     with torch.no_grad():
         member.eval()
-        rows, owners = kept.draw(list(range(len(kept.rows))), len(kept.labels))
-        return float(loss_of(member, kept, rows, owners, config)[0])
+        rows, segment_ids = kept.draw(list(range(len(kept.rows))), len(kept.labels))
+        return float(loss_of(member, kept, rows, segment_ids, config)[0])
 
 
 def compare(table, network, training):

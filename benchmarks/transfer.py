@@ -5,8 +5,9 @@
 Five folds over subjects; the tested subjects are held out for all models. A model that was not in
 the training gives its scores on the seen subjects, with all labels or 100 of them (`adapt`), and is
 calibrated on the others. Hidden states are means over the prompt. Gap closed in NLL, mean over
-unseen subjects, against one temperature from all labels; beside it what one temperature from the
-same 100 labels does, and whether `in_domain` and `standard_error` tell where it goes wrong.
+unseen subjects, against the pooled temperature from all labels; beside it what the pooled
+temperature from the same 100 labels does, and whether `in_domain` and `standard_error` tell where
+it goes wrong.
 """
 
 import argparse
@@ -46,7 +47,10 @@ RUNS = {
 """Preset, the answering models of the training, and the reference model of each, if one is read."""
 NETWORK = {
     "chat beside 7b told apart": {
-        "views": ("scores+places+fair+reference+model", "scores+fair+reference+features+model")
+        "views": (
+            "scores+positions+debiased+reference+model",
+            "scores+debiased+reference+features+model",
+        )
     }
 }
 """What differs from the preset."""
@@ -165,7 +169,7 @@ def main():
         result["runs"][run] = {
             "preset": preset,
             "network": NETWORK.get(run, {}),
-            "references": references,
+            "model_temperatures": references,
             "models": found,
             "distance_loss_spearman": rank,
         }

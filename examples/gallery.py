@@ -36,7 +36,7 @@ def options(path):
     return np.array(table["scores"].to_pylist()), np.array(table["label"]), np.array(tasks)
 
 
-def best_temperatures(scores, labels, tasks):
+def oracle_temperatures(scores, labels, tasks):
     """The best temperature of each task, from its labels."""
     return {
         str(task): th.fit_temperature(scores[tasks == task], labels[tasks == task])
@@ -57,15 +57,15 @@ def pictures(small, large, stated):
     one = th.fit_temperature(scores, labels).temperature
     rows = {
         "as it is": metrics.top_label(th.scale_scores(scores, 1.0), labels),
-        "one temperature": metrics.top_label(th.scale_scores(scores, one), labels),
+        "pooled temperature": metrics.top_label(th.scale_scores(scores, one), labels),
     }
     bins = {name: prepare_reliability(*row, n_bins=10) for name, row in rows.items()}
     smooth = {name: prepare_smooth_reliability(*row) for name, row in rows.items()}
-    after = rows["one temperature"]
+    after = rows["pooled temperature"]
     known = {kind: stated[kind] for kind in KINDS if kind in stated}
     curves = {kind: metrics.risk_coverage(known[kind], stated["correct"]) for kind in known}
     areas = {kind: metrics.aurc(known[kind], stated["correct"]) for kind in known}
-    ours, theirs = best_temperatures(*small), best_temperatures(*large)
+    ours, theirs = oracle_temperatures(*small), oracle_temperatures(*large)
     best = {task: fit.temperature for task, fit in ours.items()}
     inner = [task for task, fit in ours.items() if not fit.at_bound]
     print(text_reliability(bins["as it is"]), end="\n\n")

@@ -16,7 +16,7 @@ from thermometer.training import TrainingConfig, train
 from thermometer.types import Question, Task
 
 QUIET = {"enable_progress_bar": False}
-SCORES = ThermometerConfig(("scores+fair",), n_members=2, hidden_size=16)
+SCORES = ThermometerConfig(("scores+debiased",), n_members=2, hidden_size=16)
 SHORT = TrainingConfig(max_steps=150)
 
 
@@ -53,7 +53,7 @@ def family():
 
 @pytest.mark.parametrize(("model", "scale", "level"), [("hot", 4.0, 2.0), ("cool", 0.5, 4.0)])
 def test_one_thermometer_is_right_for_each_of_its_models(family, model, scale, level):
-    """Unseen tasks; one temperature is off by 0.4, read as the other model by a factor of two."""
+    """The pooled temperature of unseen tasks is off by 0.4, the other model's twice as far."""
     table, truth = answers(model, scale, level, n_tasks=12, seed=2, first=50)
     ours = for_model(family, model)
     assert ours.target == {"model": model}
@@ -114,7 +114,7 @@ def test_of_one_model_there_is_nothing_to_tell():
     one = train(table, training=TrainingConfig(max_steps=2), trainer=QUIET)
     assert one.thermometer.config == ThermometerConfig()
     alone = Thermometer(ThermometerConfig(("scores+model",)))
-    alone.set_references(3.0)
+    alone.set_model_temperatures(3.0)
     assert not alone.inputs(scores=torch.randn(3, 4))["model"].any()
     with pytest.raises(ValueError, match="`views` to be of sources that tell rows apart"):
         ThermometerConfig(("scores", "model"))
@@ -187,15 +187,15 @@ def test_temperatures_follow_the_scale_of_the_scores_of_a_new_model(family):
 
 
 def test_networks_that_do_not_hold_for_a_new_model_are_not_trusted(family):
-    """In the new world scores are true however far they spread: one temperature is right."""
+    """In the new world scores are true however far they spread: the pooled temperature is right."""
     table, _ = answers("new", 1.0, seed=7)
     drawn = np.random.default_rng(8).gumbel(size=table.scores.shape)
     honest = replace(table, labels=(table.scores + drawn).argmax(axis=1))
     adapted = adapt(family, honest)
-    assert float(adapted.thermometer.trust) < 0.4
+    assert float(adapted.thermometer.shrinkage) < 0.4
     assert adapted.temperature(honest) == pytest.approx(1, rel=0.3)  # else from 0.5 to 2
     relative = adapt(family, table)
-    assert 0.8 < float(relative.thermometer.trust) <= 1
+    assert 0.8 < float(relative.thermometer.shrinkage) <= 1
 
 
 def test_the_trust_is_the_most_probable_one(family):
@@ -206,8 +206,8 @@ def test_the_trust_is_the_most_probable_one(family):
     labels[:15] = -1
     part = replace(table, labels=labels)
     adapted = adapt(family, part)
-    trust = float(adapted.thermometer.trust)
-    adapted.thermometer.trust.fill_(1)
+    trust = float(adapted.thermometer.shrinkage)
+    adapted.thermometer.shrinkage.fill_(1)
     known = labels >= 0
     scores, chosen = table.scores[known], labels[known]
     start = -np.log(adapted.pooled_temperature)
@@ -264,7 +264,7 @@ def test_a_new_model_beside_its_base_needs_no_label():
     adapted, labelled = adapt(calibrator, unknown), adapt(calibrator, new)
     assert adapted.pooled_temperature == pytest.approx(2.5, rel=0.1)
     assert adapted.temperature(new) == pytest.approx(labelled.temperature(new), rel=0.2)
-    assert adapted.thermometer.trust.tolist() == [1]
+    assert adapted.thermometer.shrinkage.tolist() == [1]
     with pytest.raises(ValueError, match="labelled in some rows, or a thermometer that reads"):
         adapt(train(new, SCORES, TrainingConfig(max_steps=2), trainer=QUIET), unknown)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from thermometer.monitoring.alarm import CalibrationAlarm
-from thermometer.monitoring.bets import Bets, kept_back, start_weight
+from thermometer.monitoring.bets import Bets, reserve, start_weight
 
 
 def first_alarms(chance_of, n_streams, n_events, seed, level, bets=None):
@@ -22,7 +22,7 @@ def first_alarms(chance_of, n_streams, n_events, seed, level, bets=None):
         c = rng.beta(4, 2, n_streams)
         y = rng.random(n_streams) < chance_of(t, c)
         won = (won + start_weight(t) * bets.shares) * bets.factors(c, y)
-        now = won.sum(axis=1) + kept_back(t) >= 1 / level
+        now = won.sum(axis=1) + reserve(t) >= 1 / level
         when[now & np.isinf(when)] = t
     return when
 
@@ -102,7 +102,7 @@ def test_it_is_raised_when_the_wealth_first_reaches_one_over_level(level):
     won, totals = np.zeros(len(bets.all)), []
     for t, factors in enumerate(bets.factors(c[: raised.raised], y[: raised.raised]), start=1):
         won = (won + start_weight(t) * bets.shares) * factors
-        totals.append(won.sum() + kept_back(t))
+        totals.append(won.sum() + reserve(t))
     assert max(totals[:-1]) < 1 / level <= totals[-1] == pytest.approx(raised.evidence)
     assert raised.level == level
 
@@ -119,7 +119,7 @@ def test_an_episode_ends_when_the_bet_on_recovery_has_won_as_much():
         for n, row in enumerate(range(opened.raised, len(c)), start=1):
             won += start_weight(n)
             won *= Bets().recovery(bet._replace(size=size), c[row], y[row])
-            if won + kept_back(n) >= 50:
+            if won + reserve(n) >= 50:
                 crossed.append(row + 1)
                 break
     assert ended.ended in crossed

@@ -10,7 +10,7 @@ import tiny
 from test_adaptation import QUIET, SCORES, answers, family  # noqa: F401 a fixture
 
 from thermometer.adaptation import adapt, for_model
-from thermometer.calibrator import doubts
+from thermometer.calibrator import origin_warnings
 from thermometer.commands import calibrate
 from thermometer.experiment import Source
 from thermometer.extraction import extract
@@ -49,7 +49,7 @@ def about_model(result):
     ],
 )
 def test_nothing_is_said_of_the_same_model_or_an_unnamed_one(made):
-    assert doubts([BF16], made) == ()
+    assert origin_warnings([BF16], made) == ()
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_nothing_is_said_of_the_same_model_or_an_unnamed_one(made):
     ],
 )
 def test_another_model_is_named(made, said):
-    (warning,) = doubts([BF16], made)
+    (warning,) = origin_warnings([BF16], made)
     assert re.search(said, warning)
 
 

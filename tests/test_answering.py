@@ -72,7 +72,7 @@ def test_confidence_is_the_calibrated_probability_of_yes(answering, answers):
 
 
 def test_at_the_level_of_tasks_all_answers_share_a_temperature(answering, answers):
-    found = answer(answering, TASK, **SHORT, level="task")
+    found = answer(answering, TASK, **SHORT, per="task")
     assert len({a.temperature for a in found}) == 1
     assert len({a.temperature for a in answers}) > 1
 

@@ -104,7 +104,7 @@ def test_nothing_is_said_where_training_helps(lm, world):
 
 
 def test_likelihood_and_calibration_gain_over_one_temperature(learned, many):
-    """In proper scores; the calibration error of one temperature may be small by chance."""
+    """In proper scores; the calibration error of the pooled temperature may be small by chance."""
     got = learned.responses(many)
     one = learned.responses(many, temperature=learned.pooled_temperature)
     assert (got.correct == one.correct).all()
@@ -162,7 +162,7 @@ def test_training_lowers_the_validation_loss_and_keeps_the_best(lm, world):
 
 def test_the_start_is_kept_where_training_only_harms(lm):
     training = replace(SHORT, loss="balanced", learning_rate=1.0, max_steps=8)
-    with pytest.warns(UserWarning, match=r"No validation .* predicts the one temperature \d"):
+    with pytest.warns(UserWarning, match=r"No validation .* predicts the pooled temperature \d"):
         calibrator = train(lm, PAIRS, training=training, style=PLAIN)
     got = calibrator.responses(PAIRS[:3])
     np.testing.assert_allclose(got.temperature, calibrator.pooled_temperature, rtol=1e-5)

@@ -135,8 +135,8 @@ def test_probabilities_are_scores_divided_by_temperatures(calibrator):
 
 
 def test_a_task_has_one_temperature_at_the_level_of_tasks(calibrator):
-    sample = calibrator.calibrate(TASK, SCORES, level="sample")
-    task = calibrator.calibrate(TASK, SCORES, level="task")
+    sample = calibrator.calibrate(TASK, SCORES, per="sample")
+    task = calibrator.calibrate(TASK, SCORES, per="task")
     np.testing.assert_array_equal(sample.temperature, task.temperature)
     assert sample.task_temperature == task.task_temperature == harmonic_mean(task.temperature)
     assert task.task_temperature == pytest.approx(N / (1 / task.temperature).sum())
@@ -146,13 +146,13 @@ def test_a_task_has_one_temperature_at_the_level_of_tasks(calibrator):
 
 @pytest.mark.parametrize("level", ["sample", "task"])
 def test_the_answer_never_changes(calibrator, level):
-    result = calibrator.calibrate(TASK, SCORES, level=level)
+    result = calibrator.calibrate(TASK, SCORES, coverage=level)
     np.testing.assert_array_equal(result.prediction, SCORES.argmax(axis=1))
 
 
 def test_an_unknown_level_is_refused(calibrator):
     with pytest.raises(ValueError, match="`level` to be one of 'sample', 'task'"):
-        calibrator.calibrate(TASK, SCORES, level="row")
+        calibrator.calibrate(TASK, SCORES, coverage="row")
 
 
 @pytest.mark.parametrize("n", [0, 1, N - 1, N + 1])
@@ -335,7 +335,7 @@ def test_options_may_differ_between_prompts(answering):
 
 
 def test_at_the_level_of_tasks_all_answers_share_a_temperature(answering):
-    answers = answering.classify(QUESTIONS, ("Paris", "Rome"), level="task")
+    answers = answering.classify(QUESTIONS, ("Paris", "Rome"), per="task")
     assert len({answer.temperature for answer in answers}) == 1
     by_sample = answering.classify(QUESTIONS, ("Paris", "Rome"))
     assert [a.answer for a in by_sample] == [a.answer for a in answers]

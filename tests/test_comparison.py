@@ -13,7 +13,7 @@ from thermometer.comparison import LOWER_IS_BETTER, METRICS, Outcomes, compare
 from thermometer.metrics.intervals import task_counts
 from thermometer.scaling import fit_temperature
 
-PAIRS = [("good", "vanilla"), ("good", "pooled")]
+PAIRS = [("good", "uncalibrated"), ("good", "pooled")]
 
 
 def softmax(row, temperature):
@@ -30,7 +30,7 @@ def table():
 def temperatures(table):
     noise = np.random.default_rng(2).normal(size=len(table)) * 0.1
     good = np.exp(table.features[:, 0] + noise)
-    return {"vanilla": np.ones(360), "pooled": np.full(360, 1.7), "good": good}
+    return {"uncalibrated": np.ones(360), "pooled": np.full(360, 1.7), "good": good}
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +103,8 @@ def test_accuracy_is_the_same_to_the_last_digit(result, table):
         intervals = {str(getattr(m, scope)["accuracy"]) for m in result.methods.values()}
         assert len(intervals) == 1
     scores = np.array([[0.0, 1e-13, -1e-13], [5.0, 5.0 + 1e-15, 1.0]] * 4)  # rounding makes ties
-    extremes = {"vanilla": np.ones(8), "flat": np.full(8, 1e3), "sharp": np.full(8, 1e-3)}
-    close = compare(scores, [1, 0] * 4, ["t"] * 8, extremes, baseline="vanilla")
+    extremes = {"uncalibrated": np.ones(8), "flat": np.full(8, 1e3), "sharp": np.full(8, 1e-3)}
+    close = compare(scores, [1, 0] * 4, ["t"] * 8, extremes, baseline="uncalibrated")
     assert {m.all_rows["accuracy"].estimate for m in close.methods.values()} == {
         np.mean(scores.argmax(axis=1) == [1, 0] * 4)
     }
@@ -112,9 +112,11 @@ def test_accuracy_is_the_same_to_the_last_digit(result, table):
 
 def test_an_impossible_label_costs_exactly_what_the_scores_say():
     scores = [[0.0, -3000.0], [0.0, -1.0]]
-    given = compare(scores, [1, 0], ["t", "t"], {"vanilla": np.ones(2)}, baseline="vanilla")
+    given = compare(
+        scores, [1, 0], ["t", "t"], {"uncalibrated": np.ones(2)}, baseline="uncalibrated"
+    )
     expected = (3000 + math.log(1 + math.exp(-1))) / 2
-    assert given.methods["vanilla"].all_rows["nll"].estimate == pytest.approx(expected)
+    assert given.methods["uncalibrated"].all_rows["nll"].estimate == pytest.approx(expected)
 
 
 def test_no_one_temperature_beats_the_topline_of_a_task(table, result):
@@ -122,7 +124,7 @@ def test_no_one_temperature_beats_the_topline_of_a_task(table, result):
         rows = table.tasks == task
         for temperature in np.geomspace(0.02, 80, 40):
             one = literal(table, np.full(360, temperature), np.flatnonzero(rows))["nll"]
-            assert result.per_task["topline"]["nll"][i] <= one + 1e-9
+            assert result.per_task["oracle"]["nll"][i] <= one + 1e-9
         assert result.best[i] == fit_temperature(table.scores[rows], table.labels[rows])
 
 
@@ -130,12 +132,12 @@ def test_gap_closed_is_the_ratio_of_the_means(result):
     for scope in ("mean_over_tasks", "all_rows"):
         numbers = {name: getattr(method, scope) for name, method in result.methods.items()}
         nll = {name: values["nll"].estimate for name, values in numbers.items()}
-        share = (nll["pooled"] - nll["good"]) / (nll["pooled"] - nll["topline"])
+        share = (nll["pooled"] - nll["good"]) / (nll["pooled"] - nll["oracle"])
         closed = numbers["good"]["gap_closed"]
         assert closed.estimate == pytest.approx(share)
         assert closed.low < share < closed.high
         assert numbers["pooled"]["gap_closed"].estimate == 0
-        assert numbers["topline"]["gap_closed"].low == 1
+        assert numbers["oracle"]["gap_closed"].low == 1
 
 
 def test_differences_are_paired(result):
@@ -154,9 +156,11 @@ def test_differences_are_paired(result):
 
 def run_itself(result):
     table = make_table(n=10)
-    ones = {"vanilla": np.ones(120), "same": np.ones(120)}
-    pairs = [("same", "vanilla")]
-    again = run(table, ones, baseline="vanilla", pairs=pairs).differences[0].all_rows["smooth_ece"]
+    ones = {"uncalibrated": np.ones(120), "same": np.ones(120)}
+    pairs = [("same", "uncalibrated")]
+    again = (
+        run(table, ones, baseline="uncalibrated", pairs=pairs).differences[0].all_rows["smooth_ece"]
+    )
     return again.estimate, again.low, again.high
 
 
@@ -210,13 +214,15 @@ def test_order_of_rows_does_not_matter_and_seeds_decide(table, temperatures, res
 def test_tasks_without_a_best_temperature_do_not_count_in_the_ratio():
     scores = [[2.0, 0.0]] * 8
     tasks = ["all right"] * 4 + ["three right"] * 4
-    flat = {"vanilla": np.ones(8)}
-    result = compare(scores, [0] * 7 + [1], tasks, flat, baseline="vanilla", n_resamples=50)
+    flat = {"uncalibrated": np.ones(8)}
+    result = compare(scores, [0] * 7 + [1], tasks, flat, baseline="uncalibrated", n_resamples=50)
     assert [fit.at_bound for fit in result.best] == [True, False]
-    ratio = result.methods["vanilla"].mean_over_tasks["log_ratio"]
+    ratio = result.methods["uncalibrated"].mean_over_tasks["log_ratio"]
     assert ratio.estimate == pytest.approx(math.log(2 / math.log(3)))
-    none = compare(scores[:4], [0] * 4, tasks[:4], {"vanilla": np.ones(4)}, baseline="vanilla")
-    assert math.isnan(none.methods["vanilla"].mean_over_tasks["log_ratio"].estimate)
+    none = compare(
+        scores[:4], [0] * 4, tasks[:4], {"uncalibrated": np.ones(4)}, baseline="uncalibrated"
+    )
+    assert math.isnan(none.methods["uncalibrated"].mean_over_tasks["log_ratio"].estimate)
 
 
 def test_one_task_has_no_intervals(table, temperatures):
@@ -230,20 +236,20 @@ def test_one_task_has_no_intervals(table, temperatures):
 
 def test_what_cannot_be_measured_is_refused(table, temperatures):
     with pytest.raises(ValueError, match="Task 'flat': Expected `scores`"):
-        compare([[1.0, 1.0]], [0], ["flat"], {"vanilla": [1.0]}, baseline="vanilla")
+        compare([[1.0, 1.0]], [0], ["flat"], {"uncalibrated": [1.0]}, baseline="uncalibrated")
     with pytest.raises(ValueError, match="good"):
         run(table, {**temperatures, "good": np.ones(3)})
     with pytest.raises(ValueError, match="temperature"):
         run(table, {**temperatures, "good": np.zeros(360)})
     with pytest.raises(ValueError, match="-1 at row 0"):
-        compare([[1.0, 0.0]], [-1], ["t"], {"vanilla": [1.0]}, baseline="vanilla")
+        compare([[1.0, 0.0]], [-1], ["t"], {"uncalibrated": [1.0]}, baseline="uncalibrated")
 
 
 def test_sixty_tasks_of_a_hundred_questions_take_seconds():
     rng = np.random.default_rng(0)
     scores, labels = rng.normal(size=(6000, 4)), rng.integers(4, size=6000)
     tasks = np.repeat([f"{i:02d}" for i in range(60)], 100)
-    used = {name: np.full(6000, 2.0) for name in ("vanilla", "pooled", "a", "b")}
+    used = {name: np.full(6000, 2.0) for name in ("uncalibrated", "pooled", "a", "b")}
     start = time.perf_counter()
     compare(scores, labels, tasks, used, baseline="pooled")
     assert time.perf_counter() - start < 15  # measured 2.6 s on one core

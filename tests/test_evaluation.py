@@ -75,7 +75,7 @@ def test_known_temperatures_close_the_gap(report):
     closed = report.methods["thermometer"].mean_over_tasks["gap_closed"]
     assert closed.estimate > 0.8
     assert closed.low > 0.5
-    for baseline in ("vanilla", "pooled"):
+    for baseline in ("uncalibrated", "pooled"):
         difference = report.difference("thermometer", baseline)
         assert difference.mean_over_tasks["nll"].high < 0
         assert difference.mean_over_tasks["smooth_ece"].high < 0
@@ -92,7 +92,7 @@ def test_opposite_temperatures_are_reported_as_worse(table):
     assert result.methods["thermometer"].mean_over_tasks["gap_closed"].estimate < 0
     assert "rises" in result.verdict
     assert "further from the labelled optimum" in result.verdict
-    assert "worse than vanilla's on" in result.verdict
+    assert "worse than uncalibrated's on" in result.verdict
 
 
 def test_task_temperature_is_the_mean_over_the_task(table):
@@ -149,8 +149,8 @@ def test_it_says_what_it_was_made_from(report):
         *("python", "thermometer", "torch", "transformers", "lightning", "numpy")
     }
     assert report.settings == {"seed": 0, "n_resamples": 200, "level": 0.95}
-    with pytest.raises(KeyError, match="thermometer - vanilla"):
-        report.difference("topline", "vanilla")
+    with pytest.raises(KeyError, match="thermometer - uncalibrated"):
+        report.difference("oracle", "uncalibrated")
 
 
 def test_one_task_is_measured_without_intervals(table):

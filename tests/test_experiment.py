@@ -138,8 +138,8 @@ def test_a_damaged_report_is_named_before_anything_is_trained(tables):
 
 def test_other_methods_stand_beside_the_thermometer(tables):
     report = experiment(tables, methods=("isotonic", "batch")).evaluate()
-    expected = ["vanilla", "pooled", "isotonic", "batch", "thermometer", "thermometer_task"]
-    assert list(report.methods) == [*expected, "topline"]
+    expected = ["uncalibrated", "pooled", "isotonic", "batch", "thermometer", "thermometer_task"]
+    assert list(report.methods) == [*expected, "oracle"]
     assert report.difference("thermometer", "isotonic").mean_over_tasks["nll"]
     text = (tables / "out" / "report" / "report.md").read_text()
     assert "a rising step function" in text

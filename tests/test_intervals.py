@@ -54,7 +54,7 @@ def test_bootstrap_edge_cases():
     same = bootstrap(np.mean, np.sqrt(np.arange(90.0)), seed=3)
     assert same == bootstrap(np.mean, np.sqrt(np.arange(90.0)), seed=3)
     assert same != bootstrap(np.mean, np.sqrt(np.arange(90.0)), seed=4)
-    narrow = bootstrap(np.mean, np.sqrt(np.arange(90.0)), seed=3, level=0.5)
+    narrow = bootstrap(np.mean, np.sqrt(np.arange(90.0)), seed=3, coverage=0.5)
     assert same.low < narrow.low < narrow.high < same.high
 
 
@@ -95,7 +95,7 @@ def test_task_counts_are_deterministic_and_checked():
 
 
 def test_undefined_resamples_are_left_out():
-    interval = percentile_interval(1.0, np.array([math.nan, 0.0, 2.0]), level=0.5)
+    interval = percentile_interval(1.0, np.array([math.nan, 0.0, 2.0]), coverage=0.5)
     assert (interval.low, interval.high) == (0.5, 1.5)
     assert math.isnan(percentile_interval(math.nan, np.arange(3.0)).low)
     assert math.isnan(percentile_interval(1.0, np.array([math.nan])).high)

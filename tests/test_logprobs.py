@@ -308,7 +308,7 @@ def test_a_calibrator_reads_responses(calibrator):
     assert raw.warnings
     assert result.warnings == (*expected.warnings, *raw.warnings)
     prompts = ["one", "two", "three"]
-    named = calibrate_responses(calibrator, responses, ["A", "B"], prompts, level="task")
+    named = calibrate_responses(calibrator, responses, ["A", "B"], prompts, per="task")
     assert named.ids[0] == "prompt 1"
     halved = calibrate_responses(calibrator, responses, ["A", "B"], temperature=2.0)
     assert not np.allclose(halved.probs, result.probs)

@@ -50,7 +50,7 @@ def test_every_method_speaks_of_every_row(found, parts):
 
 
 def test_where_all_answers_were_right_the_rest_goes_to_options_that_there_are():
-    """One temperature ends at its bound then, and leaves nothing to the others."""
+    """Pooled temperature ends at its bound then, and leaves nothing to the others."""
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(60, 3)) * 9
     scores[::2, 2] = -np.inf
@@ -87,7 +87,9 @@ def test_platt_is_a_logistic_regression_on_the_log_odds(found, parts):
     assert (answer == unseen.scores.argmax(axis=1)).all()
     plain = model.predict_proba(odds[1])[:, 1]  # without Platt's own targets, which smooth a little
     assert probs[rows, answer] == pytest.approx(plain, abs=0.01)
-    others = softmax(unseen.scores, found["pooled"][0])  # share the rest as one temperature has it
+    others = softmax(
+        unseen.scores, found["pooled"][0]
+    )  # share the rest as the pooled temperature has it
     for row in range(5):
         kept = (np.arange(others.shape[1]) != answer[row]) & (others[row] > 0)
         ratio = probs[row, kept] / others[row, kept]
@@ -107,7 +109,7 @@ def test_recalibrated_confidence_follows_the_models_own(found, parts, name):
 
 
 def test_batch_calibration_takes_each_tasks_own_bias_off(table):
-    """Zhou et al.: log p less the log of the task's mean p, then one temperature."""
+    """Zhou et al.: log p less the log of the task's mean p, then the pooled temperature."""
     table = table.select(np.isfinite(table.scores).all(axis=1))
     names = table.task_names
     seen, unseen = table.of_tasks(names[:8]), table.of_tasks(names[8:])
@@ -153,17 +155,17 @@ def test_short_rows_keep_their_padding():
 
 def test_wrong_requests_are_refused(table, parts):
     seen, unseen = parts
-    with pytest.raises(ValueError, match=r"one of .*'vanilla', but got 'nonsense'"):
+    with pytest.raises(ValueError, match=r"one of .*'uncalibrated', but got 'nonsense'"):
         check_methods(["nonsense"])
     with pytest.raises(ValueError, match="`fit` to be given"):
         FittedMethods(["thermometer"], seen)
     with pytest.raises(ValueError, match=r"not seen, but got task 00"):
-        FittedMethods(["vanilla"], seen).predict(table)
+        FittedMethods(["uncalibrated"], seen).predict(table)
     with pytest.raises(ValueError, match="trained on task"):
         FittedMethods(["thermometer"], seen, lambda _: make_fit()(table))
     hidden = replace(unseen, labels=np.full(len(unseen), -1))
     with pytest.raises(ValueError, match=r"`table` to be labelled .*240 of 240"):
-        hold_out(hidden, ["vanilla"], Protocol(), progress=False)
+        hold_out(hidden, ["uncalibrated"], Protocol(), progress=False)
 
 
 def test_every_row_is_tested_once_by_methods_that_never_saw_its_task(table):

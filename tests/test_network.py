@@ -50,7 +50,11 @@ def test_gradients_are_finite_for_large_features(preset):
 def test_the_paper_network_has_as_many_parameters_as_the_authors(n_features, width, count):
     network = Thermometer(ThermometerConfig.paper(width), n_features)
     assert sum(p.numel() for p in network.parameters()) == count
-    assert {name for name, _ in network.named_buffers()} == {"references", "anchor", "trust"}
+    assert {name for name, _ in network.named_buffers()} == {
+        "model_temperatures",
+        "anchor",
+        "shrinkage",
+    }
 
 
 def test_the_paper_network_is_the_published_one():
@@ -176,12 +180,12 @@ TOGETHER = {
     "scores": ThermometerConfig.scores_only(),
     "paper": ThermometerConfig.paper(16),
     "branches": ThermometerConfig(
-        ("scores+fair", "places+features", "fair"),
+        ("scores+debiased", "positions+features", "debiased"),
         n_components=4,
         n_members=2,
         n_branches=2,
     ),
-    "softplus": ThermometerConfig(("scores+fair",), pool_size=0, output="softplus"),
+    "softplus": ThermometerConfig(("scores+debiased",), pool_size=0, output="softplus"),
 }
 
 

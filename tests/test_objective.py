@@ -100,17 +100,17 @@ def test_gamma_prior_has_its_mode_at_one():
 
 def test_mean_inverse_is_the_harmonic_mean_of_temperatures():
     temperature = np.random.default_rng(0).uniform(0.3, 8, size=30)
-    owners = torch.tensor([0, 1, 1, 2, 2, 2] * 5)
-    got = mean_inverse(torch.tensor(-np.log(temperature)), owners)
+    segment_ids = torch.tensor([0, 1, 1, 2, 2, 2] * 5)
+    got = mean_inverse(torch.tensor(-np.log(temperature)), segment_ids)
     for task in range(3):
-        own = temperature[owners.numpy() == task]
+        own = temperature[segment_ids.numpy() == task]
         assert math.exp(-got[task]) == pytest.approx(harmonic_mean(own), rel=1e-12)
         assert math.exp(-got[task]) == pytest.approx(stats.hmean(own), rel=1e-12)
 
 
 def test_mean_inverse_in_mixed_precision():
     b = torch.randn(8, dtype=torch.bfloat16)
-    owners = torch.tensor([0, 0, 1, 1, 1, 1, 2, 2])
+    segment_ids = torch.tensor([0, 0, 1, 1, 1, 1, 2, 2])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        got = mean_inverse(b, owners)
-    np.testing.assert_allclose(got.float(), mean_inverse(b.float(), owners), atol=0.03)
+        got = mean_inverse(b, segment_ids)
+    np.testing.assert_allclose(got.float(), mean_inverse(b.float(), segment_ids), atol=0.03)

@@ -63,7 +63,7 @@ def test_one_step_is_the_published_one(tmp_path):
         (logged,) = [float(r["train_loss"]) for r in csv.DictReader(file) if r["train_loss"]]
     assert logged == pytest.approx(loss, rel=1e-5)
     found = calibrator.thermometer.state_dict()
-    assert set(found) - set(after) == {"references", "anchor", "trust"}  # of the scores
+    assert set(found) - set(after) == {"model_temperatures", "anchor", "shrinkage"}  # of the scores
     for name, value in after.items():
         np.testing.assert_allclose(found[name], value, atol=2e-6, err_msg=name)
 

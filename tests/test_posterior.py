@@ -78,7 +78,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     for seed in range(200):
         d = rng.normal() * 0.3
         scores, labels, temperature = world(10, math.exp(d), seed=seed)
-        found = factor_posterior(scores, labels, temperature, spread=0.3, level=0.8)
+        found = factor_posterior(scores, labels, temperature, spread=0.3, coverage=0.8)
         inside += found.low <= math.exp(d) <= found.high
     assert 0.7 < inside / 200 < 0.9
 

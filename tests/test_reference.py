@@ -292,7 +292,7 @@ def test_it_is_adapted_to_another_answering_model(trained):
         provenance={**table.provenance, "scores": {"model": "hot"}},
     )
     adapted = adapt(calibrator, hot)
-    assert float(adapted.thermometer.references[0]) == pytest.approx(
+    assert float(adapted.thermometer.model_temperatures[0]) == pytest.approx(
         3 * calibrator.pooled_temperature, rel=1e-4
     )
     assert adapted.record.reference == {"model": "second"}

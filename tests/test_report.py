@@ -91,7 +91,7 @@ def test_json_keys(report):
     fields = strict(report.to_json())
     assert fields["format_version"] == 1
     assert list(fields["methods"]) == [
-        *("vanilla", "pooled", "thermometer", "thermometer_task", "topline")
+        *("uncalibrated", "pooled", "thermometer", "thermometer_task", "oracle")
     ]
     method = fields["methods"]["thermometer"]
     assert method["mean_over_tasks"]["nll"].keys() == {"estimate", "low", "high"}
@@ -124,7 +124,7 @@ def test_undefined_numbers_are_null(report):
         (lambda fields: fields.pop("format_version"), "format None"),
         (lambda fields: fields.pop("tasks"), "with tasks"),
         (lambda fields: fields["tasks"][0]["metrics"]["pooled"].pop("nll"), "pooled"),
-        (lambda fields: fields["methods"].pop("topline"), "topline"),
+        (lambda fields: fields["methods"].pop("oracle"), "oracle"),
         (lambda fields: fields["tasks"][0].update(fold="1"), r"tasks.0..fold"),
         (lambda fields: fields.update(tasks={}), "tasks. to be a list"),
         (lambda fields: fields.update(surprise=1), "surprise"),
@@ -136,7 +136,10 @@ def test_undefined_numbers_are_null(report):
             ),
             "bin_confidence. to be finite",
         ),
-        (lambda fields: fields["differences"][0].update(baseline="con"), "differences.*vanilla"),
+        (
+            lambda fields: fields["differences"][0].update(baseline="con"),
+            "differences.*uncalibrated",
+        ),
         (lambda fields: fields["differences"].pop(1), "differences.*pooled"),
         (lambda fields: fields["differences"][2].update(baseline="con"), "differences.*con"),
         (lambda fields: fields["differences"][0]["n_better"].pop("ece_10"), "n_better.*ece_10"),
@@ -213,7 +216,7 @@ def test_terminal_needs_eighty_columns_and_cuts_nothing(report):
     text = printed(report)
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
-    for name in ("vanilla", "one temperature", "topline (uses", "chance", "720 questions"):
+    for name in ("uncalibrated", "pooled temperature", "oracle (uses", "chance", "720 questions"):
         assert name in text
     for key in ("nll", "brier", "ece_10", "smooth_ece"):
         value = report.methods["thermometer"].mean_over_tasks[key]
@@ -228,15 +231,17 @@ def test_terminal_needs_eighty_columns_and_cuts_nothing(report):
 
 
 def test_the_words_have_the_numbers(report):
-    vanilla, ours = (report.methods[n].mean_over_tasks for n in ("vanilla", "thermometer"))
+    uncalibrated, ours = (
+        report.methods[n].mean_over_tasks for n in ("uncalibrated", "thermometer")
+    )
     assert report.verdict.startswith("On 12 unseen tasks (720 questions) the mean task ECE")
-    before, after = (f"{m['nll'].estimate:.3f}" for m in (vanilla, ours))
+    before, after = (f"{m['nll'].estimate:.3f}" for m in (uncalibrated, ours))
     assert f"the NLL falls from {before} to {after}" in report.verdict
-    change = report.difference("thermometer", "vanilla").mean_over_tasks["nll"]
+    change = report.difference("thermometer", "uncalibrated").mean_over_tasks["nll"]
     said = f"({change.estimate:.3f}, between {change.low:.3f} and {change.high:.3f})"
     assert said.replace("-", MINUS) in report.verdict
     assert f"it closes {100 * ours['gap_closed'].estimate:.0f} %" in report.verdict
-    assert f"accuracy is {vanilla['accuracy'].estimate:.3f}" in report.verdict
+    assert f"accuracy is {uncalibrated['accuracy'].estimate:.3f}" in report.verdict
     assert report.verdict in repr(report)
     one_line = " ".join(printed(report).split())
     assert " ".join(report.verdict.split()) in one_line
@@ -274,9 +279,9 @@ def test_one_task_can_be_reported(tmp_path):
 
 
 def of_methods(report, *names):
-    """The report with these methods only; a recalibrator has the numbers of one temperature."""
+    """The report with these methods only; a recalibrator has the numbers of `pooled`."""
     source = {name: "pooled" if name == "platt" else name for name in names}
-    pooled = report.difference("thermometer", "vanilla")
+    pooled = report.difference("thermometer", "uncalibrated")
     return replace(
         report,
         methods={name: report.methods[source[name]] for name in names},
@@ -299,16 +304,16 @@ def test_recalibrators_stand_beside_the_thermometer(report):
     again = Report.from_json(more.to_json())
     assert again.verdict == more.verdict
     text = render.to_markdown(again.document())
-    difference = f"Platt {MINUS} one temperature"
+    difference = f"Platt {MINUS} the pooled temperature"
     for words in (difference, "- **Platt**: a sigmoid", "NLL Platt", "ECE Platt"):
         assert words in text
     assert "Platt" in printed(more)
 
 
 def test_a_report_needs_no_thermometer(report):
-    without = of_methods(report, "vanilla", "pooled", "platt", "topline")
+    without = of_methods(report, "uncalibrated", "pooled", "platt", "oracle")
     numbers = report.methods["pooled"].mean_over_tasks
-    kind = "On 12 unseen tasks (720 questions) with one temperature, the mean task ECE (10 bins)"
+    kind = "On 12 unseen tasks (720 questions) with the pooled temperature, the mean task ECE"
     assert without.verdict.startswith(kind)
     assert f"to {numbers['nll'].estimate:.3f} (" in without.verdict
     again = Report.from_json(without.to_json())

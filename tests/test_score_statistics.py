@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thermometer.score_features import (
-    N_FAIR,
-    N_PLACES,
+    N_DEBIASED,
+    N_POSITIONS,
     N_SAMPLE,
     ScoreInputs,
-    fair_statistics,
-    place_statistics,
+    debiased_statistics,
+    position_statistics,
     sample_statistics,
     softened,
 )
@@ -83,8 +83,8 @@ def test_fair_statistics_by_the_formulas():
     rng = np.random.default_rng(0)
     rows = [list(rng.normal(size=4 - i % 2) * 3) for i in range(12)]
     groups = [0] * 5 + [1] * 7
-    found = fair_statistics(softened(padded(rows), 1.7), torch.tensor(groups))
-    assert found.shape == (12, N_FAIR)
+    found = debiased_statistics(softened(padded(rows), 1.7), torch.tensor(groups))
+    assert found.shape == (12, N_DEBIASED)
     expected = literal_fair(rows, groups, 1.7)
     np.testing.assert_allclose(found.numpy(), expected, rtol=2e-3, atol=2e-4)
 
@@ -92,9 +92,9 @@ def test_fair_statistics_by_the_formulas():
 @given(st.lists(st.lists(st.floats(-30, 30), min_size=2, max_size=11), min_size=1, max_size=5))
 @settings(max_examples=60, deadline=None)
 def test_place_statistics_by_the_formulas(rows):
-    found = place_statistics(softened(padded(rows).double(), 1.3))
-    assert found.shape == (len(rows), N_PLACES)
-    places = N_PLACES // 2
+    found = position_statistics(softened(padded(rows).double(), 1.3))
+    assert found.shape == (len(rows), N_POSITIONS)
+    places = N_POSITIONS // 2
     for row, values in zip(rows, found.numpy(), strict=True):
         z = [s / 1.3 for s in row]
         centred = [v - math.fsum(z) / len(z) for v in z]
@@ -121,7 +121,7 @@ def test_order_of_options_and_a_constant_change_nothing(seed):
 
 def _all(scores, groups, reference=1.5):
     rows = softened(scores, reference)
-    return sample_statistics(rows), fair_statistics(rows, groups)
+    return sample_statistics(rows), debiased_statistics(rows, groups)
 
 
 @pytest.mark.parametrize("n_options", [2, 5, 7, 8, 20])
@@ -151,18 +151,18 @@ def test_a_row_alone_has_no_bias_left_and_finite_numbers():
 def test_inputs_are_standardised_cut_and_silent_where_nothing_differed():
     scores = torch.randn(300, 2, generator=torch.Generator().manual_seed(2)) * 3
     groups = torch.arange(300) % 6
-    inputs = ScoreInputs(["scores", "places", "fair"])
+    inputs = ScoreInputs(["scores", "positions", "debiased"])
     model = torch.zeros_like(groups)
     inputs.fit(scores, groups, model)
     found = inputs(scores, groups, model)
-    assert list(found) == ["scores", "places", "fair"]
+    assert list(found) == ["scores", "positions", "debiased"]
     for values in found.values():
         used = values.std(dim=0) > 0
         assert values[:, used].mean(dim=0).abs().max() < 0.2  # but for what was cut
         assert values.abs().max() <= 5
-    constant = inputs.places_gain[0] == 0
+    constant = inputs.positions_gain[0] == 0
     assert constant.any()  # no row has a third option
     wide = torch.randn(3, 8) * 1e6
-    far = inputs(wide, model[:3], model[:3], only=["places"])["places"]
+    far = inputs(wide, model[:3], model[:3], only=["positions"])["positions"]
     assert far.abs().max() == 5
     assert far[:, constant].abs().max() == 0

@@ -238,7 +238,7 @@ def test_the_interval_of_the_gap():
     low, high = reference.wilson(15, 20)
     assert interval.estimate == pytest.approx(-0.05)
     assert (interval.low, interval.high) == pytest.approx((0.7 - high, 0.7 - low))
-    narrow = gap_interval([0.9] * 10 + [0.5] * 10, [1] * 15 + [0] * 5, level=0.5)
+    narrow = gap_interval([0.9] * 10 + [0.5] * 10, [1] * 15 + [0] * 5, coverage=0.5)
     assert interval.low < narrow.low < narrow.high < interval.high
 
 

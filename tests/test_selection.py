@@ -12,7 +12,7 @@ from thermometer.scaling import fit_temperature, scale_scores
 from thermometer.training import TrainingConfig, resolve, train
 
 SHORT = TrainingConfig(max_steps=100)
-SCORES = ThermometerConfig(("scores+fair",), n_members=3, hidden_size=16)
+SCORES = ThermometerConfig(("scores+debiased",), n_members=3, hidden_size=16)
 NOISE = ThermometerConfig(("features",), n_components=4, n_members=3, hidden_size=16)
 
 

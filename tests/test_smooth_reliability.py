@@ -118,7 +118,7 @@ def test_equal_seeds_give_equal_bands_and_rows_may_be_shuffled():
     order = np.random.default_rng(0).permutation(200)
     shuffled = prepare_smooth_reliability(confidence[order], correct[order], 30, 7)
     np.testing.assert_allclose(one.line, shuffled.line, atol=1e-9)
-    narrow = prepare_smooth_reliability(confidence, correct, 30, 7, level=0.5)
+    narrow = prepare_smooth_reliability(confidence, correct, 30, 7, coverage=0.5)
     assert np.nanmean(narrow.line_high - narrow.line_low) < np.nanmean(one.line_high - one.line_low)
 
 
@@ -131,7 +131,7 @@ def test_bad_outcomes_are_refused(confidence, correct):
     with pytest.raises(ValueError, match="n_resamples"):
         prepare_smooth_reliability([0.5], [1], 0)
     with pytest.raises(ValueError, match="level"):
-        prepare_smooth_reliability([0.5], [1], level=1.0)
+        prepare_smooth_reliability([0.5], [1], coverage=1.0)
 
 
 def test_the_picture_shows_the_line_where_confidences_are():

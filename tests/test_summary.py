@@ -177,7 +177,7 @@ def test_equal_seeds_give_equal_summaries_however_much_is_held(monkeypatch):
     parts = summarise(confidence, correct, n_resamples=50, seed=4)
     for name in INTERVALS:
         assert getattr(parts, name).low == pytest.approx(getattr(whole, name).low, abs=1e-12)
-    narrow = summarise(confidence, correct, n_resamples=50, seed=4, level=0.5)
+    narrow = summarise(confidence, correct, n_resamples=50, seed=4, coverage=0.5)
     assert whole.nll.low < narrow.nll.low < narrow.nll.high < whole.nll.high
 
 

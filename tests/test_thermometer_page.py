@@ -19,7 +19,7 @@ def test_every_block_runs_and_tells_of_a_task():
     assert factor.low < factor.factor < factor.high
     assert namespace["calibration"].standard_error < result.standard_error
     assert len(namespace["streamed"].temperature) == 50
-    assert set(result.distances) == {"scores", "places", "fair"}
+    assert set(result.distances) == {"scores", "positions", "debiased"}
     assert namespace["both"].record.targets == ({}, {"model": "cool"})
     table, cool, unseen = (namespace[name] for name in ("table", "cool", "unseen"))
     adapted = namespace["adapted"].temperature(cool.select(unseen))

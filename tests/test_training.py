@@ -78,7 +78,7 @@ def recovered(network, training, n_rows):
 def test_known_temperatures_are_recovered_on_unseen_tasks(network, training, n_rows):
     """Root mean squared error of log temperature below 0.35; one for all tasks is off by 0.55.
 
-    Of tasks, by less than 0.25 on average; and of the loss that one temperature for all has more
+    Of tasks, by less than 0.25 on average; and of the loss that pooled temperature for all has more
     than the true ones have, six tenths are gained.
     """
     error, pooled, of_tasks, nll = recovered(network, training, n_rows)
@@ -342,8 +342,8 @@ def test_tasks_set_aside_are_disjoint_and_each_is_in_turn(small_table, n_members
 
 def test_a_batch_has_the_rows_of_its_tasks_only(small_table):
     data = table_data(small_table)
-    rows, owners = data.draw([4, 1], batch_size=7)
-    assert owners.tolist() == [0] * 7 + [1] * 7
+    rows, segment_ids = data.draw([4, 1], batch_size=7)
+    assert segment_ids.tolist() == [0] * 7 + [1] * 7
     assert len(set(rows.tolist())) == 14
     assert set(small_table.tasks[rows[:7]]) == {"task 04"}
     assert set(small_table.tasks[rows[7:]]) == {"task 01"}
@@ -357,7 +357,7 @@ def test_every_task_is_validated_once():
 
 
 def test_tasks_weigh_equally_whatever_their_size():
-    """A task of ten times the rows does not pull the one temperature of both towards its own."""
+    """A task of ten times the rows does not pull the pooled temperature of both towards its own."""
     big, _ = recovery.make(n_tasks=1, n_rows=2000, seed=2, prefix="big")
     small, _ = recovery.make(n_tasks=1, n_rows=200, seed=3, prefix="small")
     network = replace(TINY, n_components=4, n_members=1, dropout=0.0)

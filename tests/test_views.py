@@ -52,8 +52,8 @@ def test_temperatures_that_show_in_the_scores_are_found_on_unseen_tasks(trained)
 
 
 def test_what_is_known_of_tasks_held_out_and_of_those_of_the_training(trained):
-    assert 0.02 <= trained.spread < 0.3
-    assert set(trained.domain.points) == {"features", "scores", "places", "fair"}
+    assert 0.02 <= trained.record.spread < 0.3
+    assert set(trained.record.domain.points) == {"features", "scores", "positions", "debiased"}
 
 
 def test_few_prompts_work_and_more_work_better(trained):
@@ -119,8 +119,8 @@ def test_a_scores_only_thermometer_needs_no_features(tmp_path):
     [
         ("features", {"features"}),
         ("scores", {"scores"}),
-        ("places", {"scores"}),
-        ("fair", {"scores"}),
+        ("positions", {"scores"}),
+        ("debiased", {"scores"}),
         ("scores+features", {"features", "scores"}),
     ],
 )
@@ -151,14 +151,14 @@ def test_unknown_views_are_refused():
 
 def test_random_groups_hold_rows_of_one_task_and_all_sizes():
     torch.manual_seed(0)
-    owners = torch.arange(3).repeat_interleave(torch.tensor([40, 1, 17]))
+    segment_ids = torch.arange(3).repeat_interleave(torch.tensor([40, 1, 17]))
     sizes = set()
     for _ in range(60):
-        groups = random_groups(owners)
+        groups = random_groups(segment_ids)
         assert (groups.diff() >= 0).all()
         assert (groups.diff() <= 1).all()
         for group in groups.unique():
-            assert len(owners[groups == group].unique()) == 1
+            assert len(segment_ids[groups == group].unique()) == 1
         sizes.add(int((groups == 0).sum()))
     assert {1, 40} <= sizes
     assert len(sizes) > 10
@@ -209,7 +209,7 @@ def test_what_all_prompts_of_a_task_say_is_found_by_pooling_alone():
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
 def test_training_in_half_precision_says_much_the_same(precision):
     table, truth = shapes(n_tasks=16)
-    config = ThermometerConfig(("scores+fair",), n_members=2, hidden_size=16)
+    config = ThermometerConfig(("scores+debiased",), n_members=2, hidden_size=16)
     calibrator = train(
         table, config, TrainingConfig(max_steps=100), trainer={**QUIET, "precision": precision}
     )

@@ -22,7 +22,7 @@ from thermometer.objective import scaled_nll
 from thermometer.scaling import fit_temperature, fit_to_reference
 from thermometer.tables import OutputTable
 
-_TRUST_SPREAD = 0.5
+_SHRINKAGE_SPREAD = 0.5
 """Standard deviation of the prior on how far networks hold for a new model, whose mean is 1."""
 
 
@@ -49,7 +49,7 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     temperature t, from the rows that have a label, and mean and deviation of every statistic, from
     all rows. Then the labels tell how far the networks hold for it at all: b = -log t + w (b - -log
     t), with the most probable w in [0, 1] under a prior N(1, 1/2), which few labels hardly move. At
-    0 the new model gets one temperature.
+    0 the new model gets the pooled temperature.
 
     Without any label t comes from a reference model, see `scaling.fit_to_reference`: it must be
     what the new model was tuned from, as confident as the reference of the training, and w is 1.
@@ -92,7 +92,7 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     pooled, of_reference = _temperatures(calibrator, table)
     network = Thermometer(old.config, old.n_features)
     kept = {k: v for k, v in old.state_dict().items() if not k.startswith("score_inputs.")}
-    of_model = {"references": torch.tensor([pooled]), "trust": torch.ones(1)}
+    of_model = {"model_temperatures": torch.tensor([pooled]), "shrinkage": torch.ones(1)}
     reference = None
     if "reference_scores" in calibrator.reads:
         of_model["reference_temperatures"] = torch.tensor([of_reference])
@@ -103,7 +103,7 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
         groups = torch.from_numpy(np.unique(table.tasks, return_inverse=True)[1])
         network.score_inputs.fit(z, groups, torch.zeros_like(groups), reference)
     if (table.labels >= 0).any():
-        network.trust.fill_(_trust(network, table))
+        network.shrinkage.fill_(_shrinkage(network, table))
     record = replace(
         calibrator.record,
         targets=[dict(table.provenance.get("scores") or {})],
@@ -120,7 +120,7 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
 
 
 def _temperatures(calibrator: Calibrator, table: OutputTable) -> tuple[float, float]:
-    """The one temperature of a new model, and of its reference model, 1 if there is none."""
+    """The pooled temperature of a new model, and of its reference model, 1 if there is none."""
     scores, known = table.require("scores"), table.labels >= 0
     reads = "reference_scores" in calibrator.reads
     others = table.require("reference_scores") if reads else None
@@ -136,10 +136,10 @@ def _temperatures(calibrator: Calibrator, table: OutputTable) -> tuple[float, fl
 
 
 @torch.no_grad()
-def _trust(network: Thermometer, table: OutputTable) -> float:
+def _shrinkage(network: Thermometer, table: OutputTable) -> float:
     r"""How much of what the networks say the labelled rows bear out; tasks weigh equally.
 
-    With q the weights of the N labelled rows and a = -log t of the model's one temperature:
+    With q the weights of the N labelled rows and a = -log t of the model's the pooled temperature:
 
     .. math:: \arg\min_{0 \le w \le 1} \sum_i q_i
         [-\log \mathrm{softmax}(e^{a + w (b_i - a)} s_i)_{y_i}] + \frac{(w - 1)^2}{2 N \sigma^2}
@@ -150,14 +150,14 @@ def _trust(network: Thermometer, table: OutputTable) -> float:
     known = torch.from_numpy(table.labels >= 0)
     scores = torch.from_numpy(table.require("scores"))[known]
     labels = torch.from_numpy(table.labels)[known]
-    start = -network.references[0].double().log()
+    start = -network.model_temperatures[0].double().log()
     deviation = b[known] - start
     sizes = torch.bincount(groups[known]).double()
     share = 1 / sizes[groups[known]] / (sizes > 0).sum()
 
     def loss(weight: float) -> float:
         nll = scaled_nll(scores, labels, start + weight * deviation)
-        prior = (weight - 1) ** 2 / (2 * len(labels) * _TRUST_SPREAD**2)
+        prior = (weight - 1) ** 2 / (2 * len(labels) * _SHRINKAGE_SPREAD**2)
         return float(share @ nll) + prior
 
     found = minimize_scalar(loss, bounds=(0, 1), method="bounded", options={"xatol": 1e-6})

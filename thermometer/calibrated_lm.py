@@ -8,7 +8,7 @@ from typing import Any
 from thermometer import _checks
 from thermometer.calibrator import Calibrator, check_same_origin, scores_template
 from thermometer.language_model import LanguageModel
-from thermometer.posterior import Level
+from thermometer.posterior import Per
 from thermometer.scaling import VERDICT_SHIFT, shifted
 from thermometer.tables import OutputTable
 from thermometer.templates import Template
@@ -92,12 +92,12 @@ class CalibratedLM:
             return False
         return True
 
-    def calibrate(self, task: Task, *, level: Level = "sample") -> Calibration:
+    def calibrate(self, task: Task, *, per: Per = "sample") -> Calibration:
         """Calibrated probabilities of the options of a task's questions.
 
         Args:
             task: Labels are not needed.
-            level: See `Calibrator.calibrate`.
+            per: See `Calibrator.calibrate`.
         """
         template, one_forward = self.template, self.reads_itself
         made = self.lm.provenance(template)
@@ -106,7 +106,7 @@ class CalibratedLM:
         shift = self.calibrator.target.get(VERDICT_SHIFT)
         scores = shifted(outputs.scores, shift) if shift else outputs.scores
         if not one_forward:
-            return self.calibrator.calibrate(task, scores, level=level, answered_by=made)
+            return self.calibrator.calibrate(task, scores, per=per, answered_by=made)
         table = OutputTable.from_arrays(
             [question.id for question in task.questions],
             [task.name] * len(task),
@@ -119,7 +119,7 @@ class CalibratedLM:
             origin = self.calibrator.origins["reference_scores"]
             prompts = origin.template.render_task(task)
             reference = origin.outputs(prompts, features=False, scores=True).scores
-        return self.calibrator.calibrate(table, level=level, reference_scores=reference)
+        return self.calibrator.calibrate(table, per=per, reference_scores=reference)
 
     def classify(
         self,
@@ -127,7 +127,7 @@ class CalibratedLM:
         options: Sequence[str] | Sequence[Sequence[str]],
         *,
         task: str = "questions",
-        level: Level = "sample",
+        per: Per = "sample",
     ) -> list[Answer]:
         """Choose among options, with a calibrated confidence.
 
@@ -135,7 +135,7 @@ class CalibratedLM:
             prompts: Questions, without options or frames: the template of the training adds them.
             options: The same for all prompts, or one sequence per prompt.
             task: Name of the task, which some templates show.
-            level: See `Calibrator.calibrate`.
+            per: See `Calibrator.calibrate`.
 
         Returns:
             One answer per prompt, in order.
@@ -149,7 +149,7 @@ class CalibratedLM:
         questions = Task(task, questions_of(prompts, options))
         if self.template.style == "verify":
             raise wrong_calibrator("questions with options", self.template)
-        result = self.calibrate(questions, level=level)
+        result = self.calibrate(questions, per=per)
         assert result.probs is not None
         return [
             Answer(
@@ -164,15 +164,15 @@ class CalibratedLM:
                 result.prediction,
                 result.confidence,
                 result.probs,
-                divisors(result, level),
+                divisors(result, per),
                 strict=True,
             )
         ]
 
 
-def divisors(result: Calibration, level: Level) -> list[float]:
+def divisors(result: Calibration, per: Per) -> list[float]:
     """The temperatures that the rows of a calibration were divided by."""
-    if level == "sample":
+    if per == "sample":
         return list(map(float, result.temperature))
     return [result.task_temperature] * result.n_prompts
 

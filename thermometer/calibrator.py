@@ -21,7 +21,7 @@ from thermometer import _checks, checkpoint
 from thermometer.checkpoint import Checkpoint, TrainingRecord, model_card
 from thermometer.network import Thermometer
 from thermometer.posterior import FactorPosterior, combined, updated
-from thermometer.posterior import Level as Level
+from thermometer.posterior import Per as Per
 from thermometer.tables import OutputTable
 from thermometer.templates import Prompt, Template
 from thermometer.types import Calibration, Task
@@ -134,7 +134,7 @@ pass an OutputTable with features
 Made = Mapping[str, Any]
 
 
-def doubts(targets: Sequence[Made], made: Made | None) -> tuple[str, ...]:
+def origin_warnings(targets: Sequence[Made], made: Made | None) -> tuple[str, ...]:
     """A warning if scores are of another answering model than a thermometer is set to.
 
     Args:
@@ -145,10 +145,10 @@ def doubts(targets: Sequence[Made], made: Made | None) -> tuple[str, ...]:
         One sentence, or none: if the models agree, or either is unnamed.
 
     Example:
-        >>> doubts([{"model": "7B"}], {"model": "70B"})[0].split(":")[0]
+        >>> origin_warnings([{"model": "7B"}], {"model": "70B"})[0].split(":")[0]
         "The scores are of '70B', but the thermometer was trained for '7B'"
-        >>> doubts([{"model": "7B"}], {"model": "somewhere/7b"}), doubts([{"model": "7B"}], None)
-        ((), ())
+        >>> origin_warnings([{"model": "7B"}], {"model": "somewhere/7b"})
+        ()
     """
     target = targets[0]
     if not (made and made.get("model") and target.get("model")) or _same(made, target):
@@ -362,10 +362,10 @@ class Calibrator:
 
     @property
     def pooled_temperature(self) -> float:
-        """The one temperature that suited all training tasks of that model together."""
+        """The pooled temperature that suited all training tasks of that model together."""
         if self.chosen is None:
             return self.record.pooled_temperature
-        return float(self.thermometer.references[self.chosen])
+        return float(self.thermometer.model_temperatures[self.chosen])
 
     @property
     def train_tasks(self) -> tuple[str, ...]:
@@ -441,7 +441,7 @@ class Calibrator:
         scores: ArrayLike | None = None,
         *,
         reference_scores: ArrayLike | None = None,
-        level: Level = "sample",
+        per: Per = "sample",
         answered_by: Mapping[str, Any] | None = None,
     ) -> Calibration:
         """Calibrated probabilities of the answering model's options.
@@ -450,7 +450,7 @@ class Calibrator:
             prompts: As for `temperature`.
             scores: As for `temperature`, in the order of `prompts`.
             reference_scores: As for `temperature`.
-            level: Divide each row by its own temperature (`sample`), or all rows by the task's
+            per: Divide each row by its own temperature (`sample`), or all rows by the task's
                 (`task`), which is the mean over the prompts given.
             answered_by: Provenance of `scores`, to warn of another model; a table has its own.
 
@@ -460,7 +460,7 @@ class Calibrator:
         Raises:
             ValueError: As `temperature`.
         """
-        _checks.one_of("level", level, ("sample", "task"))
+        _checks.one_of("per", per, ("sample", "task"))
         given = PromptInputs(prompts, scores, answered_by, reference_scores)
         inputs = self._inputs(given)
         with torch.inference_mode():
@@ -470,10 +470,10 @@ class Calibrator:
             b.double().numpy(),
             given.ids,
             given.scores,
-            level,
+            per,
             self.record.spread,
             self.record.domain.distances(means),
-            doubts(self.record.targets, given.answered_by) if self.chosen is None else (),
+            origin_warnings(self.record.targets, given.answered_by) if self.chosen is None else (),
         )
 
     def update(
@@ -483,7 +483,7 @@ class Calibrator:
         scores: ArrayLike | None = None,
         *,
         reference_scores: ArrayLike | None = None,
-        level: Level = "sample",
+        per: Per = "sample",
     ) -> tuple[Calibration, FactorPosterior]:
         """Calibrate with a few labels of the task itself: prediction as prior, labels as evidence.
 
@@ -492,7 +492,7 @@ class Calibrator:
             labels: (N,) integers, -1 where there is no label.
             scores: As for `calibrate`; needed.
             reference_scores: As for `calibrate`.
-            level: As for `calibrate`.
+            per: As for `calibrate`.
 
         Returns:
             The calibration, all temperatures times one factor; and that factor with its interval,
@@ -504,8 +504,8 @@ class Calibrator:
         known, spread = PromptInputs(prompts, scores).scores, self.record.spread
         if known is None or not spread:
             raise _checks.fail("scores" if known is None else "spread", "known", None)
-        prior = self.calibrate(prompts, scores, reference_scores=reference_scores, level=level)
-        return updated(prior, known, labels, spread, level=level)
+        prior = self.calibrate(prompts, scores, reference_scores=reference_scores, per=per)
+        return updated(prior, known, labels, spread, per=per)
 
     def _inputs(self, given: PromptInputs) -> dict[str, Tensor]:
         """What the network reads of each prompt; language models run for what is missing.

@@ -344,7 +344,7 @@ result.probs, result.temperature, result.task_temperature
 | template | `{json.dumps(features.get("template"))}` |
 | network | `{json.dumps(dict(checkpoint.network))}` |
 | trained on | {len(record.train_tasks)} tasks |
-| one temperature for all of them | {_temperatures(checkpoint)} |
+| pooled temperature | {_temperatures(checkpoint)} |
 | made with | thermometer {__version__} |
 
 ## How good it is
@@ -364,8 +364,8 @@ never what it answers, and cannot make a model right more often.
 
 
 def _temperatures(checkpoint: Checkpoint) -> str:
-    """The one temperature, of each answering model if there are several."""
-    of_models = checkpoint.weights["references"].tolist()
+    """The pooled temperature, of each answering model if there are several."""
+    of_models = checkpoint.weights["model_temperatures"].tolist()
     if len(of_models) == 1:
         return f"{checkpoint.record.pooled_temperature:.4g}"
     return ", ".join(f"{temperature:.4g}" for temperature in of_models)

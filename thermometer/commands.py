@@ -21,7 +21,7 @@ from thermometer.adapters.lm_eval import LoggedNorm, import_lm_eval
 from thermometer.adapters.tables import MISSING, write_table
 from thermometer.adapters.tables import merge as merge_tables
 from thermometer.calibrated_lm import CalibratedLM
-from thermometer.calibrator import Calibrator, doubts, place_of, scores_template
+from thermometer.calibrator import Calibrator, origin_warnings, place_of, scores_template
 from thermometer.experiment import Source
 from thermometer.free_form import answering
 from thermometer.free_form.questions import FreeFormTask, free_form_row, load_free_form
@@ -29,7 +29,7 @@ from thermometer.free_form.verify_tasks import GrowingLines, Judge, verify_tasks
 from thermometer.generation import MAX_NEW_TOKENS
 from thermometer.loading import fingerprint
 from thermometer.monitoring.monitor import Monitor
-from thermometer.posterior import Level, verdict
+from thermometer.posterior import Per, verdict
 from thermometer.reports.confidence_report import ConfidenceReport, measure
 from thermometer.reports.report import Report
 from thermometer.segments.columns import question_columns, read_questions, top_answers
@@ -59,8 +59,8 @@ def placed(model: Source, calibrator: Calibrator) -> CalibratedLM:
     if (place := place_of(targets, made)) is not None:
         calibrator = for_model(calibrator, place)
     else:
-        for doubt in doubts(targets, made):
-            print(f"warning     {doubt}")  # noqa: T201
+        for warning in origin_warnings(targets, made):
+            print(f"warning     {warning}")  # noqa: T201
     large = CalibratedLM(lm, calibrator)
     for name, origin in calibrator.origins.items():
         if name in calibrator.reads and not (name == "features" and large.reads_itself):
@@ -77,7 +77,7 @@ def calibrate(
     out: str,
     tasks: TaskSource | None = None,
     scores: Source | None = None,
-    level: Level = "sample",
+    per: Per = "sample",
 ) -> None:
     """Predict temperatures for new tasks and, if there are scores, calibrated probabilities.
 
@@ -87,18 +87,18 @@ def calibrate(
         tasks: Questions; labels are not needed. If `scores` is a table, all of its own by default.
         scores: The answering model, or a table of its scores; needed by a thermometer that reads
             them.
-        level: Divide each question's scores by its own temperature or by its task's.
+        per: Divide each question's scores by its own temperature or by its task's.
     """
     if scores is not None:
         scores.require_whole("scores")
     file = _files.require_place(out)  # before a model is loaded
     asked = None if tasks is None else load_tasks(tasks)
     if scores is not None and scores.table:
-        results = _of_table(checkpoint, scores, asked, level)
+        results = _of_table(checkpoint, scores, asked, per)
     elif asked is None:
         raise _checks.fail("--tasks.source", "given, or else --scores.table", None)
     else:
-        results = _of_model(checkpoint, scores, asked, level)
+        results = _of_model(checkpoint, scores, asked, per)
     rows = [row for name, found in results.items() for row in _rows(name, *found)]
     file.parent.mkdir(parents=True, exist_ok=True)
     _files.write_text(file, "\n".join(json.dumps(row) for row in rows) + "\n")
@@ -107,9 +107,7 @@ def calibrate(
         print(line)  # noqa: T201
 
 
-def _of_model(
-    checkpoint: str, scores: Source | None, tasks: Sequence[Task], level: Level
-) -> _Results:
+def _of_model(checkpoint: str, scores: Source | None, tasks: Sequence[Task], per: Per) -> _Results:
     """Tasks asked of the answering model, or only rendered for the small one."""
     calibrator = Calibrator.from_pretrained(checkpoint)
     if scores is None and "scores" in calibrator.reads:
@@ -120,15 +118,13 @@ def _of_model(
         results = [calibrator.calibrate(task) for task in tasks]
     else:
         large = placed(scores, calibrator)
-        results = [large.calibrate(task, level=level) for task in tasks]
+        results = [large.calibrate(task, per=per) for task in tasks]
     options = [[len(question.options) for question in task.questions] for task in tasks]
     pairs = zip(results, options, strict=True)
     return {task.name: found for task, found in zip(tasks, pairs, strict=True)}
 
 
-def _of_table(
-    checkpoint: str, scores: Source, asked: Sequence[Task] | None, level: Level
-) -> _Results:
+def _of_table(checkpoint: str, scores: Source, asked: Sequence[Task] | None, per: Per) -> _Results:
     """Rows of a table, which has the features too, or the texts for the models that are read."""
     table = scores.open(asked)
     table.require("scores")
@@ -137,8 +133,8 @@ def _of_table(
     if (place := place_of(calibrator.record.targets, made)) is not None:
         calibrator = for_model(calibrator, place)
     else:
-        for doubt in doubts(calibrator.record.targets, made):
-            print(f"warning     {doubt}")  # noqa: T201
+        for warning in origin_warnings(calibrator.record.targets, made):
+            print(f"warning     {warning}")  # noqa: T201
     lacking = calibrator.reads - {"scores", *(["features"] if table.features is not None else [])}
     rows = {name: table.of_tasks([name]) for name in table.task_names}
     prompts: dict[str, Task | OutputTable] = {**rows}
@@ -154,7 +150,7 @@ def _of_table(
             origin.lm.to_accelerator()
     results: _Results = {}
     for name, given in prompts.items():
-        found = calibrator.calibrate(given, rows[name].scores, level=level, answered_by=made)
+        found = calibrator.calibrate(given, rows[name].scores, per=per, answered_by=made)
         results[name] = found, rows[name].n_options.tolist()
     return results
 
@@ -194,7 +190,7 @@ def answer(
     out: str,
     max_new_tokens: int = MAX_NEW_TOKENS,
     window: int = 256,
-    level: Level = "sample",
+    per: Per = "sample",
 ) -> None:
     """Answer free-form questions, with a calibrated confidence.
 
@@ -205,7 +201,7 @@ def answer(
         out: JSON lines to write, one per question.
         max_new_tokens: Where an answer is cut that does not end.
         window: Questions of a task that are answered, calibrated and written together.
-        level: Divide each question's scores by its own temperature or by its window's.
+        per: Divide each question's scores by its own temperature or by its window's.
     """
     model.require_model("model")
     model.require_whole("model")
@@ -221,7 +217,7 @@ def answer(
         "model": large.lm.provenance(large.template),
         "max_new_tokens": max_new_tokens,
         "window": window,
-        "level": level,
+        "per": per,
     }
     pieces = [
         FreeFormTask(task.name, task.questions[start : start + window])
@@ -235,7 +231,7 @@ def answer(
         for piece in pieces:
             end += len(piece)
             if (n_missing := min(len(piece), end - lines.n_done)) > 0:
-                found = answering.answer(large, piece, max_new_tokens=max_new_tokens, level=level)
+                found = answering.answer(large, piece, max_new_tokens=max_new_tokens, per=per)
                 lines.append({"task": piece.name, **a.to_dict()} for a in found[-n_missing:])
                 bar.advance(shown, n_missing)
     print(f"{len(ids)} questions answered: {out}")  # noqa: T201
@@ -404,7 +400,7 @@ def monitor(
     title: str | None = None,
     n_resamples: int = 200,
     seed: int = 0,
-    level: float = 0.95,
+    coverage: float = 0.95,
 ) -> None:
     """Show a monitor: alarms, the window and its segments, the gap over time.
 
@@ -414,7 +410,7 @@ def monitor(
         title: Of the page; by default the name of the file.
         n_resamples: Resamples behind the intervals.
         seed: Equal seeds give equal numbers.
-        level: Of the intervals.
+        coverage: Of the intervals.
     """
     file, console = Path(source), Console()
     if file.is_dir():
@@ -424,7 +420,7 @@ def monitor(
     if out is not None:
         _files.require_place(out)  # before it is measured
     with Monitor(file) as opened:
-        state = opened.state(n_resamples=n_resamples, seed=seed, level=level)
+        state = opened.state(n_resamples=n_resamples, seed=seed, coverage=coverage)
     state.print(console)
     if out is not None:
         page = state.write(out, title or file.resolve().name)
@@ -449,7 +445,7 @@ def report(
     n_bins: int = 10,
     n_resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
+    coverage: float = 0.95,
 ) -> None:
     """Measure confidences of a table of answers, or show a report of `evaluate` again.
 
@@ -469,7 +465,7 @@ def report(
         n_bins: Bins of equal width of the ECE.
         n_resamples: Resamples behind the intervals.
         seed: Equal seeds give equal numbers.
-        level: Of intervals and tests.
+        coverage: Of intervals and tests.
     """
     path, console = Path(source), Console()
     if out is not None:
@@ -487,7 +483,7 @@ def report(
         "n_bins": n_bins,
         "n_resamples": n_resamples,
         "seed": seed,
-        "level": level,
+        "coverage": coverage,
     }
     if path.is_dir():
         given = [name for name, value in columns.items() if value]

@@ -191,7 +191,7 @@ class Outcomes:
 Numbers = dict[str, Interval]
 
 LOWER_IS_BETTER = ("nll", "brier", "ece_10", "ece_15", "smooth_ece")
-TOPLINE = "topline"
+ORACLE = "oracle"
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,9 +266,9 @@ def compare(
     pairs: Sequence[tuple[str, str]] = (),
     n_resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
+    coverage: float = 0.95,
 ) -> Comparison:
-    """Measure every method and `topline`, the best temperature of each task on its own labels.
+    """Measure every method and `oracle`, the best temperature of each task on its own labels.
 
     Resampling draws whole tasks and keeps their rows (see `intervals.task_counts`), for the means
     over tasks as for all rows together. The intervals say how much the numbers would change with
@@ -285,7 +285,7 @@ def compare(
         pairs: (method, baseline) whose differences are wanted.
         n_resamples: Number of resamples of tasks.
         seed: Equal seeds give equal results.
-        level: Coverage aimed at, in (0, 1).
+        coverage: Coverage aimed at, in (0, 1).
 
     Raises:
         ValueError: If arguments disagree in length, a label is missing, a temperature is not
@@ -293,13 +293,14 @@ def compare(
 
     Example:
         >>> scores, labels = [[4.0, 0.0]] * 4, [0, 0, 0, 1]
-        >>> result = compare(scores, labels, ["t"] * 4, {"vanilla": [1.0] * 4}, baseline="vanilla")
+        >>> methods = {"uncalibrated": [1.0] * 4}
+        >>> result = compare(scores, labels, ["t"] * 4, methods, baseline="uncalibrated")
         >>> round(result.best[0].temperature, 2)  # 4/t = log 3
         3.64
-        >>> result.methods["vanilla"].all_rows["accuracy"].estimate
+        >>> result.methods["uncalibrated"].all_rows["accuracy"].estimate
         0.75
     """
-    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
+    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
     logits = _checks.score_matrix("scores", scores)
     n_options = np.isfinite(logits).sum(axis=1)
     chosen = _checks.label_vector("labels", labels, n_options)
@@ -323,7 +324,7 @@ def compare(
         _best_temperature(str(name), logits[task == i], chosen[task == i])
         for i, name in enumerate(names)
     )
-    used[TOPLINE] = np.array([fit.temperature for fit in best])[task]
+    used[ORACLE] = np.array([fit.temperature for fit in best])[task]
 
     outcomes = {
         name: Outcomes.of_predicted(values, chosen, starts)
@@ -345,16 +346,16 @@ def compare(
     for name in used:
         over_tasks[name] = {key: _mean(values, counts) for key, values in per_task[name].items()}
         if name in temperature:
-            ratio = np.abs(np.log(temperature[name] / temperature[TOPLINE]))
+            ratio = np.abs(np.log(temperature[name] / temperature[ORACLE]))
             over_tasks[name]["log_ratio"] = _mean(ratio, counts, found)
         all_rows[name] = outcomes[name].all_rows(counts)
     for scope in (over_tasks, all_rows):
         nll = {name: values["nll"] for name, values in scope.items()}
         for name in used:
-            scope[name]["gap_closed"] = _gap_closed(nll[name], nll[baseline], nll[TOPLINE])
+            scope[name]["gap_closed"] = _gap_closed(nll[name], nll[baseline], nll[ORACLE])
 
     def numbers(values: Mapping[str, Resampled]) -> Numbers:
-        return {key: value.interval(level) for key, value in values.items()}
+        return {key: value.interval(coverage) for key, value in values.items()}
 
     def difference(name: str, other: str) -> Difference:
         keys, ours, theirs = LOWER_IS_BETTER, per_task[name], per_task[other]
@@ -415,9 +416,9 @@ def _mean(values: Vector, counts: Vector, kept: NDArray[np.bool_] | None = None)
     return Resampled(float(np.average(values, weights=weight)), draws)
 
 
-def _gap_closed(method: Resampled, baseline: Resampled, topline: Resampled) -> Resampled:
+def _gap_closed(method: Resampled, baseline: Resampled, oracle: Resampled) -> Resampled:
     """`metrics.oracle_gap_closed` of the estimates, and of each resample."""
-    values = (method.estimate, baseline.estimate, topline.estimate)
-    gap = baseline.draws - topline.draws
+    values = (method.estimate, baseline.estimate, oracle.estimate)
+    gap = baseline.draws - oracle.draws
     gap = np.where(gap > 0, gap, np.nan)
     return Resampled(metrics.oracle_gap_closed(*values), (baseline.draws - method.draws) / gap)

@@ -1,8 +1,8 @@
 """Labelled tables as training data: rows of one or several answering models, drawn by task.
 
-A model is told from another by the provenance of its scores. Each has one temperature of its own;
-divided by it and multiplied by the anchor, their geometric mean, scores of all models are on one
-scale. The whole table lives on the device, and rows are drawn there, so that no step copies
+A model is told from another by the provenance of its scores. Each has a pooled temperature of its
+own; divided by it and multiplied by the anchor, their geometric mean, scores of all models are on
+one scale. The whole table lives on the device, and rows are drawn there, so that no step copies
 anything from the host.
 """
 
@@ -34,11 +34,12 @@ class Rows:
         tasks: (N,) int64, task and model of each row, from 0.
         models: (N,) int64, the model of each row.
         task_names: Of the numbers in `tasks`.
-        temperatures: The one temperature of each model.
+        temperatures: The pooled temperature of each model.
         targets: Provenance of the scores of each model.
         source: Provenance of the features.
         reference_scores: (N, K) of the reference model as it gave them, or `None`.
-        reference_temperatures: Its one temperature, for each answering model; 1 if there are none.
+        reference_temperatures: Its pooled temperature, for each answering model; 1 if there are
+            none.
         reference: Provenance of the reference scores.
     """
 
@@ -185,7 +186,7 @@ class TaskData:
     """Rows of several tasks as tensors.
 
     Args:
-        inputs: (N, R) float32 by source, what the members read; `fair` is of the whole task.
+        inputs: (N, R) float32 by source, what the members read; `debiased` is of the whole task.
         scores: (N, K) float32, ``-inf`` in short rows; of several answering models on one scale.
         labels: (N,) int64.
         models: (N,) int64, the answering model of each row.
@@ -235,18 +236,18 @@ class TaskData:
             rows = self.rows[task]
             drawn.append(rows[torch.randperm(len(rows), device=rows.device)[:batch_size]])
         sizes = torch.tensor([len(rows) for rows in drawn], device=self.labels.device)
-        owners = torch.repeat_interleave(torch.arange(len(drawn), device=sizes.device), sizes)
-        return torch.cat(drawn), owners
+        segment_ids = torch.repeat_interleave(torch.arange(len(drawn), device=sizes.device), sizes)
+        return torch.cat(drawn), segment_ids
 
 
-def random_groups(owners: Tensor) -> Tensor:
+def random_groups(segment_ids: Tensor) -> Tensor:
     """Rows of each task in groups of one random size: what may be at hand of a task.
 
     The logarithm of the size is uniform between that of 1 and of the task, so that single prompts
     are practised as much as hundreds.
 
     Args:
-        owners: (n,) int64, the task of each row, from 0 and rising.
+        segment_ids: (n,) int64, the task of each row, from 0 and rising.
 
     Returns:
         (n,) int64, the group of each row, from 0.
@@ -256,13 +257,13 @@ def random_groups(owners: Tensor) -> Tensor:
         >>> bool(groups[2] < groups[3])  # tasks are never mixed
         True
     """
-    sizes = torch.bincount(owners)
+    sizes = torch.bincount(segment_ids)
     starts = sizes.cumsum(0) - sizes
-    group_size = (sizes ** torch.rand(len(sizes), device=owners.device)).round().long()
-    place = torch.arange(len(owners), device=owners.device) - starts[owners]
+    group_size = (sizes ** torch.rand(len(sizes), device=segment_ids.device)).round().long()
+    place = torch.arange(len(segment_ids), device=segment_ids.device) - starts[segment_ids]
     n_groups = (sizes + group_size - 1) // group_size
     offset = n_groups.cumsum(0) - n_groups
-    return offset[owners] + place // group_size[owners]
+    return offset[segment_ids] + place // group_size[segment_ids]
 
 
 def set_aside(

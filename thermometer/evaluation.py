@@ -35,7 +35,7 @@ from thermometer.tables import OutputTable
 _PAIRS = [
     (method, baseline)
     for method in ("thermometer", "thermometer_task")
-    for baseline in ("vanilla", "pooled")
+    for baseline in ("uncalibrated", "pooled")
 ]
 
 
@@ -67,9 +67,9 @@ def cross_validate(
             segments of the report; by default `segmentation.question_columns` of the table.
 
     Returns:
-        The report. Its methods: `vanilla` (temperature 1), `pooled` (one, fitted on the seen
+        The report. Its methods: `uncalibrated` (temperature 1), `pooled` (one, fitted on the seen
         tasks), those asked for, `thermometer` (a temperature of each sample), `thermometer_task`
-        (their mean over the task), `topline` (the best of each task on its own labels: no method,
+        (their mean over the task), `oracle` (the best of each task on its own labels: no method,
         a bound).
 
     Raises:
@@ -141,7 +141,7 @@ def evaluate(
     }
     sample = calibrator.temperature(replace(table, labels=np.full(len(table), -1), digest=""))
     methods: dict[str, Vector | Predicted] = {
-        "vanilla": np.ones(len(table)),
+        "uncalibrated": np.ones(len(table)),
         "pooled": np.full(len(table), calibrator.pooled_temperature),
         "thermometer": sample,
         "thermometer_task": task_level(sample, table.tasks),
@@ -188,11 +188,11 @@ def _report(
                 task=name,
                 n=int(of_task.sum()),
                 n_options=float(np.isfinite(scores[of_task]).sum(axis=1).mean()),
-                accuracy=metrics["vanilla"]["accuracy"],
+                accuracy=metrics["uncalibrated"]["accuracy"],
                 fold=int(held.fold[first]),
                 seen=name in seen,
                 temperature=float(result.temperature["thermometer"][i]),
-                best_temperature=result.best[i].temperature,
+                oracle_temperature=result.best[i].temperature,
                 at_bound=result.best[i].at_bound,
                 pooled_temperature=float(pooled[first]),
                 metrics=metrics,
@@ -203,7 +203,7 @@ def _report(
         differences=result.differences,
         tasks=tuple(rows),
         protocol=protocol,
-        settings={"seed": seed, "n_resamples": n_resamples, "level": 0.95},
+        settings={"seed": seed, "n_resamples": n_resamples, "coverage": 0.95},
         provenance={**table.provenance, "digest": table.digest},
         versions=versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -37,7 +37,7 @@ class Batch:
         features: (B, 2) int64: row and column of each tree's last prompt token.
         sources: (P, 2) int64: row and column of each position whose next token is wanted.
         targets: (M, 2) int64: index into `sources`, and the wanted token's id.
-        owners: (M, 2) int64: tree and option that the wanted token belongs to.
+        segment_ids: (M, 2) int64: tree and option that the wanted token belongs to.
         n_tokens: Number of tokens without padding.
         n_pairs: Number of pairs of a token and one that it attends to.
     """
@@ -48,7 +48,7 @@ class Batch:
     features: Tensor
     sources: Tensor
     targets: Tensor
-    owners: Tensor
+    segment_ids: Tensor
     n_tokens: int
     n_pairs: int
 
@@ -112,7 +112,7 @@ def collate(
     features: list[tuple[int, int]] = []
     sources: dict[tuple[int, int], int] = {}
     targets: list[tuple[int, int]] = []
-    owners: list[tuple[int, int]] = []
+    segment_ids: list[tuple[int, int]] = []
     for index, tree in enumerate(trees):
         past = cached[index] if cached else 0
         row = _Row()
@@ -132,7 +132,7 @@ def collate(
             for source, token in zip(columns, branch, strict=True):
                 key = (len(rows) - 1, source)
                 targets.append((sources.setdefault(key, len(sources)), token))
-                owners.append((index, option))
+                segment_ids.append((index, option))
     length = max(len(row.tokens) for row in rows)
 
     def padded(name: str, value: int) -> Tensor:
@@ -149,7 +149,7 @@ def collate(
         pairs(features),
         pairs(list(sources)),
         pairs(targets),
-        pairs(owners),
+        pairs(segment_ids),
         n_tokens=sum(len(row.tokens) for row in rows),
         n_pairs=sum(sum(row.positions) + len(row.positions) for row in rows),
     )
@@ -259,14 +259,14 @@ class Head:
         return self._finish(wanted) - total[targets[:, 0]]
 
 
-def sum_by_option(logprobs: Tensor, owners: Tensor, n_trees: int, n_options: int) -> Tensor:
+def sum_by_option(logprobs: Tensor, segment_ids: Tensor, n_trees: int, n_options: int) -> Tensor:
     """(B, K) float32 log-likelihoods: the sum of each option's token log-probabilities.
 
     Options that a tree does not have are ``-inf``.
     """
     scores = torch.zeros(n_trees, n_options, device=logprobs.device)
     present = torch.zeros_like(scores, dtype=torch.bool)
-    index = (owners[:, 0], owners[:, 1])
+    index = (segment_ids[:, 0], segment_ids[:, 1])
     scores.index_put_(index, logprobs, accumulate=True)
     present[index] = True
     return scores.masked_fill(~present, -torch.inf)

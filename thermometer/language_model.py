@@ -265,10 +265,10 @@ class Engine:
         if logprobs is None:
             return Outputs(states, None, None)
         if (bad := ~logprobs.isfinite()).any():
-            row = int(reading.owners.to(bad.device)[bad][0, 0])
+            row = int(reading.segment_ids.to(bad.device)[bad][0, 0])
             raise _checks.fail("scores", "finite", f"NaN or infinity for question {trees[row].id}")
         n_options = max(len(tree.branches) for tree in trees)
-        table = forward.sum_by_option(logprobs, reading.owners, len(trees), n_options)
+        table = forward.sum_by_option(logprobs, reading.segment_ids, len(trees), n_options)
         mass = table.logsumexp(dim=1).exp()
         return Outputs(states, table.cpu().numpy(), mass.cpu().numpy())
 

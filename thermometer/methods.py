@@ -43,12 +43,12 @@ class Method:
     note: str
 
 
-_REST = "the other options share the rest as one temperature has it; answers stay"
+_REST = "the other options share the rest as the pooled temperature has it; answers stay"
 
 METHODS: Mapping[str, Method] = {
-    "vanilla": Method("vanilla", "the model's own confidence, temperature 1"),
+    "uncalibrated": Method("uncalibrated", "the model's own confidence, temperature 1"),
     "pooled": Method(
-        "one temperature",
+        "pooled temperature",
         "fitted on the labelled seen tasks: the baseline that needs no thermometer",
     ),
     "platt": Method("Platt", f"a sigmoid of the log odds, fitted on the seen tasks; {_REST}"),
@@ -69,7 +69,7 @@ METHODS: Mapping[str, Method] = {
         "the mean of these predictions over the task's questions, used for all",
     ),
 }
-THERMOMETERS = ("vanilla", "pooled", "thermometer", "thermometer_task")
+THERMOMETERS = ("uncalibrated", "pooled", "thermometer", "thermometer_task")
 """The thermometer and what it is compared with: always measured where one is trained."""
 _OF_CONFIDENCE: Mapping[str, Callable[[], ConfidenceRecalibrator]] = {
     "platt": PlattScaling,
@@ -82,8 +82,8 @@ def check_methods(names: Sequence[str]) -> tuple[str, ...]:
     """The names, if they are of methods and all different; `pooled` is always among them.
 
     Example:
-        >>> check_methods(["vanilla", "thermometer"])
-        ('vanilla', 'pooled', 'thermometer')
+        >>> check_methods(["uncalibrated", "thermometer"])
+        ('uncalibrated', 'pooled', 'thermometer')
     """
     chosen = _checks.strings("methods", names)
     for name in chosen:
@@ -107,7 +107,7 @@ class FittedMethods:
         >>> scores, labels = [[2.0, 0.0], [0.0, 1.0], [0.0, 1.0]], [0, 1, 0]
         >>> seen = OutputTable.from_arrays(["a", "b", "c"], ["law"] * 3, labels, scores)
         >>> unseen = OutputTable.from_arrays(["d", "e"], ["art"] * 2, None, scores[:2])
-        >>> FittedMethods(["vanilla"], seen).predict(unseen)["vanilla"].tolist()
+        >>> FittedMethods(["uncalibrated"], seen).predict(unseen)["uncalibrated"].tolist()
         [1.0, 1.0]
     """
 
@@ -148,7 +148,7 @@ class FittedMethods:
         hidden = replace(unseen, labels=np.full(len(unseen), -1), digest="")
         scores = hidden.require("scores")
         found: dict[str, Vector | Predicted] = {
-            "vanilla": np.ones(len(hidden)),
+            "uncalibrated": np.ones(len(hidden)),
             "pooled": np.full(len(hidden), self._pooled),
         }
         if self._recalibrators:
@@ -158,8 +158,8 @@ class FittedMethods:
                 probs = with_confidence(others, recalibrator.recalibrate(own), options)
                 found[name] = Predicted(probs, answer)
         if "batch" in self.names:
-            fair = _without_bias(hidden)
-            found["batch"] = Predicted(scale_scores(fair, self._batch), fair.argmax(axis=1))
+            debiased = _without_bias(hidden)
+            found["batch"] = Predicted(scale_scores(debiased, self._batch), debiased.argmax(axis=1))
         if self._calibrator is not None:
             sample = self._calibrator.temperature(hidden)
             found["thermometer"] = sample
@@ -228,9 +228,9 @@ def hold_out(
         >>> scores, labels = [[2.0, 0.0], [0.0, 1.0]] * 2, [0, 1, 1, 1]
         >>> tasks = ["law", "law", "art", "art"]
         >>> table = OutputTable.from_arrays(list("abcd"), tasks, labels, scores)
-        >>> held = hold_out(table, ["vanilla"], Protocol(leave_one_out=True), progress=False)
+        >>> held = hold_out(table, ["uncalibrated"], Protocol(leave_one_out=True), progress=False)
         >>> held.table.ids, held.fold.tolist(), sorted(held.methods)
-        (('c', 'd', 'a', 'b'), [0, 0, 1, 1], ['pooled', 'vanilla'])
+        (('c', 'd', 'a', 'b'), [0, 0, 1, 1], ['pooled', 'uncalibrated'])
     """
     names = check_methods(methods)
     check_labelled("table", table)

@@ -64,7 +64,7 @@ def too_few_rows(n_rows: int, size: int) -> ValueError:
     )
 
 
-SOURCES = ("features", "scores", "places", "fair", "reference", "model")
+SOURCES = ("features", "scores", "positions", "debiased", "reference", "model")
 """What a member can read: hidden states, and what the row's and the whole task's scores say."""
 
 _MADE_OF = {"features": ("features",), "reference": ("scores", "reference_scores"), "model": ()}
@@ -77,11 +77,11 @@ class ThermometerConfig:
     Args:
         views: What the members read: sources of `SOURCES` joined by ``+``, one string for each
             group of members. `features` is the small model's hidden state; of the answering model's
-            option scores, `scores` are statistics, `places` what is said of each place, and `fair`
-            statistics without the liking for places that all prompts of the task at hand show;
-            `reference` is how sure a second language model is, and how far it agrees; `model` is
-            how overconfident the answering model is as a whole, which tells several of them apart.
-            A thermometer needs every source of its views.
+            option scores, `scores` are statistics, `positions` what is said of each place, and
+            `debiased` statistics without the position bias that all prompts of the task at hand
+            show; `reference` is how sure a second language model is, and how far it agrees; `model`
+            is how overconfident the answering model is as a whole, which tells several of them
+            apart. A thermometer needs every source of its views.
         n_components: Project standardised features on so many principal components; 0 hands the
             raw features to the network, as the paper does.
         whitening: How far the variances of the components are equalised: v becomes v^(1-whitening),
@@ -95,13 +95,13 @@ class ThermometerConfig:
         output: What a member's last number is: `log`, b itself, or `softplus`, the inverse
             temperature before a softplus, as in the paper.
         pool_size: How many numbers a member learns to read off each prompt's scores, whose means
-            over the task it reads as well; 0 takes each prompt by itself, but for `fair`.
+            over the task it reads as well; 0 takes each prompt by itself, but for `debiased`.
 
     Raises:
         ValueError: For numbers out of range or unknown names.
     """
 
-    views: tuple[str, ...] = ("scores+places+fair", "scores+fair+features")
+    views: tuple[str, ...] = ("scores+positions+debiased", "scores+debiased+features")
     n_components: int = 64
     whitening: float = 0.5
     n_members: int = 5
@@ -155,17 +155,19 @@ class ThermometerConfig:
     @classmethod
     def scores_only(cls) -> "ThermometerConfig":
         """For answering models without a small relative, such as those behind an API."""
-        return cls(views=("scores+places+fair",), n_members=10)
+        return cls(views=("scores+positions+debiased",), n_members=10)
 
     @classmethod
     def with_reference(cls) -> "ThermometerConfig":
         """For answering models beside which a second one scores the same options."""
-        return cls(views=("scores+places+fair+reference", "scores+fair+reference+features"))
+        return cls(
+            views=("scores+positions+debiased+reference", "scores+debiased+reference+features")
+        )
 
     @classmethod
     def for_family(cls) -> "ThermometerConfig":
         """For several answering models at once, such as the sizes of a family."""
-        return cls(views=("scores+places+fair+model", "scores+fair+features+model"))
+        return cls(views=("scores+positions+debiased+model", "scores+debiased+features+model"))
 
     @classmethod
     def paper(cls, hidden_size: int = 256) -> "ThermometerConfig":
@@ -311,7 +313,9 @@ class Member(nn.Module):
         return torch.where(value < -20, value, log_softplus).clamp(-LIMIT, LIMIT)
 
 
-def say_together(members: Sequence[Member], inputs: Mapping[str, Tensor], groups: Tensor) -> Tensor:
+def batched_forward(
+    members: Sequence[Member], inputs: Mapping[str, Tensor], groups: Tensor
+) -> Tensor:
     """What `Member.forward` says of each of several members, without dropout and but for rounding.
 
     They read the same numbers, and what their first layers make of the pooled ones is the same for
@@ -350,9 +354,9 @@ def say_together(members: Sequence[Member], inputs: Mapping[str, Tensor], groups
 class Thermometer(nn.Module):
     """Predicts one temperature per row.
 
-    It may know several answering models. Scores are divided by the one temperature of their model,
-    t_a, before anything is read of them, and what the members say is about scores on the common
-    scale of the anchor, the geometric mean of the t_a: b_a = b - log(t_a / anchor).
+    It may know several answering models. Scores are divided by the pooled temperature of their
+    model, t_a, before anything is read of them, and what the members say is about scores on the
+    common scale of the anchor, the geometric mean of the t_a: b_a = b - log(t_a / anchor).
 
     Args:
         config: Shape of the network.
@@ -372,10 +376,10 @@ class Thermometer(nn.Module):
 
     shift: Tensor
     projection: Tensor
-    references: Tensor
+    model_temperatures: Tensor
     reference_temperatures: Tensor
     anchor: Tensor
-    trust: Tensor
+    shrinkage: Tensor
     model_shift: Tensor
     model_gain: Tensor
 
@@ -383,9 +387,9 @@ class Thermometer(nn.Module):
         super().__init__()
         self.config = config
         self.n_models = _checks.integer("n_models", n_models)
-        self.register_buffer("references", torch.ones(n_models))
+        self.register_buffer("model_temperatures", torch.ones(n_models))
         self.register_buffer("anchor", torch.ones(()))
-        self.register_buffer("trust", torch.ones(n_models))
+        self.register_buffer("shrinkage", torch.ones(n_models))
         reads_features = "features" in config.sources
         self.n_features = _checks.integer("n_features", n_features, minimum=int(reads_features))
         if reads_features and config.n_components > n_features:
@@ -470,7 +474,7 @@ class Thermometer(nn.Module):
                 raise _checks.fail("scores", f"of length {len(features)}", len(scores))
             if groups is None:
                 groups = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
-            z = scores.float() / self.references[models][..., None]
+            z = scores.float() / self.model_temperatures[models][..., None]
             other = self._other(reference_scores, models)
             found |= self.score_inputs(z, groups, models, other)
         if "model" in self.config.sources:
@@ -480,7 +484,7 @@ class Thermometer(nn.Module):
 
     def _overconfidence(self, models: Tensor | int) -> Tensor:
         """(N, 1) or (1,) log t of answering models, from -2 for the least of the training to 2."""
-        number = (self.references[models].log() - self.model_shift) * self.model_gain
+        number = (self.model_temperatures[models].log() - self.model_shift) * self.model_gain
         return number.clamp(-2, 2)[..., None]
 
     def _other(self, reference_scores: Tensor | None, models: Tensor | int) -> Tensor | None:
@@ -527,10 +531,10 @@ class Thermometer(nn.Module):
         that is drawn towards -log anchor as far as it is not trusted, less log(t_a / anchor).
         """
         b = self._at_once(inputs, _given(groups, inputs)).mean(dim=0)
-        offset = (self.references[model] / self.anchor).log()
-        if self.trust[model] != 1:
+        offset = (self.model_temperatures[model] / self.anchor).log()
+        if self.shrinkage[model] != 1:
             start = -self.anchor.log()
-            b = start + self.trust[model] * (b - start)
+            b = start + self.shrinkage[model] * (b - start)
         return b - offset
 
     def predict_views(self, inputs: Mapping[str, Tensor], groups: Tensor | None = None) -> Tensor:
@@ -545,7 +549,7 @@ class Thermometer(nn.Module):
             return self.predict_views(inputs, groups)
         members, size = cast(list[Member], list(self.members)), self.config.n_members
         views = [members[start : start + size] for start in range(0, len(members), size)]
-        return torch.stack([say_together(view, inputs, groups) for view in views])
+        return torch.stack([batched_forward(view, inputs, groups) for view in views])
 
     @torch.no_grad()
     def fit_inputs(
@@ -564,12 +568,12 @@ class Thermometer(nn.Module):
             features: (N, D); more rows than components.
             scores: (N, K).
             groups: (N,) int64 from 0, the task of each row, other numbers for each model.
-            temperatures: The one temperature that suits the scores, of each model.
+            temperatures: The pooled temperature that suits the scores, of each model.
             models: (N,) int64, the answering model of each row; the first by default.
             reference_scores: (N, K).
             reference_temperatures: The one that suits them, for each answering model.
         """
-        self.set_references(temperatures)
+        self.set_model_temperatures(temperatures)
         if "features" in self.config.sources and self.config.n_components:
             assert features is not None
             shift, projection = principal_components(
@@ -582,16 +586,16 @@ class Thermometer(nn.Module):
             assert groups is not None
             if models is None:
                 models = torch.zeros(len(scores), dtype=torch.int64)
-            z = scores.float() / self.references[models][:, None]
+            z = scores.float() / self.model_temperatures[models][:, None]
             if "reference" in self.config.sources:
                 of_models = torch.tensor(reference_temperatures, dtype=torch.float64)
                 self.reference_temperatures.copy_(of_models.reshape(self.n_models))
             self.score_inputs.fit(z, groups, models, self._other(reference_scores, models))
 
-    def set_references(self, temperatures: float | Sequence[float]) -> None:
+    def set_model_temperatures(self, temperatures: float | Sequence[float]) -> None:
         """Set the temperature of each answering model, and with them the anchor."""
         of_models = torch.tensor(temperatures, dtype=torch.float64).reshape(self.n_models)
-        self.references.copy_(of_models)
+        self.model_temperatures.copy_(of_models)
         # One model is its own anchor to the last bit.
         self.anchor.copy_(of_models.log().mean().exp() if self.n_models > 1 else of_models[0])
         if "model" in self.config.sources:

@@ -60,12 +60,12 @@ def gamma_prior_nll(log_inverse: Tensor, shape: float = 1.25, scale: float = 4.0
     return constant + (shape - 1) * log_inverse + (-log_inverse).exp() / scale
 
 
-def mean_inverse(log_inverse: Tensor, owners: Tensor) -> Tensor:
+def mean_inverse(log_inverse: Tensor, segment_ids: Tensor) -> Tensor:
     """Log of the mean inverse temperature of each task, from those of its samples.
 
     Args:
         log_inverse: (N,) b = -log temperature of each sample.
-        owners: (N,) int64, which of M tasks each sample is of; every task has one at least.
+        segment_ids: (N,) int64, which of M tasks each sample is of; every task has one at least.
 
     Returns:
         (M,) log(mean(exp(b))): the task's temperature is the harmonic mean of the samples'.
@@ -74,7 +74,7 @@ def mean_inverse(log_inverse: Tensor, owners: Tensor) -> Tensor:
         >>> mean_inverse(torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0, 0, 1])).round(decimals=4)
         tensor([0., 1.])
     """
-    n_tasks = int(owners.max()) + 1
+    n_tasks = int(segment_ids.max()) + 1
     inverse = log_inverse.exp()  # in mixed precision of another dtype than `log_inverse`
-    total = inverse.new_zeros(n_tasks).index_add(0, owners, inverse)
-    return (total / torch.bincount(owners)).log()
+    total = inverse.new_zeros(n_tasks).index_add(0, segment_ids, inverse)
+    return (total / torch.bincount(segment_ids)).log()

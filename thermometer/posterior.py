@@ -22,8 +22,8 @@ _MODELS = "models"
 _WORDS = {
     "features": "the hidden states of its prompts",
     "scores": "the shape of its scores",
-    "places": "the places that get high scores",
-    "fair": "its scores without the liking for places",
+    "positions": "the places that get high scores",
+    "debiased": "its scores without the position bias",
     "reference": "what the reference model says",
 }
 
@@ -117,7 +117,7 @@ def _times(ratio: float) -> str:
     return f"{ratio:.1f}" if ratio < 1000 else "over 1,000"
 
 
-Level = Literal["sample", "task"]
+Per = Literal["sample", "task"]
 Vector = NDArray[np.float64]
 
 
@@ -125,10 +125,10 @@ def combined(
     b: Vector,
     ids: tuple[str, ...],
     scores: Vector | None,
-    level: Level,
+    per: Per,
     spread: float,
     distances: Mapping[str, float],
-    doubts: tuple[str, ...] = (),
+    warnings: tuple[str, ...] = (),
 ) -> Calibration:
     """The calibration of N prompts of one task.
 
@@ -139,10 +139,10 @@ def combined(
         b: (M, N) minus the log temperature that each member predicts.
         ids: Of the prompts.
         scores: (N, K) to be divided, or `None`.
-        level: Divide each row by its own temperature, or all by the task's.
+        per: Divide each row by its own temperature, or all by the task's.
         spread: How far predictions missed on held-out tasks; 0 if unknown.
         distances: As `Domain.distances` gives.
-        doubts: Further warnings.
+        warnings: Further warnings.
 
     Example:
         >>> b = -np.log([[1.0, 3.0], [1.0, 3.0]])
@@ -155,8 +155,8 @@ def combined(
     of_members = np.log(np.exp(b).mean(axis=1))
     near, reason = verdict(distances)
     if not near:
-        doubts = (*doubts, f"The task is unlike those of the training: {reason}.")
-    used = temperature if level == "sample" else task_temperature
+        warnings = (*warnings, f"The task is unlike those of the training: {reason}.")
+    used = temperature if per == "sample" else task_temperature
     return Calibration(
         ids,
         temperature,
@@ -165,7 +165,7 @@ def combined(
         float(np.hypot(spread, of_members.std())) if spread else float("nan"),
         near if distances else None,
         distances,
-        doubts,
+        warnings,
     )
 
 
@@ -249,7 +249,7 @@ def factor_posterior(
     labels: ArrayLike,
     temperature: ArrayLike,
     spread: float,
-    level: float = 0.95,
+    coverage: float = 0.95,
 ) -> FactorPosterior:
     """What n labels say of the factor of a task's temperatures; without any, the prior.
 
@@ -258,7 +258,7 @@ def factor_posterior(
         labels: (n,) index of the right option.
         temperature: (n,) predicted, > 0.
         spread: Standard deviation of the prior on the log factor, > 0.
-        level: Of the interval, in (0, 1).
+        coverage: Of the interval, in (0, 1).
 
     Raises:
         ValueError: If arguments are malformed or disagree in length.
@@ -272,13 +272,13 @@ def factor_posterior(
         True
     """
     spread = _checks.number("spread", spread, strict=True)
-    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
+    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
     log_likelihood = log_likelihoods(scores, labels, temperature)
     mass = np.exp(log_likelihood - log_likelihood.max()) * _prior(spread)
     mass /= mass.sum()
     mean = float(mass @ _GRID)
     deviation = float(np.sqrt(mass @ (_GRID - mean) ** 2))
-    low, high = np.interp([(1 - level) / 2, (1 + level) / 2], np.cumsum(mass), _GRID)
+    low, high = np.interp([(1 - coverage) / 2, (1 + coverage) / 2], np.cumsum(mass), _GRID)
     n = len(_checks.array("labels", labels))
     return FactorPosterior(
         float(np.exp(mean)), float(np.exp(low)), float(np.exp(high)), deviation, n
@@ -286,7 +286,7 @@ def factor_posterior(
 
 
 def updated(
-    prior: Calibration, scores: ArrayLike, labels: ArrayLike, spread: float, *, level: str
+    prior: Calibration, scores: ArrayLike, labels: ArrayLike, spread: float, *, per: str
 ) -> tuple[Calibration, FactorPosterior]:
     """A calibration after some labels of its task, and what they say of its factor.
 
@@ -295,13 +295,13 @@ def updated(
         scores: (N, K).
         labels: (N,) integers, -1 where there is no label.
         spread: As for `factor_posterior`.
-        level: `sample` or `task`: which of its temperatures divide the scores.
+        per: `sample` or `task`: which of its temperatures divide the scores.
     """
     matrix, chosen = _checks.score_matrix("scores", scores), _checks.array("labels", labels)
     if chosen.shape != (len(matrix),):
         raise _checks.fail("labels", f"of shape ({len(matrix)},)", chosen.shape)
     used = prior.temperature
-    if level == "task":
+    if per == "task":
         used = np.full(len(matrix), prior.task_temperature)
     known = chosen >= 0
     found = factor_posterior(matrix[known], chosen[known], used[known], spread)

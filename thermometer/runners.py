@@ -89,13 +89,13 @@ class Reading:
     Args:
         hidden: (B, D) hidden state of each prompt, or `None` if not asked for.
         logprobs: (M,) float32 log-probabilities of all the tokens of all branches, or `None`.
-        owners: (M, 2) int64: tree and option that each of them belongs to.
+        segment_ids: (M, 2) int64: tree and option that each of them belongs to.
         work: What was computed.
     """
 
     hidden: Tensor | None
     logprobs: Tensor | None
-    owners: Tensor
+    segment_ids: Tensor
     work: Work
 
 
@@ -128,7 +128,7 @@ class CausalRunner:
         self.shares_prefixes = False
         if tap is not None:
             tap.register_forward_hook(self._keep)
-        self._choose_ways(scores, name)
+        self._self_test(scores, name)
 
     def _keep(self, _module: Any, _inputs: Any, output: Any) -> None:
         self._tapped.append(output[0] if isinstance(output, tuple) else output)
@@ -196,7 +196,7 @@ class CausalRunner:
         if self._tapped:
             states = self._tapped.pop()
         hidden = self._hidden(states, batch.features) if features else None
-        return Reading(hidden, logprobs, batch.owners, work)
+        return Reading(hidden, logprobs, batch.segment_ids, work)
 
     def _hidden(self, states: Tensor, last: Tensor) -> Tensor:
         """(B, D) of the prompts that begin a row of (R, L, D) states and end at `last`, (B, 2).
@@ -225,7 +225,7 @@ class CausalRunner:
         return self._cache[1], work
 
     @torch.inference_mode()
-    def _choose_ways(self, scores: bool, name: str) -> None:
+    def _self_test(self, scores: bool, name: str) -> None:
         """Prove on a few tokens that the fast ways are right for this model.
 
         The reference is a plain row for each option and the model's own logits; where a fast way
@@ -321,12 +321,14 @@ class DecoderRunner:
         work = Work.of_batch(batch, len(trees), batch.n_tokens)
         hidden = output.decoder_hidden_states[-1][:, 0] if features else None
         pairs = [(i, k) for i, tree in enumerate(trees) for k in range(len(tree.branches))]
-        owners = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).to(output.logits.device)
+        segment_ids = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).to(output.logits.device)
         if not scores:
-            return Reading(hidden, None, owners, work)
-        tokens = torch.tensor([trees[i].branches[k][0] for i, k in pairs], device=owners.device)
-        logprobs = output.logits[:, 0].float().log_softmax(dim=1)[owners[:, 0], tokens]
-        return Reading(hidden, logprobs, owners, work)
+            return Reading(hidden, None, segment_ids, work)
+        tokens = torch.tensor(
+            [trees[i].branches[k][0] for i, k in pairs], device=segment_ids.device
+        )
+        logprobs = output.logits[:, 0].float().log_softmax(dim=1)[segment_ids[:, 0], tokens]
+        return Reading(hidden, logprobs, segment_ids, work)
 
 
 def _attention_window(config: Any) -> int | None:

@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 
 _RELATIVE = (0.25, 0.5, 1.0, 2.0)  # temperatures of the sample, as multiples of the reference
-_FAIR = _RELATIVE[:3]  # the same of what is left without the task's bias
+_DEBIASED = _RELATIVE[:3]  # the same of what is left without the task's bias
 _ONE = _RELATIVE.index(1.0)
 _SMALLEST = 1e-6  # of a probability, before it is compared with the task's
 
 N_SAMPLE = 4 + 2 * len(_RELATIVE)
 """Width of `sample_statistics`."""
-N_FAIR = 4 * len(_FAIR)
-"""Width of `fair_statistics`."""
-_PLACES = 8
-N_PLACES = 2 * _PLACES
-"""Width of `place_statistics`."""
+N_DEBIASED = 4 * len(_DEBIASED)
+"""Width of `debiased_statistics`."""
+_POSITIONS = 8
+N_POSITIONS = 2 * _POSITIONS
+"""Width of `position_statistics`."""
 
 
 class Softened(NamedTuple):
@@ -96,7 +96,7 @@ def sample_statistics(rows: Softened) -> Tensor:
     return torch.cat([torch.stack(columns, dim=1), _by_row(of_temperatures)], dim=1)
 
 
-def place_statistics(rows: Softened) -> Tensor:
+def position_statistics(rows: Softened) -> Tensor:
     r"""What is said of each of the first eight places, such as the letters A to H.
 
     Models like some letters better than others, and are right more often at some than at others.
@@ -106,18 +106,18 @@ def place_statistics(rows: Softened) -> Tensor:
         (N, 16) float32, 0 where the row has no such option.
 
     Example:
-        >>> place_statistics(softened(torch.tensor([[2.0, 0.0]]), reference=1.0))[0, :3]
+        >>> position_statistics(softened(torch.tensor([[2.0, 0.0]]), reference=1.0))[0, :3]
         tensor([ 1., -1.,  0.])
     """
     z, real, n_options, probs, *_ = rows
     centred = (z - z.sum(dim=1, keepdim=True) / n_options[:, None]) * real
-    missing = (0, max(0, _PLACES - z.shape[1]))
-    parts = [centred[:, :_PLACES], probs[_ONE, :, :_PLACES]]
+    missing = (0, max(0, _POSITIONS - z.shape[1]))
+    parts = [centred[:, :_POSITIONS], probs[_ONE, :, :_POSITIONS]]
     return torch.cat([torch.nn.functional.pad(part, missing) for part in parts], dim=1)
 
 
-def fair_statistics(rows: Softened, groups: Tensor) -> Tensor:
-    r"""Each row without its group's liking for places.
+def debiased_statistics(rows: Softened, groups: Tensor) -> Tensor:
+    r"""Each row without its group's position bias.
 
     Let r_k be the mean of K p_ik over the rows of the group that have an option k: above 1 if the
     model likes that place. At each temperature of 1/4, 1/2 and 1 the row without that bias,
@@ -134,26 +134,26 @@ def fair_statistics(rows: Softened, groups: Tensor) -> Tensor:
 
     Example:
         >>> rows = softened(torch.tensor([[4.0, 0.0], [2.0, 0.0]]), reference=1.0)
-        >>> fair_statistics(rows, torch.tensor([0, 0])).shape
+        >>> debiased_statistics(rows, torch.tensor([0, 0])).shape
         torch.Size([2, 12])
     """
     n_groups = int(groups.max()) + 1
     z, real, n_options, probs, *_ = rows
     answer = z.masked_fill(~real, -torch.inf).argmax(dim=1)
     having = _sums(real.float(), groups, n_groups)
-    probs = probs[: len(_FAIR)].clamp(min=_SMALLEST) * real  # (T, N, K)
+    probs = probs[: len(_DEBIASED)].clamp(min=_SMALLEST) * real  # (T, N, K)
     total = torch.stack([_sums(p, groups, n_groups) for p in probs * n_options[:, None]])
     log_liking = (total / having.clamp(min=1)).clamp(min=_SMALLEST).log()  # (T, G, K)
     log_fair = probs.clamp(min=_SMALLEST).log() - log_liking[:, groups]
-    fair, _, entropy = _distribution(log_fair, real)
-    largest, place = fair.max(dim=2)
-    of_answer = fair.gather(2, answer[None, :, None].expand(len(_FAIR), -1, 1)).squeeze(2)
+    debiased, _, entropy = _distribution(log_fair, real)
+    largest, place = debiased.max(dim=2)
+    of_answer = debiased.gather(2, answer[None, :, None].expand(len(_DEBIASED), -1, 1)).squeeze(2)
     numbers = torch.stack([of_answer, largest, entropy, (place == answer).float()], dim=2)
     return _by_row(numbers)
 
 
 def _by_row(numbers: Tensor) -> Tensor:
-    """(T, N, C) as (N, T C), one temperature after another."""
+    """(T, N, C) as (N, T C), the pooled temperature after another."""
     return numbers.transpose(0, 1).flatten(1)
 
 
@@ -200,7 +200,7 @@ def reference_statistics(rows: Softened, reference: Softened) -> Tensor:
     most 8, and the probability sum p r that two draws agree.
 
     Args:
-        rows: N scores of the answering model over its one temperature, softened.
+        rows: N scores of the answering model over its pooled temperature, softened.
         reference: The same of the reference model, rows and options alike.
 
     Returns:
@@ -232,8 +232,8 @@ def reference_statistics(rows: Softened, reference: Softened) -> Tensor:
 
 WIDTHS = {
     "scores": N_SAMPLE,
-    "places": N_PLACES,
-    "fair": N_FAIR,
+    "positions": N_POSITIONS,
+    "debiased": N_DEBIASED,
     "reference": N_REFERENCE,
 }
 """Numbers of each source that is made of scores."""
@@ -244,14 +244,14 @@ class ScoreInputs(nn.Module):
     """Statistics of scores, each with mean 0 and deviation 1 over the training rows of its model.
 
     Values are cut at five deviations, so that scores unlike any of the training cannot throw the
-    network out of all bounds. Scores come in divided by the one temperature of their model.
+    network out of all bounds. Scores come in divided by the pooled temperature of their model.
 
     Args:
         sources: Those of `WIDTHS` that are read.
         n_models: Number A of answering models.
 
     Example:
-        >>> inputs = ScoreInputs(["scores", "fair"])
+        >>> inputs = ScoreInputs(["scores", "debiased"])
         >>> z, tasks, models = torch.randn(6, 4), torch.tensor([0, 0, 0, 1, 1, 1]), torch.zeros(6)
         >>> inputs.fit(z, tasks, models.long())
         >>> {name: values.shape for name, values in inputs(z, tasks, models.long()).items()}
@@ -326,10 +326,10 @@ def _statistics(
     rows = softened(z, 1.0)
     if "scores" in chosen:
         found["scores"] = sample_statistics(rows)
-    if "places" in chosen:
-        found["places"] = place_statistics(rows)
-    if "fair" in chosen:
-        found["fair"] = fair_statistics(rows, groups)
+    if "positions" in chosen:
+        found["positions"] = position_statistics(rows)
+    if "debiased" in chosen:
+        found["debiased"] = debiased_statistics(rows, groups)
     if "reference" in chosen:
         assert reference is not None
         found["reference"] = reference_statistics(rows, softened(reference, 1.0))

@@ -80,9 +80,9 @@ class MemberTraining(LightningModule):
 
     def training_step(self, batch: list[int]) -> Tensor:
         """Loss of a few tasks, and the prior."""
-        rows, owners = self.seen.draw(batch, self.config.batch_size)
-        log_inverse = self._read(self.seen, rows, owners, partly=True)
-        loss, of_task = self._loss(self.seen, rows, owners, log_inverse)
+        rows, segment_ids = self.seen.draw(batch, self.config.batch_size)
+        log_inverse = self._read(self.seen, rows, segment_ids, partly=True)
+        loss, of_task = self._loss(self.seen, rows, segment_ids, log_inverse)
         if self.config.prior_weight:
             loss = loss + self.config.prior_weight * gamma_prior_nll(of_task).mean()
         if (self.global_step + 1) % self.config.validate_every == 0:  # when it is written
@@ -91,45 +91,49 @@ class MemberTraining(LightningModule):
 
     def validation_step(self, batch: list[int]) -> None:
         """Mean loss over the validation tasks, without prior."""
-        rows, owners = self.kept.draw(batch, len(self.kept.labels))
-        loss, _ = self._loss(self.kept, rows, owners, self._read(self.kept, rows, owners))
+        rows, segment_ids = self.kept.draw(batch, len(self.kept.labels))
+        loss, _ = self._loss(self.kept, rows, segment_ids, self._read(self.kept, rows, segment_ids))
         self.log("val_nll", loss, prog_bar=True, batch_size=1)
 
     def _read(
-        self, data: TaskData, rows: Tensor, owners: Tensor, *, partly: bool = False
+        self, data: TaskData, rows: Tensor, segment_ids: Tensor, *, partly: bool = False
     ) -> Tensor:
         """B of some rows; `partly`, some of the tasks are known by a part of their rows only."""
         inputs = {name: values[rows] for name, values in data.inputs.items()}
-        groups = owners
-        reads_fair = "fair" in self.member.sources
+        groups = segment_ids
+        reads_fair = "debiased" in self.member.sources
         if partly and self.config.partial_context and (reads_fair or self.member.pool is not None):
-            n_tasks = int(owners[-1]) + 1
-            chosen = torch.rand(n_tasks, device=rows.device)[owners] < self.config.partial_context
-            parts = random_groups(owners)
-            groups = torch.where(chosen, n_tasks + parts, owners)
+            n_tasks = int(segment_ids[-1]) + 1
+            chosen = (
+                torch.rand(n_tasks, device=rows.device)[segment_ids] < self.config.partial_context
+            )
+            parts = random_groups(segment_ids)
+            groups = torch.where(chosen, n_tasks + parts, segment_ids)
             if reads_fair:
                 [score_inputs] = self._score_inputs
                 assert score_inputs is not None
-                z, whole = data.scores[rows] / self._anchor, inputs["fair"]
-                fair = score_inputs(z, parts, data.models[rows], only=("fair",))["fair"].to(whole)
-                inputs["fair"] = torch.where(chosen[:, None], fair, whole)
+                z, whole = data.scores[rows] / self._anchor, inputs["debiased"]
+                fair = score_inputs(z, parts, data.models[rows], only=("debiased",))["debiased"].to(
+                    whole
+                )
+                inputs["debiased"] = torch.where(chosen[:, None], fair, whole)
         found: Tensor = self.member(inputs, groups)
         return found
 
     def _loss(
-        self, data: TaskData, rows: Tensor, owners: Tensor, log_inverse: Tensor
+        self, data: TaskData, rows: Tensor, segment_ids: Tensor, log_inverse: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Mean over tasks of the mean loss of their rows, and b of each task."""
-        of_task = mean_inverse(log_inverse, owners)
-        share = 1 / torch.bincount(owners).float()
-        weights = share[owners] / len(share)
+        of_task = mean_inverse(log_inverse, segment_ids)
+        share = 1 / torch.bincount(segment_ids).float()
+        weights = share[segment_ids] / len(share)
         scores, labels, weight = data.scores[rows], data.labels[rows], self._sample_weight
         loss = torch.zeros((), device=rows.device)
         if weight:
             nll = scaled_nll(scores, labels, log_inverse)
             loss = loss + weight * (weights * nll).sum()  # a product `@` would be rounded by AMP
         if weight < 1:
-            nll = scaled_nll(scores, labels, of_task[owners])
+            nll = scaled_nll(scores, labels, of_task[segment_ids])
             loss = loss + (1 - weight) * (weights * nll).sum()
         return loss, of_task
 

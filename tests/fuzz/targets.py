@@ -134,7 +134,7 @@ def read_answers_of_files(folder):
 
 
 def make_checkpoint(folder):
-    views = ("scores+places+fair", "scores+reference+features")
+    views = ("scores+positions+debiased", "scores+reference+features")
     config = th.ThermometerConfig(views, n_components=3, n_members=2, hidden_size=4)
     torch.manual_seed(0)
     network = Thermometer(config, 4)

@@ -12,7 +12,7 @@ from thermometer import _checks
 from thermometer.adapters.api_formats import SPELLINGS, Decode, Position, prompt_tokens, weights
 from thermometer.adapters.api_formats import reply_positions as reply_positions
 from thermometer.calibrator import Calibrator, Prompts
-from thermometer.posterior import Level
+from thermometer.posterior import Per
 from thermometer.types import Calibration
 
 Merge = Literal["spelling", "exact"]
@@ -521,7 +521,7 @@ def calibrate_responses(
     prompts: "Prompts | None" = None,
     *,
     reference_scores: ArrayLike | None = None,
-    level: "Level" = "sample",
+    per: "Per" = "sample",
     **reading: Any,
 ) -> Calibration:
     """Calibrated probabilities from the responses of a black-box model's server.
@@ -533,7 +533,7 @@ def calibrate_responses(
         prompts: As for `Calibrator.calibrate`, if the thermometer reads features or reference
             scores.
         reference_scores: As for `Calibrator.calibrate`; say, `option_probabilities(...).scores`.
-        level: As for `Calibrator.calibrate`.
+        per: As for `Calibrator.calibrate`.
         **reading: See `option_probabilities`, which has raw probabilities and bounds.
 
     Returns:
@@ -555,7 +555,5 @@ def calibrate_responses(
         [0]
     """
     found = option_probabilities(responses, options, **reading)
-    result = calibrator.calibrate(
-        prompts, found.scores, reference_scores=reference_scores, level=level
-    )
+    result = calibrator.calibrate(prompts, found.scores, reference_scores=reference_scores, per=per)
     return replace(result, warnings=(*result.warnings, *found.warnings))

@@ -81,9 +81,9 @@ def response_tokens(
         else:
             b = torch.full_like(reading.targets, -np.log(temperature), dtype=torch.float32)
         table = _measured(reader, reading, b)
-        owners = reading.sources[:, 0].cpu().numpy()
+        segment_ids = reading.sources[:, 0].cpu().numpy()
         for row, index in enumerate(unit.rows):
-            pieces[index] = table[:, owners == row]
+            pieces[index] = table[:, segment_ids == row]
     owner = np.repeat(np.arange(len(pairs)), [piece.shape[1] for piece in pieces])
     return ResponseTokens(owner, *np.concatenate(pieces, axis=1))
 
@@ -154,7 +154,7 @@ class AtsCalibrator:
     Args:
         head: The trained head.
         provenance: What `provenance_of` says of the language model and the format of pairs.
-        pooled_temperature: The one temperature that training started from.
+        pooled_temperature: The pooled temperature that training started from.
         train_tasks: Names of the tasks that it was trained on, if they had any.
         metrics: Measured quality, kept with the checkpoint.
         training: The configuration that made it, as YAML.

@@ -170,7 +170,7 @@ def selective_smoothing(
 
 
 def fit_token_temperature(logits: Callable[[], Iterable[Tensor]], targets: Tensor) -> float:
-    """The one temperature in [0.01, 100] with the least negative log-likelihood of P tokens.
+    """The pooled temperature in [0.01, 100] with the least negative log-likelihood of P tokens.
 
     The zero of its slope, by Brent's method on the log to 1e-3, as `scaling.fit_temperature` does;
     but that one holds all scores at once.

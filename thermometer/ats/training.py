@@ -102,7 +102,7 @@ class AtsTraining:
     def paper(cls, n_pairs: int, seed: int = 0) -> "AtsTraining":
         """Xie et al. (EMNLP 2024): two epochs, batches of 8, a rate of 5e-5, their code's loss.
 
-        They validated nothing; setting pairs aside and starting at one temperature are ours.
+        They validated nothing; setting pairs aside and starting at the pooled temperature are ours.
         """
         return cls(
             loss="balanced",
@@ -227,7 +227,7 @@ def restore(optimizer: Any, names: Sequence[str], saved: Mapping[str, Tensor]) -
 
 
 POOLED_TOKENS = 1024
-"""Response tokens, about, on which the one temperature is fitted that training starts from."""
+"""Response tokens, about, on which the pooled temperature is fitted that training starts from."""
 
 
 class Training(LightningModule):
@@ -470,9 +470,10 @@ def train(
 ) -> AtsCalibrator:
     """Train a head for a language model, which stays as it is.
 
-    The head starts at the one temperature that suits the training tokens, and the weights kept are
-    those of the best validation, the start included: with `monitor` at ``nll`` the result is never
-    worse on the validation pairs than one temperature. If it is the start, a warning says so.
+    The head starts at the pooled temperature that suits the training tokens, and the weights kept
+    are those of the best validation, the start included: with `monitor` at ``nll`` the result is
+    never worse on the validation pairs than the pooled temperature. If it is the start, a warning
+    says so.
 
     Args:
         lm: A causal model, which is moved to the device of training; or a reader of one, so that
@@ -509,7 +510,7 @@ def train(
         fit(module, trainer or {}, None if log_dir is None else Path(log_dir))
     if not head.output.weight.any():
         warnings.warn(
-            "No validation was better than the start: the head predicts the one temperature "
+            "No validation was better than the start: the head predicts the pooled temperature "
             f"{module.pooled_temperature:.3f} for all tokens",
             stacklevel=2,
         )

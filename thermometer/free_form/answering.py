@@ -20,7 +20,7 @@ from thermometer.free_form.questions import (
     verify_question,
 )
 from thermometer.generation import MAX_NEW_TOKENS, Line, lines_of
-from thermometer.posterior import Level
+from thermometer.posterior import Per
 from thermometer.recalibrators.confidence import fit_line, soft_targets
 from thermometer.scaling import VERDICT_SHIFT, shifted
 from thermometer.tables import OutputTable
@@ -138,7 +138,7 @@ def answer(
     context: Context = None,
     *,
     max_new_tokens: int = MAX_NEW_TOKENS,
-    level: Level = "sample",
+    per: Per = "sample",
 ) -> list[FreeFormAnswer]:
     """Answer in words, ask the model whether that is correct, and calibrate what it says.
 
@@ -150,7 +150,7 @@ def answer(
         questions: Texts without a frame, or a task.
         context: A passage for all texts, or one for each; a task brings its own.
         max_new_tokens: Where an answer is cut that does not end.
-        level: See `Calibrator.calibrate`.
+        per: See `Calibrator.calibrate`.
 
     Returns:
         One answer per question, in order. An empty one has no confidence, and says so.
@@ -160,7 +160,7 @@ def answer(
         ValueError: For an empty list, a prompt over the model's context, or a calibrator that was
             not trained on answers in words.
     """
-    return _answer(lm, without_options(questions, context), max_new_tokens, level)
+    return _answer(lm, without_options(questions, context), max_new_tokens, per)
 
 
 def answer_stream(
@@ -170,7 +170,7 @@ def answer_stream(
     *,
     window: int = 256,
     max_new_tokens: int = MAX_NEW_TOKENS,
-    level: Level = "sample",
+    per: Per = "sample",
 ) -> Iterator[FreeFormAnswer]:
     """As `answer`, some questions at a time: for long lists, and to show progress.
 
@@ -183,7 +183,7 @@ def answer_stream(
         context: As for `answer`.
         window: Number of questions that are answered together.
         max_new_tokens: As for `answer`.
-        level: As for `answer`.
+        per: As for `answer`.
 
     Yields:
         One answer per question, in order.
@@ -191,7 +191,7 @@ def answer_stream(
     asked = without_options(questions, context)
     _checks.integer("window", window)
     for start in range(0, len(asked), window):
-        yield from _answer(lm, asked[start : start + window], max_new_tokens, level)
+        yield from _answer(lm, asked[start : start + window], max_new_tokens, per)
 
 
 def verify(
@@ -200,7 +200,7 @@ def verify(
     answers: Sequence[str],
     context: Context = None,
     *,
-    level: Level = "sample",
+    per: Per = "sample",
 ) -> list[FreeFormAnswer]:
     """How confident the model is of answers that are at hand, its own or another's.
 
@@ -209,7 +209,7 @@ def verify(
         questions: As for `answer`.
         answers: One text per question.
         context: As for `answer`.
-        level: See `Calibrator.calibrate`.
+        per: See `Calibrator.calibrate`.
 
     Returns:
         The answers with their confidence, in order.
@@ -220,7 +220,7 @@ def verify(
     """
     verify_template(lm.calibrator)
     asked = without_options(questions, context)
-    return _verify(lm, asked, [Line(text) for text in answers_to(asked, answers)], level)
+    return _verify(lm, asked, [Line(text) for text in answers_to(asked, answers)], per)
 
 
 def verify_template(calibrator: Calibrator) -> Template:
@@ -236,15 +236,15 @@ def verify_template(calibrator: Calibrator) -> Template:
 
 
 def _answer(
-    lm: CalibratedLM, asked: Sequence[FreeFormQuestion], max_new_tokens: int, level: Level
+    lm: CalibratedLM, asked: Sequence[FreeFormQuestion], max_new_tokens: int, per: Per
 ) -> list[FreeFormAnswer]:
     template = verify_template(lm.calibrator)
     prompts = [render_question(question, template) for question in asked]
-    return _verify(lm, asked, lines_of(lm.lm, prompts, max_new_tokens=max_new_tokens), level)
+    return _verify(lm, asked, lines_of(lm.lm, prompts, max_new_tokens=max_new_tokens), per)
 
 
 def _verify(
-    lm: CalibratedLM, asked: Sequence[FreeFormQuestion], lines: Sequence[Line], level: Level
+    lm: CalibratedLM, asked: Sequence[FreeFormQuestion], lines: Sequence[Line], per: Per
 ) -> list[FreeFormAnswer]:
     """Answers with the calibrated probability that the model gives to their being correct."""
     given = [
@@ -255,9 +255,9 @@ def _verify(
     found: dict[str, tuple[float | None, dict[str, float], float | None, tuple[str, ...]]]
     found = {question.id: (None, {}, None, (EMPTY,)) for question in asked}
     if given:
-        result = lm.calibrate(Task("questions", tuple(given)), level=level)
+        result = lm.calibrate(Task("questions", tuple(given)), per=per)
         assert result.probs is not None
-        rows = zip(given, result.probs, divisors(result, level), strict=True)
+        rows = zip(given, result.probs, divisors(result, per), strict=True)
         for verdict, probs, divisor in rows:
             told = dict(zip(VERDICTS, map(float, probs), strict=True))
             found[verdict.id] = (told[VERDICTS[0]], told, divisor, result.warnings)

@@ -146,8 +146,8 @@ def auroc(confidence: ArrayLike, correct: ArrayLike) -> float:
 
     In [0, 1]; 0.5 means that confidence says nothing about which answers are right. It is the area
     under the ROC curve, by the rank sum of Mann and Whitney (1947). NaN where all answers are right
-    or all are wrong, since there is no pair to compare. With two options, one temperature for a
-    whole task cannot change it; with more options it can.
+    or all are wrong, since there is no pair to compare. With two options, the pooled temperature
+    for a whole task cannot change it; with more options it can.
 
     Arguments and errors are those of `expected_calibration_error`.
 
@@ -165,10 +165,10 @@ def auroc(confidence: ArrayLike, correct: ArrayLike) -> float:
 
 
 def oracle_gap_closed(nll_method: float, nll_baseline: float, nll_topline: float) -> float:
-    """Share of the possible gain that a method reaches, (baseline - method)/(baseline - topline).
+    """Share of the possible gain that a method reaches, (baseline - method)/(baseline - oracle).
 
-    1 means as good as the topline (a temperature fitted on the task's own labels), 0 no better than
-    the baseline, below 0 worse. NaN where the topline is no better than the baseline, as there is
+    1 means as good as the oracle (a temperature fitted on the task's own labels), 0 no better than
+    the baseline, below 0 worse. NaN where the oracle is no better than the baseline, as there is
     no gap to close. Average the three NLLs over tasks before dividing: the ratio of one task with a
     tiny gap can be any number.
 
@@ -182,10 +182,10 @@ def oracle_gap_closed(nll_method: float, nll_baseline: float, nll_topline: float
     largest = float(np.finfo(np.float64).max)
     method = _checks.number("nll_method", nll_method, maximum=largest)
     baseline = _checks.number("nll_baseline", nll_baseline, maximum=largest)
-    topline = _checks.number("nll_topline", nll_topline, maximum=largest)
-    if baseline <= topline:
+    oracle = _checks.number("nll_topline", nll_topline, maximum=largest)
+    if baseline <= oracle:
         return float("nan")
-    return (baseline - method) / (baseline - topline)
+    return (baseline - method) / (baseline - oracle)
 
 
 @dataclass(frozen=True, eq=False)

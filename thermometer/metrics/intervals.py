@@ -23,7 +23,7 @@ class Interval:
     high: float
 
 
-def wilson(right: float, n: float, level: float = 0.95) -> Interval:
+def wilson(right: float, n: float, coverage: float = 0.95) -> Interval:
     """Share of right answers with the interval of Wilson (1927), which suits few of them.
 
     Example:
@@ -33,8 +33,8 @@ def wilson(right: float, n: float, level: float = 0.95) -> Interval:
     """
     from scipy.stats import binomtest  # heavy
 
-    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
-    low, high = binomtest(int(right), int(n)).proportion_ci(level, method="wilson")
+    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
+    low, high = binomtest(int(right), int(n)).proportion_ci(coverage, method="wilson")
     return Interval(right / n, float(low), float(high))
 
 
@@ -43,7 +43,7 @@ def bootstrap(
     *arrays: ArrayLike,
     n_resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
+    coverage: float = 0.95,
     groups: ArrayLike | None = None,
 ) -> Interval:
     """Percentile interval of a statistic, from resampled rows (Efron 1979).
@@ -62,7 +62,7 @@ def bootstrap(
         *arrays: At least one array, all with N rows.
         n_resamples: Number of resamples. Those on which the statistic is NaN are left out.
         seed: Equal seeds give equal intervals.
-        level: Coverage aimed at, in (0, 1).
+        coverage: Coverage aimed at, in (0, 1).
         groups: (N,) group of every row, of any type that sorts.
 
     Returns:
@@ -84,7 +84,7 @@ def bootstrap(
     if any(len(column) != n for column in columns):
         raise _checks.fail("arrays", f"all of length {n}", f"{[len(c) for c in columns]}")
     n_resamples = _checks.integer("n_resamples", n_resamples)
-    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
+    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
     members = None if groups is None else _rows_of_groups(groups, n)
     n_units = n if members is None else len(members)
@@ -97,7 +97,7 @@ def bootstrap(
         if members is not None:
             rows = np.concatenate([members[unit] for unit in rows])
         values[i] = statistic(*(column[rows] for column in columns))
-    return percentile_interval(estimate, values, level)
+    return percentile_interval(estimate, values, coverage)
 
 
 def _rows_of_groups(groups: ArrayLike, n: int) -> list[NDArray[np.int64]]:
@@ -140,20 +140,20 @@ def task_counts(n_tasks: int, n_resamples: int = 1000, seed: int = 0) -> NDArray
 
 
 def percentile_interval(
-    estimate: float, resampled: NDArray[np.float64], level: float = 0.95
+    estimate: float, resampled: NDArray[np.float64], coverage: float = 0.95
 ) -> Interval:
     """The interval between two percentiles of resampled values; NaN among them is left out.
 
     Bounds are NaN if the estimate is, or if no value remains.
 
     Example:
-        >>> percentile_interval(2.0, np.arange(5.0), level=0.5)
+        >>> percentile_interval(2.0, np.arange(5.0), coverage=0.5)
         Interval(estimate=2.0, low=1.0, high=3.0)
     """
     values = resampled[~np.isnan(resampled)]
     if np.isnan(estimate) or not len(values):
         return Interval(estimate, float("nan"), float("nan"))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(values, [(1 - coverage) / 2, (1 + coverage) / 2])
     return Interval(estimate, float(low), float(high))
 
 
@@ -175,9 +175,9 @@ class Resampled:
     def __sub__(self, other: "Resampled") -> "Resampled":
         return Resampled(self.estimate - other.estimate, self.draws - other.draws)
 
-    def interval(self, level: float = 0.95) -> Interval:
+    def interval(self, coverage: float = 0.95) -> Interval:
         """The estimate and the bounds that the resamples give."""
-        return percentile_interval(self.estimate, self.draws, level)
+        return percentile_interval(self.estimate, self.draws, coverage)
 
 
 Vector = NDArray[np.float64]
@@ -347,7 +347,7 @@ def paired_differences(
     n_bins: int = 10,
     n_resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
+    coverage: float = 0.95,
 ) -> dict[str, Interval]:
     """Second minus first: size of the signed gap, ECE, NLL and Brier score of "it is right".
 
@@ -362,7 +362,7 @@ def paired_differences(
         n_bins: Bins of equal width of the ECE.
         n_resamples: Number of resamples.
         seed: Equal seeds give equal results.
-        level: Coverage aimed at, in (0, 1).
+        coverage: Coverage aimed at, in (0, 1).
 
     Returns:
         By the names in `PAIRED`: below zero the second is better. ``gap`` is the difference of the
@@ -378,7 +378,7 @@ def paired_differences(
     """
     before, outcome = _checks.outcomes(first, correct)
     after = _checks.unit_interval("second", second, len(before))
-    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
+    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
     n_resamples = _checks.integer("n_resamples", n_resamples)
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
     n, n_bins = len(outcome), _checks.integer("n_bins", n_bins)
@@ -391,7 +391,9 @@ def paired_differences(
     if n == 1:
         return {key: Interval(float(v[0]), np.nan, np.nan) for key, v in estimates.items()}
     drawn = _differences(_resampled(table, n_resamples, rng) / n, n_bins)
-    return {key: percentile_interval(float(estimates[key][0]), drawn[key], level) for key in PAIRED}
+    return {
+        key: percentile_interval(float(estimates[key][0]), drawn[key], coverage) for key in PAIRED
+    }
 
 
 def _resampled(table: Vector, n_resamples: int, rng: np.random.Generator) -> Vector:

@@ -36,7 +36,7 @@ class Summary:
         n_bins: Number of bins.
         n_resamples: Number of resamples behind the intervals.
         seed: Their seed, and that of the floor.
-        level: Coverage that the intervals aim at.
+        coverage: Coverage that the intervals aim at.
     """
 
     n: int
@@ -55,7 +55,7 @@ class Summary:
     n_bins: int
     n_resamples: int
     seed: int
-    level: float
+    coverage: float
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON can hold: an interval is a dictionary of three numbers, NaN is None."""
@@ -69,7 +69,7 @@ def summarise(
     n_bins: int = 10,
     n_resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
+    coverage: float = 0.95,
     groups: ArrayLike | None = None,
 ) -> Summary:
     """Every metric of confidence with a percentile interval, all from the same resamples.
@@ -92,7 +92,7 @@ def summarise(
         n_bins: Number of bins of `ece`, `ece_mass`, `debiased_ece` and `floor`.
         n_resamples: Number of resamples.
         seed: Equal seeds give equal results.
-        level: Coverage aimed at, in (0, 1).
+        coverage: Coverage aimed at, in (0, 1).
         groups: (N,) group (task, document) of every row, of any type that sorts: whole groups are
             drawn, as rows of one group are not independent.
 
@@ -113,7 +113,7 @@ def summarise(
     n_bins = _checks.integer("n_bins", n_bins)
     n_resamples = _checks.integer("n_resamples", n_resamples)
     seed = _checks.integer("seed", seed, minimum=0)
-    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
+    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
     code = None if groups is None else _group_codes(groups, len(claimed))
     n_units = len(claimed) if code is None else int(code.max()) + 1
     floor = metrics.calibration_floor(claimed, n_bins, seed=seed)
@@ -140,12 +140,12 @@ def summarise(
         draws = {name: np.concatenate([part[name] for part in parts]) for name in estimates}
     return Summary(
         n=len(claimed),
-        **{k: percentile_interval(v, draws[k], level) for k, v in estimates.items()},
+        **{k: percentile_interval(v, draws[k], coverage) for k, v in estimates.items()},
         floor=floor,
         n_bins=n_bins,
         n_resamples=n_resamples,
         seed=seed,
-        level=level,
+        coverage=coverage,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thermometer import _checks
-from thermometer.monitoring.bets import Bets, Verdict, Wealth, kept_back, start_weight
+from thermometer.monitoring.bets import Bets, Verdict, Wealth, reserve, start_weight
 
 Vector = NDArray[np.float64]
 
@@ -183,7 +183,7 @@ class CalibrationAlarm:
         self._recovery_n += 1
         self._recovery += start_weight(self._recovery_n)
         self._recovery *= self.bets.recovery(self.bets.all[self._bet], confidence, right)
-        return self._recovery + kept_back(self._recovery_n)
+        return self._recovery + reserve(self._recovery_n)
 
     def _end(self, number: int, time: float, by: Literal["recovery", "refit"]) -> Episode:
         assert self.episode is not None

@@ -25,14 +25,14 @@ def start_weight(n: int) -> float:
         >>> round(start_weight(1), 3), round(sum(map(start_weight, range(1, 1000))), 3)
         (0.369, 0.9)
     """
-    return kept_back(n - 1) - kept_back(n)
+    return reserve(n - 1) - reserve(n)
 
 
-def kept_back(n: int) -> float:
+def reserve(n: int) -> float:
     """Share of the money that is not yet bet after n events.
 
     Example:
-        >>> kept_back(0), kept_back(2)
+        >>> reserve(0), reserve(2)
         (1.0, 0.5)
     """
     return 1 / math.log2(n + 2)
@@ -44,7 +44,7 @@ class Wealth:
     With L_k(t) the factor of bet k at event t, the money that starts at event j has become
     w_j sum_k share_k prod_{i=j..t} L_k(i), where w_j is `start_weight`. All starts together need
     no more than V_k(t) = (V_k(t - 1) + w_t share_k) L_k(t), and the wealth is
-    M_t = sum_k V_k(t) + `kept_back(t)`. Where every factor has an expectation of at most 1 given
+    M_t = sum_k V_k(t) + `reserve(t)`. Where every factor has an expectation of at most 1 given
     the past, M is a supermartingale that starts at 1 and never is below 0, so that by Ville's
     inequality (1939) P(M_t >= 1 / level for any t) <= level, at whatever time one looks. Such sums
     over starts are the e-detectors of Shin, Ramdas and Rinaldo (2023, arXiv 2203.03532) with
@@ -77,7 +77,7 @@ class Wealth:
     @property
     def total(self) -> float:
         """M_t, the wealth."""
-        return float(self._won.sum()) + kept_back(self.n)
+        return float(self._won.sum()) + reserve(self.n)
 
     @property
     def best(self) -> int:

@@ -183,9 +183,9 @@ class History:
             block[1], block[3] = numbers[end - 1], times[end - 1]
             start = end
 
-    def points(self, level: float = 0.95) -> list[Point]:
+    def points(self, coverage: float = 0.95) -> list[Point]:
         """Every block, measured, in order."""
-        return [self._point(block, level) for block in self.blocks]
+        return [self._point(block, coverage) for block in self.blocks]
 
     def _new_block(self, number: int, time: float) -> None:
         if len(self.blocks) >= self.most:
@@ -208,11 +208,11 @@ class History:
             ]
         )
 
-    def _point(self, block: Vector, level: float) -> Point:
+    def _point(self, block: Vector, coverage: float) -> Point:
         first, last, first_time, last_time, n, claimed, right = block[:_HEAD].tolist()
         residual, variance = block[_HEAD : _HEAD + 2 * self.n_bins].reshape(2, -1)
         density = block[_HEAD + 2 * self.n_bins :] / n
-        accuracy = wilson(right, n, level)
+        accuracy = wilson(right, n, coverage)
         mean = claimed / n
         return Point(
             first=int(first),

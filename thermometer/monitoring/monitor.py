@@ -255,15 +255,17 @@ class Monitor:
         with self._store.reading():
             return tuple(load_episodes(self._store))
 
-    def state(self, *, n_resamples: int = 200, seed: int = 0, level: float = 0.95) -> MonitorState:
+    def state(
+        self, *, n_resamples: int = 200, seed: int = 0, coverage: float = 0.95
+    ) -> MonitorState:
         """Everything that the monitor can say now.
 
         Args:
             n_resamples: Resamples behind the intervals of the window.
             seed: Equal seeds give equal numbers.
-            level: Of intervals, in (0, 1).
+            coverage: Of intervals, in (0, 1).
         """
-        return read_state(self._ledger, n_resamples=n_resamples, seed=seed, level=level)
+        return read_state(self._ledger, n_resamples=n_resamples, seed=seed, coverage=coverage)
 
 
 def _optional(

@@ -202,7 +202,7 @@ def read_state(ledger: Ledger, **measuring: Any) -> MonitorState:
 
     Args:
         ledger: Of the monitor.
-        measuring: `n_resamples`, `seed` and `level` of `summarise`.
+        measuring: `n_resamples`, `seed` and `coverage` of `summarise`.
     """
     store, settings = ledger.store, ledger.settings
     with store.reading(), store.decoding():
@@ -217,7 +217,7 @@ def read_state(ledger: Ledger, **measuring: Any) -> MonitorState:
         alarms: dict[str | None, CalibrationAlarm] = {None: watches.overall}
         alarms.update(watches.segments)
         empty = [_unmeasured(name, alarms.get(name)) for name in members]
-        points = watches.history.points(measuring["level"])
+        points = watches.history.points(measuring["coverage"])
         episodes, signs = load_episodes(store), load_signs(store)
         refits = [
             from_plain(Refit, json.loads(text)["refit"], "refit") for text in store.events("refit")

@@ -36,7 +36,7 @@ def draw_temperatures(
         best: Temperature by task, of the same tasks.
         at_bound: Tasks whose best temperature is only the end of the search. They are drawn as
             open triangles at the edge of the plot and do not count in the mean error.
-        pooled: The one temperature for all tasks, as a horizontal line.
+        pooled: The pooled temperature for all tasks, as a horizontal line.
         title: Above the plot.
         theme: ``"light"`` or ``"dark"``, the page that the picture is for.
 

@@ -302,7 +302,7 @@ def prepare_smooth_reliability(
     seed: int = 0,
     *,
     bandwidth: float | None = None,
-    level: float = 0.95,
+    coverage: float = 0.95,
 ) -> SmoothReliability:
     """Smoothed accuracy with its bootstrap band, the spread of confidences, and the smooth ECE.
 
@@ -323,7 +323,7 @@ def prepare_smooth_reliability(
         n_resamples: Number of resamples.
         seed: Equal seeds give equal bands.
         bandwidth: Standard deviation s of the kernel, at least 0.01, instead of the smooth ECE.
-        level: Coverage aimed at, in (0, 1).
+        coverage: Coverage aimed at, in (0, 1).
 
     Raises:
         ValueError: If N is 0 or the lengths differ, or a value is NaN or out of range.
@@ -335,7 +335,7 @@ def prepare_smooth_reliability(
     """
     error = smooth_ece(confidence, correct)  # checks both
     n_resamples = _checks.integer("n_resamples", n_resamples)
-    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
+    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
     seed = _checks.integer("seed", seed, minimum=0)
     confidence, correct = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
     n = len(confidence)
@@ -346,7 +346,7 @@ def prepare_smooth_reliability(
     shares = _shares(confidence, n)
     mass, right = shares @ np.ones(n), shares @ correct
     masses, rights, residuals = _resampled(confidence, correct, n_resamples, seed)
-    low, high = _band(_line(masses, rights, bandwidth), level)
+    low, high = _band(_line(masses, rights, bandwidth), coverage)
     errors = smooth_ece_of(residuals) if n > 1 else np.full(n_resamples, np.nan)
     return SmoothReliability(
         grid=np.arange(0, _CELLS + 1, _KEPT) / _CELLS,
@@ -354,7 +354,7 @@ def prepare_smooth_reliability(
         line_low=low,
         line_high=high,
         density=_smoothed(mass, _rule_of_thumb(confidence)),
-        smooth_ece=percentile_interval(error, errors, level),
+        smooth_ece=percentile_interval(error, errors, coverage),
         bandwidth=bandwidth,
         lowest=float(confidence.min()),
         highest=float(confidence.max()),
@@ -405,11 +405,11 @@ def _line(mass: Vector, right: Vector, bandwidth: float) -> Vector:
     return line
 
 
-def _band(lines: Vector, level: float) -> tuple[Vector, Vector]:
+def _band(lines: Vector, coverage: float) -> tuple[Vector, Vector]:
     """Percentiles over the resamples that have a line there; NaN where fewer than half have."""
     enough = np.isfinite(lines).mean(axis=0) >= 0.5
     low, high = np.full((2, lines.shape[1]), np.nan)
-    ends = [(1 - level) / 2, (1 + level) / 2]
+    ends = [(1 - coverage) / 2, (1 + coverage) / 2]
     low[enough], high[enough] = np.nanquantile(lines[:, enough], ends, axis=0)
     return low, high
 

@@ -158,7 +158,7 @@ def _loss(probability: Vector) -> Vector:
 
 
 _METHODS = {
-    "temperature": "one temperature",
+    "temperature": "pooled temperature",
     "platt": "Platt scaling",
     "stated": "the calibration of stated confidence",
     "isotonic": "isotonic calibration",
@@ -199,7 +199,7 @@ class Recommendation:
         candidates: By name, the preferred first.
         reads: What was given, "confidence" or "scores".
         n: Number of rows.
-        level: Coverage of the intervals.
+        coverage: Coverage of the intervals.
     """
 
     best: str
@@ -209,7 +209,7 @@ class Recommendation:
     candidates: Mapping[str, Candidate]
     reads: Literal["confidence", "scores"]
     n: int
-    level: float
+    coverage: float
 
     @property
     def estimator(self) -> Estimator | None:
@@ -250,7 +250,7 @@ class Recommendation:
             "labels_needed": self.labels_needed,
             "reads": self.reads,
             "n": self.n,
-            "level": self.level,
+            "coverage": self.coverage,
             "candidates": {
                 name: {
                     "nll": _bounds(candidate.nll),
@@ -273,7 +273,7 @@ class Recommendation:
         ]
         header = ("recalibrator", "NLL", "against none", "AUROC")
         table = Table("Recalibrators, on answers they were not fitted on", header, rows)
-        note = f"Below the numbers: {percent(self.level)} intervals."
+        note = f"Below the numbers: {percent(self.coverage)} intervals."
         shown = (table.short(note=note), Verdict([self.reason]))
         return Document("Recommendation", page=(table, Verdict([self.reason])), terminal=shown)
 
@@ -291,13 +291,14 @@ def recommend(
     n_folds: int = 5,
     n_resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
+    coverage: float = 0.95,
     worth: float = 0.01,
 ) -> Recommendation:
     """Say which recalibrator suits the data, why, and whether the data are enough to say so.
 
     Give either `confidence` and `correct`, or `scores` and `labels`. The candidates are, in this
-    order: none (leave it), one temperature (for scores), Platt scaling, the stated-confidence
+    order: none (leave it), the pooled temperature (for scores), Platt scaling, the
+        stated-confidence
     calibration (if there are at least five rows for each different confidence; Platt scaling then
     has epsilon 0.01), isotonic calibration, histogram binning. For scores the last four recalibrate
     the confidence of the answer and keep the proportions of the other options. Each fold is
@@ -318,7 +319,7 @@ def recommend(
         n_folds: Number of folds; at most as many as rows, or groups.
         n_resamples: Number of resamples.
         seed: Of folds and resamples; equal seeds give equal results.
-        level: Coverage of the intervals, in (0, 1).
+        coverage: Coverage of the intervals, in (0, 1).
         worth: Smallest gain in nats per row that matters. The default is about what a confidence of
             0.9 loses that is right in 0.855 of all cases.
 
@@ -338,7 +339,7 @@ def recommend(
     """
     n_folds = _checks.integer("n_folds", n_folds, minimum=2)
     seed = _checks.integer("seed", seed, minimum=0)
-    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
+    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
     worth = _checks.number("worth", worth, strict=True)
     found: list[CrossFitted]
     reads: Literal["confidence", "scores"]
@@ -359,9 +360,9 @@ def recommend(
     lowest = min(resampled, key=lambda one: one.estimate)
     candidates = {
         one.name: Candidate(
-            nll.interval(level),
-            (nll - lowest).interval(level),
-            (nll - resampled[0]).interval(level),
+            nll.interval(coverage),
+            (nll - lowest).interval(coverage),
+            (nll - resampled[0]).interval(coverage),
             metrics.auroc(one.confidence, right),
             one.estimator,
         )
@@ -372,7 +373,7 @@ def recommend(
     needed = None if enough else _labels_needed(candidates, len(right), worth)
     n = len(right)
     reason = _reason(best, candidates, n, worth, needed)
-    return Recommendation(best, reason, enough, needed, candidates, reads, n, level)
+    return Recommendation(best, reason, enough, needed, candidates, reads, n, coverage)
 
 
 def _resample(

@@ -204,7 +204,7 @@ def measure(
     n_bins: int = 10,
     n_resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
+    coverage: float = 0.95,
 ) -> ConfidenceReport:
     """Measure confidences against outcomes: every metric, pictures, segments and advice.
 
@@ -222,7 +222,7 @@ def measure(
         n_bins: Bins of equal width.
         n_resamples: Resamples behind the intervals.
         seed: Equal seeds give equal numbers.
-        level: Of intervals and tests, in (0, 1).
+        coverage: Of intervals and tests, in (0, 1).
 
     Raises:
         ValueError: If N is 0, lengths differ, or a value is NaN or out of range; the message names
@@ -245,14 +245,14 @@ def measure(
             values[name], right = _checks.outcomes(series, correct)
         except ValueError as error:
             raise ValueError(f"{name}: {error}" if len(named) > 1 else str(error)) from error
-    settings: dict[str, Any] = {"n_bins": n_bins, "seed": seed, "level": level}
+    settings: dict[str, Any] = {"n_bins": n_bins, "seed": seed, "coverage": coverage}
 
     def measured(claimed: NDArray[np.float64]) -> Series:
         return Series(
             summarise(claimed, right, n_resamples=n_resamples, **settings),
             chance(claimed, **settings),
             prepare_reliability(claimed, right, n_bins),
-            prepare_smooth_reliability(claimed, right, seed=seed, level=level),
+            prepare_smooth_reliability(claimed, right, seed=seed, coverage=coverage),
             risk_coverage(claimed, right),
             None if by is None else segments(claimed, right, by, **settings),
         )
@@ -269,7 +269,11 @@ def measure(
             for name in others
         },
         recommendation=recommend(
-            confidence=values[first], correct=right, n_resamples=n_resamples, seed=seed, level=level
+            confidence=values[first],
+            correct=right,
+            n_resamples=n_resamples,
+            seed=seed,
+            coverage=coverage,
         )
         if advise and enough
         else None,
@@ -367,8 +371,8 @@ def _facts(report: ConfidenceReport) -> dict[str, str]:
     summary = one.summary
     facts = {
         "measured on": f"{summary.n:,} answers",
-        "intervals": f"{percent(summary.level)}, percentiles of {summary.n_resamples:,} draws of "
-        f"answers (seed {summary.seed}); ECE over {summary.n_bins} bins",
+        "intervals": f"{percent(summary.coverage)}, percentiles of {summary.n_resamples:,} draws "
+        f"of answers (seed {summary.seed}); ECE over {summary.n_bins} bins",
     }
     if one.segments is not None:
         facts["segments"] = one.segments.tests

@@ -16,7 +16,7 @@ import numpy as np
 from thermometer import _checks, _files
 from thermometer._files import from_plain
 from thermometer._files import plain as plain
-from thermometer.comparison import LOWER_IS_BETTER, TOPLINE, Difference, MethodResult, Numbers
+from thermometer.comparison import LOWER_IS_BETTER, ORACLE, Difference, MethodResult, Numbers
 from thermometer.methods import METHODS, Method
 from thermometer.metrics.intervals import Interval
 from thermometer.plots.curves import draw_temperatures
@@ -65,8 +65,8 @@ _SCOPES = {
 }
 _METHODS = {
     **METHODS,
-    TOPLINE: Method(
-        "topline (uses labels)",
+    ORACLE: Method(
+        "oracle (uses labels)",
         "the temperature that suits each task's own labels best: no method, but the most that one "
         "temperature per task can reach",
     ),
@@ -75,7 +75,7 @@ _NOTES = {
     "accuracy": "no temperature changes an answer; of all methods only batch calibration may.",
     "NLL, Brier": "of the right option; lower is better. Brier is summed over options.",
     **NOTES,
-    "gap closed": "share of the NLL gap from one temperature (0 %) to the topline (100 %). A "
+    "gap closed": "share of the NLL gap from the pooled temperature (0 %) to the oracle (100 %). A "
     "temperature per question can pass 100 %.",
 }
 
@@ -92,9 +92,9 @@ class TaskResult:
         fold: Number of the split that tested it.
         seen: Whether the thermometer was trained on it.
         temperature: Predicted for the task, without labels.
-        best_temperature: The best on the task's own labels.
+        oracle_temperature: The best on the task's own labels.
         at_bound: Whether that is only the end of the search, so that there is no best one.
-        pooled_temperature: The one temperature of the tasks that were trained on.
+        pooled_temperature: The pooled temperature of the tasks that were trained on.
         metrics: Values by method and metric.
     """
 
@@ -105,7 +105,7 @@ class TaskResult:
     fold: int
     seen: bool
     temperature: float
-    best_temperature: float
+    oracle_temperature: float
     at_bound: bool
     pooled_temperature: float
     metrics: dict[str, dict[str, float]]
@@ -116,11 +116,11 @@ class Report(render.Written):
     """Methods compared on tasks, with everything needed to repeat and to judge it.
 
     Args:
-        methods: By name: `vanilla`, `pooled`, `thermometer`, `thermometer_task`, `topline`.
-        differences: Paired, of the thermometer from `vanilla` and from `pooled`.
+        methods: By name: `uncalibrated`, `pooled`, `thermometer`, `thermometer_task`, `oracle`.
+        differences: Paired, of the thermometer from `uncalibrated` and from `pooled`.
         tasks: One per task, sorted by name.
         protocol: The fields of the protocol, and `description` in words.
-        settings: `seed`, `n_resamples` and `level` of the intervals.
+        settings: `seed`, `n_resamples` and `coverage` of the intervals.
         provenance: What made features and scores, and `digest` of the questions.
         versions: Of Python and of the packages that matter.
         created: When, in UTC.
@@ -173,13 +173,13 @@ class Report(render.Written):
         title = f"{self.n_rows:,} answers to {n} {kind}"
         verdict = Verdict(_sentences(self), _figures(self))
         results = {scope: _results(self, scope) for scope in _SCOPES}
-        shown = [m for m in self.methods if m not in ("thermometer_task", TOPLINE)]
+        shown = [m for m in self.methods if m not in ("thermometer_task", ORACLE)]
         diagrams = {_title(name): self.methods[name].diagram for name in shown}
         known = [_METHODS[name] for name in self.methods if name in _METHODS]
         notes = {method.title: f"{method.note}." for method in known}
         without = ("accuracy", "ECE, 15 bins", _METRICS["gap"])  # in 80 columns
-        level = percent(self.settings["level"])
-        note = f"Below numbers: {level} intervals. Chance: what perfect calibration would score."
+        coverage = percent(self.settings["coverage"])
+        note = f"Below numbers: {coverage} intervals. Chance: what perfect calibration would score."
         return Document(
             title="Calibration" if self.seen else "Calibration on unseen tasks",
             subtitle=f"{n} tasks, {self.n_rows:,} questions · {self.created}",
@@ -241,11 +241,11 @@ class Report(render.Written):
 
     def _check_names(self) -> None:
         """Whatever is shown of a report must be in it."""
-        needed = {"vanilla", "pooled", TOPLINE}
+        needed = {"uncalibrated", "pooled", ORACLE}
         if absent := sorted(needed - set(self.methods)):
             raise _checks.fail("methods", f"with {', '.join(absent)}", sorted(self.methods))
         held = {(d.method, d.baseline) for d in self.differences}
-        pairs = {("thermometer", "vanilla"), ("thermometer", "pooled")}
+        pairs = {("thermometer", "uncalibrated"), ("thermometer", "pooled")}
         if "thermometer" in self.methods and (missing := sorted(pairs - held)):
             raise _checks.fail("differences", f"with {missing}", sorted(held))
         shown: dict[str, Mapping[str, Any]] = {}  # in tables of methods
@@ -281,7 +281,7 @@ def _main(report: Report) -> str:
     """The method that the report is about: the thermometer, or else that with the lowest NLL."""
     if "thermometer" in report.methods:
         return "thermometer"
-    others = [name for name in report.methods if name not in ("vanilla", TOPLINE)]
+    others = [name for name in report.methods if name not in ("uncalibrated", ORACLE)]
     return min(others, key=lambda n: report.methods[n].mean_over_tasks["nll"].estimate)
 
 
@@ -293,8 +293,8 @@ def _sentences(report: Report) -> list[str]:
         sentences.append(f"No test on unseen tasks: the thermometer was trained on {seen} of {n}.")
     kind = ("" if seen else "unseen ") + ("task" if n == 1 else "tasks")
     subject = "" if main == "thermometer" else f"with {_title(main)}, "
-    ece = _change(report, "the mean task ECE (10 bins)", "vanilla", "ece_10")
-    nll = _change(report, "the NLL", "vanilla", "nll")
+    ece = _change(report, "the mean task ECE (10 bins)", "uncalibrated", "ece_10")
+    nll = _change(report, "the NLL", "uncalibrated", "nll")
     sentences.append(f"On {n} {kind} ({report.n_rows:,} questions) {subject}{ece}, and {nll}.")
     if main != "pooled":
         ece = _change(report, "the ECE", "pooled", "ece_10")
@@ -304,15 +304,15 @@ def _sentences(report: Report) -> list[str]:
     if worse := [task for task in report.tasks if _gain(task, main) > 0]:
         worst = max(worse, key=lambda task: _gain(task, main))
         sentences.append(
-            f"Its NLL is worse than vanilla's on {len(worse)} of {n}, most on {worst.task} "
+            f"Its NLL is worse than uncalibrated's on {len(worse)} of {n}, most on {worst.task} "
             f"({signed(_gain(worst, main))})."
         )
-    nlls = {m: r.mean_over_tasks["nll"].estimate for m, r in report.methods.items() if m != TOPLINE}
-    if set(nlls) - {"vanilla", "pooled", "thermometer", "thermometer_task"}:
+    nlls = {m: r.mean_over_tasks["nll"].estimate for m, r in report.methods.items() if m != ORACLE}
+    if set(nlls) - {"uncalibrated", "pooled", "thermometer", "thermometer_task"}:
         lowest = min(nlls, key=lambda name: nlls[name])
         sentences.append(f"Of all methods {_title(lowest)} has the lowest NLL: {nlls[lowest]:.3f}.")
     found = {m: decimals(r.mean_over_tasks["accuracy"].estimate) for m, r in report.methods.items()}
-    usual = found["vanilla"]
+    usual = found["uncalibrated"]
     others = [f"{_title(name)} ({value})" for name, value in found.items() if value != usual]
     but = f" but {', '.join(others)}" if others else ""
     sentences.append(f"The accuracy is {usual} with every method{but}.")
@@ -324,14 +324,10 @@ def _gap_closed(closed: Interval) -> str:
         return "Fitting each task on its own labels gains nothing: there is no gap to close."
     share = f"{percent(closed.estimate)}{_between(closed, percent)}."
     if closed.estimate < 0:
-        return (
-            "It is further from the labelled optimum of each task than one temperature is: NLL gap "
-            f"closed {share}"
-        )
-    return (
-        "Of the NLL gap from one temperature to the labelled optimum of each task, it closes "
-        f"{share}"
-    )
+        start = "It is further from the oracle than the pooled temperature is: NLL gap closed"
+    else:
+        start = "Of the NLL gap from the pooled temperature to the oracle of each task, it closes"
+    return f"{start} {share}"
 
 
 def _change(report: Report, what: str, baseline: str, key: str) -> str:
@@ -357,41 +353,41 @@ def _between(interval: Interval, show: Callable[[float], str] = signed) -> str:
 
 
 def _gain(task: TaskResult, main: str) -> float:
-    """NLL of a method minus vanilla's; below zero it is better."""
-    return task.metrics[main]["nll"] - task.metrics["vanilla"]["nll"]
+    """NLL of a method minus uncalibrated's; below zero it is better."""
+    return task.metrics[main]["nll"] - task.metrics["uncalibrated"]["nll"]
 
 
 def _figures(report: Report) -> list[tuple[str, Cell]]:
     """Before and after at a glance."""
     shown = {"ece_10": "Mean task ECE (10 bins)", "nll": "NLL", "smooth_ece": "Smooth ECE"}
-    old, new = (report.methods[name].mean_over_tasks for name in ("vanilla", _main(report)))
+    old, new = (report.methods[name].mean_over_tasks for name in ("uncalibrated", _main(report)))
     figures = []
     for key, title in shown.items():
         before, after = old[key].estimate, new[key].estimate
         tone = "better" if after < before else "worse"
         figures.append((title, Cell(f"{before:.3f} → {after:.3f}", tone=tone)))
     closed = new["gap_closed"].estimate
-    return [*figures, ("Gap to the topline closed", Cell(percent(closed)))]
+    return [*figures, ("Gap to the oracle closed", Cell(percent(closed)))]
 
 
 def _results(report: Report, scope: str) -> Table:
     """Methods by metrics; the best that use no labels of the task stand out."""
     numbers: dict[str, Numbers] = {n: getattr(m, scope) for n, m in report.methods.items()}
-    fair = [name for name in numbers if name != TOPLINE]
+    fair = [name for name in numbers if name != ORACLE]
     best = {
         key: min(round(numbers[name][key].estimate, 3) for name in fair) for key in LOWER_IS_BETTER
     }
 
     def cell(name: str, key: str) -> Cell:
-        if key == "gap_closed" and name == "vanilla":
-            return Cell("")  # the gap begins at one temperature
+        if key == "gap_closed" and name == "uncalibrated":
+            return Cell("")  # the gap begins at the pooled temperature
         value = numbers[name][key]
-        best_of_all = name != TOPLINE and best.get(key) == round(value.estimate, 3)
-        tone = "faint" if name == TOPLINE else "best" if best_of_all else ""
+        best_of_all = name != ORACLE and best.get(key) == round(value.estimate, 3)
+        tone = "faint" if name == ORACLE else "best" if best_of_all else ""
         cell = number(value, _SHOW.get(key, decimals), tone)
         return cell._replace(detail="") if value.low == value.high else cell
 
-    rows = [[Cell(_title(n)), *(cell(n, key) for key in _METRICS)] for n in (*fair, TOPLINE)]
+    rows = [[Cell(_title(n)), *(cell(n, key) for key in _METRICS)] for n in (*fair, ORACLE)]
     floor = report.methods[_main(report)].floor[scope]
     chance = (Cell(decimals(floor[k]) if k in floor else "", tone="faint") for k in _METRICS)
     rows.append([Cell("chance", tone="faint"), *chance])
@@ -444,7 +440,7 @@ def _temperatures(report: Report) -> list[Block]:
             partial(
                 draw_temperatures,
                 {task.task: task.temperature for task in report.tasks},
-                {task.task: task.best_temperature for task in report.tasks},
+                {task.task: task.oracle_temperature for task in report.tasks},
                 at_bound=bounded,
                 pooled=float(np.median([task.pooled_temperature for task in report.tasks])),
             ),
@@ -456,23 +452,23 @@ def _temperatures(report: Report) -> list[Block]:
 def _tasks(report: Report) -> Table:
     """One row per task, those that gain most in NLL first."""
     main = _main(report)
-    shown = [n for n in report.methods if n not in ("thermometer_task", TOPLINE)] + [TOPLINE]
-    brief = {"pooled": "one temp.", "thermometer": "therm.", TOPLINE: "topline"}
+    shown = [n for n in report.methods if n not in ("thermometer_task", ORACLE)] + [ORACLE]
+    brief = {"pooled": "one temp.", "thermometer": "therm.", ORACLE: "oracle"}
     header = [
-        *("task", "size", "options", "fold", "accuracy", "best temp.", "predicted"),
+        *("task", "size", "options", "fold", "accuracy", "oracle temp.", "predicted"),
         *(f"NLL {brief.get(name) or _title(name)}" for name in shown),
         *(f"ECE {brief.get(name) or _title(name)}" for name in shown[:-1]),
     ]
     rows = []
     for task in sorted(report.tasks, key=lambda task: _gain(task, main)):
-        bound = ("≥ " if task.best_temperature > 1 else "≤ ") if task.at_bound else ""
+        bound = ("≥ " if task.oracle_temperature > 1 else "≤ ") if task.at_bound else ""
         name = task.task + (" (seen in training)" if task.seen else "")
-        best = bound + _temperature(task.best_temperature)
+        best = bound + _temperature(task.oracle_temperature)
         cells = [*row(name, task.n, f"{task.n_options:.3g}", task.fold + 1, task.accuracy)]
         cells += row(best, _temperature(task.temperature))
         for key, names in (("nll", shown), ("ece_10", shown[:-1])):
             values = {name: task.metrics[name][key] for name in names}
-            change = values[main] - values["vanilla"]
+            change = values[main] - values["uncalibrated"]
             tone = "better" if change < 0 else "worse" if change > 0 else ""
             cells += (Cell(decimals(v), tone=tone * (n == main)) for n, v in values.items())
         rows.append(cells)
@@ -501,7 +497,7 @@ def _facts(report: Report) -> dict[str, str]:
     return {
         "protocol": str(report.protocol["description"]),
         "measured on": f"{report.n_rows:,} questions of {len(report.tasks)} tasks",
-        "intervals": f"{percent(settings['level'])}, percentiles of {settings['n_resamples']:,} "
+        "intervals": f"{percent(settings['coverage'])}, percentiles of {settings['n_resamples']:,} "
         f"draws of whole tasks (seed {settings['seed']}), the same draws for every method; they do "
         "not cover the chance of training. Of ECE over all questions they sit high, as ECE is "
         "biased upwards",

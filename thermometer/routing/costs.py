@@ -111,7 +111,7 @@ class Costs:
         *,
         n_resamples: int = 1000,
         seed: int = 0,
-        level: float = 0.95,
+        coverage: float = 0.95,
     ) -> CostCheck:
         """Compare the closed form with the best in hindsight on labelled answers.
 
@@ -123,7 +123,7 @@ class Costs:
             correct: (N,) booleans, or zeros and ones.
             n_resamples: Number of resamples behind the bounds.
             seed: Of the resamples.
-            level: Coverage of the bounds, in (0, 1).
+            coverage: Coverage of the bounds, in (0, 1).
 
         Raises:
             ValueError: If N is 0 or the lengths differ, or a value is NaN or out of range.
@@ -141,7 +141,7 @@ class Costs:
         rejected = outcome * self.right_reject
         paid = np.where(claimed < reject, rejected, self.review)
         paid = np.where(claimed >= accept, accepted, paid)
-        cost = bootstrap(np.mean, paid, n_resamples=n_resamples, seed=seed, level=level)
+        cost = bootstrap(np.mean, paid, n_resamples=n_resamples, seed=seed, coverage=coverage)
         least, thresholds = _hindsight(claimed, accepted - self.review, rejected - self.review)
         return CostCheck(
             cost,

@@ -166,7 +166,7 @@ def guaranteed_threshold(
     delta: float = 0.05,
     unlabelled: ArrayLike | None = None,
     grid: ArrayLike | None = None,
-    level: float = 0.95,
+    coverage: float = 0.95,
     seed: int = 0,
 ) -> GuaranteedThreshold:
     """The lowest threshold that labelled data support for a stated risk, or a refusal.
@@ -200,8 +200,8 @@ def guaranteed_threshold(
         unlabelled: (M,) confidences of other answers of the same traffic.
         grid: Thresholds in [0, 1] fixed without these rows, in any order; the highest is tested
             first.
-        level: Coverage of the bounds of the share accepted, in (0, 1). They are those of Massart
-            (1990), F_n +- sqrt(log(2 / (1 - level)) / 2n), from `unlabelled` or else all rows.
+        coverage: Coverage of the bounds of the share accepted, in (0, 1). They are those of Massart
+            (1990), F_n +- sqrt(log(2 / (1 - coverage)) / 2n), from `unlabelled` or else all rows.
         seed: Of the rows that lay the grid. Do not try several: that voids the guarantee.
 
     Returns:
@@ -224,7 +224,7 @@ def guaranteed_threshold(
     claimed, outcome = _checks.outcomes(confidence, correct)
     risk = _checks.number("risk", risk, maximum=1 - 1e-9, strict=True)
     delta = _checks.number("delta", delta, maximum=1 - 1e-9, strict=True)
-    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
+    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
     seed = _checks.integer("seed", seed, minimum=0)
     fewest = fewest_labels(risk, delta)
     if unlabelled is not None and grid is not None:
@@ -250,7 +250,7 @@ def guaranteed_threshold(
     if not last and len(claimed):
         needed = needed_labels(claimed, outcome, reachable, risk, delta, used)
     threshold = float(thresholds[at]) if last else None
-    share = _share(everything, threshold, level)
+    share = _share(everything, threshold, coverage)
     at_least = int(np.ceil(fewest / used))
     counts = len(claimed), int(accepted[at]), int(wrong[at])
     reason = _reason(threshold, risk, delta, share, counts, needed, at_least)
@@ -274,13 +274,13 @@ def _counts(confidence: Vector, correct: Vector, thresholds: Vector) -> tuple[In
     return accepted, wrong[accepted].astype(np.int64)
 
 
-def _share(confidence: Vector, threshold: float | None, level: float) -> Interval:
+def _share(confidence: Vector, threshold: float | None, coverage: float) -> Interval:
     if threshold is None:
         return Interval(0.0, 0.0, 0.0)
     share = float(np.mean(confidence >= threshold))
     if threshold == 0:
         return Interval(1.0, 1.0, 1.0)
-    half = float(np.sqrt(np.log(2 / (1 - level)) / (2 * len(confidence))))
+    half = float(np.sqrt(np.log(2 / (1 - coverage)) / (2 * len(confidence))))
     return Interval(share, max(share - half, 0.0), min(share + half, 1.0))
 
 
@@ -319,7 +319,7 @@ def guaranteed_thresholds(
     risk: float = 0.05,
     delta: float = 0.05,
     unlabelled: Mapping[str, ArrayLike] | None = None,
-    level: float = 0.95,
+    coverage: float = 0.95,
     seed: int = 0,
 ) -> dict[str, GuaranteedThreshold]:
     """A threshold per group (kind of query), all of whose guarantees hold at once.
@@ -335,7 +335,7 @@ def guaranteed_thresholds(
         risk: Largest share of wrong answers among those accepted, in every group.
         delta: Chance that any group has a larger one.
         unlabelled: Confidences of other answers by group; groups that it lacks do without.
-        level: Coverage of the bounds of each share accepted.
+        coverage: Coverage of the bounds of each share accepted.
         seed: Of the rows that lay the grids.
 
     Raises:
@@ -366,7 +366,7 @@ def guaranteed_thresholds(
             risk=risk,
             delta=delta,
             unlabelled=others.get(name),
-            level=level,
+            coverage=coverage,
             seed=seed,
         )
         for name in names

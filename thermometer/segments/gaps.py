@@ -155,7 +155,7 @@ class Chance(NamedTuple):
     ceiling: float
 
 
-def gap_interval(confidence: ArrayLike, correct: ArrayLike, level: float = 0.95) -> Interval:
+def gap_interval(confidence: ArrayLike, correct: ArrayLike, coverage: float = 0.95) -> Interval:
     """Signed gap, mean confidence minus accuracy, with an interval that suits few rows.
 
     The interval is the mean confidence minus the interval of Wilson (1927) for the accuracy, as in
@@ -165,7 +165,7 @@ def gap_interval(confidence: ArrayLike, correct: ArrayLike, level: float = 0.95)
     Args:
         confidence: (N,) probabilities of the answers, in [0, 1].
         correct: (N,) booleans, or zeros and ones.
-        level: Coverage aimed at, in (0, 1).
+        coverage: Coverage aimed at, in (0, 1).
 
     Raises:
         ValueError: If N is 0 or the lengths differ, or a value is NaN or out of range.
@@ -176,7 +176,7 @@ def gap_interval(confidence: ArrayLike, correct: ArrayLike, level: float = 0.95)
         (-0.1, -0.1, 0.061)
     """
     confidence, correct = _checks.outcomes(confidence, correct)
-    accuracy, claimed = wilson(correct.sum(), len(correct), level), float(confidence.mean())
+    accuracy, claimed = wilson(correct.sum(), len(correct), coverage), float(confidence.mean())
     return Interval(
         claimed - float(correct.mean()), claimed - accuracy.high, claimed - accuracy.low
     )
@@ -189,7 +189,7 @@ def ece_interval(
     *,
     n_resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
+    coverage: float = 0.95,
 ) -> Interval:
     """ECE and its percentile interval from resampled rows (Efron 1979), by `n_resamples` at once.
 
@@ -206,7 +206,7 @@ def ece_interval(
         True
     """
     confidence, correct = _checks.outcomes(confidence, correct)
-    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
+    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
     n_resamples = _checks.integer("n_resamples", n_resamples)
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
     n, index, gap = len(confidence), bin_index(confidence, n_bins), confidence - correct
@@ -226,7 +226,7 @@ def ece_interval(
             cell = index[rows] + n_bins * np.arange(size)[:, None]
             flat = np.bincount(cell.ravel(), gap[rows].ravel(), size * n_bins)
             drawn[start : start + size] = flat.reshape(size, n_bins)
-    return percentile_interval(estimate, np.abs(drawn).sum(axis=1) / n, level)
+    return percentile_interval(estimate, np.abs(drawn).sum(axis=1) / n, coverage)
 
 
 def chance(
@@ -235,20 +235,20 @@ def chance(
     *,
     n_simulations: int = 400,
     seed: int = 0,
-    level: float = 0.95,
+    coverage: float = 0.95,
 ) -> Chance:
     """ECE that perfect calibration would score with these confidences: mean and upper quantile.
 
-    The mean is `metrics.calibration_floor`; a share `level` of perfectly calibrated samples scores
-    no more than the ceiling, so that an ECE below it is no sign of miscalibration. From 10,000
-    rows on the sums over bins are drawn from their normal limit.
+    The mean is `metrics.calibration_floor`; a share `coverage` of perfectly calibrated samples
+    scores no more than the ceiling, so that an ECE below it is no sign of miscalibration. From
+    10,000 rows on the sums over bins are drawn from their normal limit.
 
     Args:
         confidence: (N,) probabilities of the answers, in [0, 1].
         n_bins: Number of bins of the ECE to compare with.
         n_simulations: Number of simulated data sets.
         seed: Equal seeds give equal results.
-        level: Of the ceiling, in (0, 1).
+        coverage: Of the ceiling, in (0, 1).
 
     Raises:
         ValueError: If N or a number is 0, or a confidence is NaN or out of range.
@@ -259,7 +259,7 @@ def chance(
         (True, True)
     """
     confidence = _checks.unit_interval("confidence", confidence)
-    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
+    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
     n_simulations = _checks.integer("n_simulations", n_simulations)
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
     n, index = len(confidence), bin_index(confidence, n_bins)
@@ -278,4 +278,4 @@ def chance(
             drawn = rng.random((size, n)) < confidence
             right = np.add.reduceat(drawn, starts, axis=1, dtype=np.int64)
             errors[start : start + size] = np.abs(right - expected).sum(axis=1)
-    return Chance(float(errors.mean() / n), float(np.quantile(errors, level) / n))
+    return Chance(float(errors.mean() / n), float(np.quantile(errors, coverage) / n))

@@ -55,7 +55,8 @@ class Segment:
         gap: Confidence minus accuracy; above zero is overconfident.
         ece: Expected calibration error; its interval sits high, see `ece_interval`.
         floor: The mean ECE that perfect calibration would score on these confidences.
-        ceiling: The ECE that perfect calibration would seldom exceed, by the level of the report.
+        ceiling: The ECE that perfect calibration would seldom exceed, by the coverage of the
+            report.
         nll: Of "the answer is right", in nats.
         difference: Gap minus the gap of all other rows; NaN if it was not tested.
         p_value: That a difference as large is chance, before correction; NaN if not tested.
@@ -115,7 +116,7 @@ class SegmentReport:
         confidence: Of all answers.
         n_tested: Number of segments whose p-values were corrected together.
         correction: How: ``holm`` or ``benjamini-hochberg``.
-        level: Of intervals and ceilings; a segment differs if `p_adjusted` <= 1 - level.
+        coverage: Of intervals and ceilings; a segment differs if `p_adjusted` <= 1 - coverage.
         n_bins: Bins of the ECE.
         n_resamples: Resamples behind the intervals of the ECE.
         min_size: Fewer answers are not tested.
@@ -128,7 +129,7 @@ class SegmentReport:
     confidence: float
     n_tested: int
     correction: Correction
-    level: float
+    coverage: float
     n_bins: int
     n_resamples: int
     min_size: int
@@ -169,7 +170,7 @@ class SegmentReport:
         verb = "differ" if len(differing) > 1 else "differs"
         sentences = [
             f"{count} {self.n_tested} segments {verb} from the rest by more than chance "
-            f"({_CORRECTIONS[self.correction]}, {percent(1 - self.level)})."
+            f"({_CORRECTIONS[self.correction]}, {percent(1 - self.coverage)})."
         ]
         worst = next((s for s in differing if s.verdict != "better than the rest"), None)
         if worst is not None:
@@ -185,7 +186,7 @@ class SegmentReport:
         """How the segments were tested, in words."""
         return (
             f"gap against all other answers, {self.n_tested} tests corrected by "
-            f"{_CORRECTIONS[self.correction]} at {percent(1 - self.level)}; fewer than "
+            f"{_CORRECTIONS[self.correction]} at {percent(1 - self.coverage)}; fewer than "
             f"{self.min_size} answers are not tested; ECE over {self.n_bins} bins"
         )
 
@@ -240,7 +241,7 @@ def segments(
     by: Any,
     *,
     n_bins: int = 10,
-    level: float = 0.95,
+    coverage: float = 0.95,
     n_resamples: int = 1000,
     seed: int = 0,
     min_size: int = 20,
@@ -252,7 +253,7 @@ def segments(
     Each segment of at least `min_size` rows with as many outside of it is tested by
     `gap_comparison.gap_tests`: has it another signed gap than all other rows? The p-values of all
     columns are corrected together, so that with ``holm`` the chance of naming any segment that is
-    like the rest is at most 1 - level.
+    like the rest is at most 1 - coverage.
 
     Args:
         confidence: (N,) probabilities of the answers, in [0, 1].
@@ -260,7 +261,7 @@ def segments(
         by: Columns by name, each with N values, or a frame. `segment_columns.cut` says how
             numbers are cut into ranges, where missing values go and when small values join.
         n_bins: Bins of equal width of the ECE.
-        level: Of intervals, ceilings and tests, in (0, 1).
+        coverage: Of intervals, ceilings and tests, in (0, 1).
         n_resamples: Resamples of each segment.
         seed: Equal seeds give equal results.
         min_size: Smaller segments are shown, but not tested.
@@ -285,7 +286,7 @@ def segments(
     _checks.integer("min_size", min_size)
     _checks.integer("n_ranges", n_ranges)
     _checks.one_of("correction", correction, ("holm", "benjamini-hochberg"))
-    level = _checks.number("level", level, maximum=1 - 1e-9, strict=True)
+    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
     tests: list[tuple[Column, int, GapTest]] = []
     for name, values in columns(by, len(confidence)).items():
         column = cut(name, values, min_size=min_size, n_ranges=n_ranges)
@@ -299,8 +300,8 @@ def segments(
     for (column, code, test), p_adjusted in zip(tests, corrected.tolist(), strict=True):
         rows = column.codes == code
         sure, right = confidence[rows], correct[rows]
-        gap = gap_interval(sure, right, level)
-        expected = chance(sure, n_bins, seed=seed, level=level)
+        gap = gap_interval(sure, right, coverage)
+        expected = chance(sure, n_bins, seed=seed, coverage=coverage)
         found.append(
             Segment(
                 column=column.name,
@@ -310,7 +311,7 @@ def segments(
                 confidence=float(sure.mean()),
                 gap=gap,
                 ece=ece_interval(
-                    sure, right, n_bins, n_resamples=n_resamples, seed=seed, level=level
+                    sure, right, n_bins, n_resamples=n_resamples, seed=seed, coverage=coverage
                 ),
                 floor=expected.floor,
                 ceiling=expected.ceiling,
@@ -318,7 +319,7 @@ def segments(
                 difference=test.difference,
                 p_value=test.p_value,
                 p_adjusted=p_adjusted,
-                verdict=_verdict(gap, test.difference, p_adjusted, level),
+                verdict=_verdict(gap, test.difference, p_adjusted, coverage),
             )
         )
     found.sort(key=lambda s: (isnan(s.p_value), -s.sure_gap, -abs(s.gap.estimate)))
@@ -329,7 +330,7 @@ def segments(
         confidence=float(confidence.mean()),
         n_tested=int((~np.isnan(corrected)).sum()),
         correction=correction,
-        level=level,
+        coverage=coverage,
         n_bins=n_bins,
         n_resamples=n_resamples,
         min_size=min_size,
@@ -337,10 +338,10 @@ def segments(
     )
 
 
-def _verdict(gap: Interval, difference: float, p_adjusted: float, level: float) -> Verdict:
+def _verdict(gap: Interval, difference: float, p_adjusted: float, coverage: float) -> Verdict:
     if isnan(p_adjusted):
         return "too few"
-    if p_adjusted > 1 - level:
+    if p_adjusted > 1 - coverage:
         return "like the rest"
     sure = max(gap.low, 0.0) + min(gap.high, 0.0)  # 0 where the interval holds zero
     if sure * difference <= 0 and abs(gap.estimate) < abs(gap.estimate - difference):

@@ -36,7 +36,7 @@ def folder(tmp_path_factory, llama_folder):
         out_dir: {folder / "out"}
         """
     )
-    ask = ["ask", "--tasks.source", str(folder / "free.jsonl"), "--model.model", llama_folder]
+    ask = ["ask", "--tasks.source", str(folder / "free.jsonl"), "--large.model", llama_folder]
     cli.main([*ask, "--out", str(folder / "verify.jsonl"), "--max_new_tokens", "5"])
     with pytest.warns(UserWarning, match="letters hold only"):
         cli.main(["run", "--config", str(folder / "free.yaml")])
@@ -53,7 +53,7 @@ def arguments(folder, llama_folder, tmp_path):
     ]
     (tmp_path / "new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     given = ["answer", str(tmp_path / "new.jsonl"), "--checkpoint", str(folder / "out/checkpoint")]
-    given += ["--model.model", llama_folder, "--max_new_tokens", "5", "--window", "2"]
+    given += ["--large.model", llama_folder, "--max_new_tokens", "5", "--window", "2"]
     return [*given, "--out", str(tmp_path / "answers.jsonl")]
 
 
@@ -92,7 +92,7 @@ def test_a_file_made_otherwise_is_not_gone_on_with(arguments, tmp_path):
 
 def test_a_checkpoint_for_options_is_refused_before_a_model_is_loaded(arguments, tmp_path):
     demo = Path(__file__).parents[1] / "checkpoints" / "demo"
-    wrong = ["--checkpoint", str(demo), "--model.model", "./nowhere"]
+    wrong = ["--checkpoint", str(demo), "--large.model", "./nowhere"]
     with pytest.raises(SystemExit, match="`calibrator` to be trained on answers in words"):
         cli.main([*arguments, *wrong])
     assert not (tmp_path / "answers.jsonl").exists()

@@ -243,7 +243,7 @@ def test_a_thermometer_of_scores_alone_needs_no_small_model(config, tmp_path):
 def test_one_model_for_both_parts_is_run_once(config, llama_folder, tmp_path):
     arguments = ["extract", "--config", str(config), "--out_dir", str(tmp_path)]
     arguments += ["--features", json.dumps({"model": llama_folder, "dtype": "float32"})]
-    cli.main([*arguments, "--features.num_layers", "null"])
+    cli.main([*arguments, "--small.num_layers", "null"])
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
 
 
@@ -257,7 +257,7 @@ def test_calibrate_without_and_with_an_answering_model(
     answered = level is not None
     if answered:
         arguments += ["--checkpoint", str(finished / "checkpoint"), "--level", level]
-        arguments += ["--scores.model", llama_folder, "--scores.dtype", "float32"]
+        arguments += ["--large.model", llama_folder, "--large.dtype", "float32"]
         assert "`token_budget`" in failure(capsys, [*arguments, "--scores.token_budget", "0"])
     else:  # a thermometer that reads hidden states only needs no answers
         chosen = ["--preset", "features", "--checkpoint_dir", str(tmp_path / "features")]
@@ -294,7 +294,7 @@ def test_calibrate_says_if_the_model_or_a_task_is_another(
     save_file(moved, checkpoint / "model.safetensors")
     arguments = ["calibrate", "--checkpoint", str(checkpoint), "--out", str(tmp_path / "a.jsonl")]
     arguments += ["--tasks", json.dumps({"source": str(config.parent / "questions.jsonl")})]
-    cli.main([*arguments, "--scores.model", llama_folder, "--scores.dtype", "float32"])
+    cli.main([*arguments, "--large.model", llama_folder, "--large.dtype", "float32"])
     printed = capsys.readouterr().out
     assert printed.count("but the thermometer was trained for 'larger': its") == 1
     assert "in domain   0 of 6 tasks\nwarning     task 0 is unlike the training: in " in printed
@@ -306,8 +306,8 @@ def test_where_nothing_can_be_written_no_model_is_loaded(command, tmp_path, caps
     (tmp_path / "file").write_text("")
     arguments = {
         "calibrate": ["--tasks.source", "builtin:capitals", "--checkpoint", "nowhere"],
-        "ask": ["--tasks.source", str(tmp_path / "questions.jsonl"), "--model.model", "./nowhere"],
-        "answer": ["questions.jsonl", "--checkpoint", "nowhere", "--model.model", "./nowhere"],
+        "ask": ["--tasks.source", str(tmp_path / "questions.jsonl"), "--large.model", "./nowhere"],
+        "answer": ["questions.jsonl", "--checkpoint", "nowhere", "--large.model", "./nowhere"],
     }[command]
     monkeypatch.chdir(tmp_path)
     line = failure(capsys, [command, *arguments, "--out", str(tmp_path)])
@@ -325,8 +325,8 @@ def test_where_nothing_can_be_written_no_model_is_loaded(command, tmp_path, caps
             ["calibrate", "--tasks", "mine.jsonl"],
             'key "tasks": .*as in --tasks.source VALUE, or in a config tasks:',
         ),
-        (["calibrate", "--scores", "bundled:smollm2"], "as in --scores.model VALUE"),
-        (["answer", "mine.jsonl", "--model", "my_model"], "as in --model.model VALUE"),
+        (["calibrate", "--scores", "bundled:smollm2"], "as in --large.model VALUE"),
+        (["answer", "mine.jsonl", "--model", "my_model"], "as in --large.model VALUE"),
         (
             ["run", "--template", "chat"],
             r"--template.style VALUE, .* \(see thermometer run --help\)",
@@ -354,7 +354,7 @@ def test_an_answering_model_that_is_cut_short_is_refused(command, tmp_path, caps
 def test_scores_made_elsewhere_are_refused_before_a_model_is_loaded(finished, tmp_path, capsys):
     arguments = ["calibrate", "--checkpoint", str(ROOT / "checkpoints" / "llama2-chat")]
     arguments += ["--tasks.source", "builtin:capitals", "--out", str(tmp_path / "a.jsonl")]
-    assert "names no template" in failure(capsys, [*arguments, "--scores.model", "./nowhere"])
+    assert "names no template" in failure(capsys, [*arguments, "--large.model", "./nowhere"])
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_scores_made_elsewhere_are_refused_before_a_model_is_loaded(finished, tm
         (["--training.max_stepz", "3"], "max_stepz"),
         (["--network.hiden_size", "3"], "hiden_size"),
         (["--traning.max_steps", "3"], "traning.max_steps"),
-        (["--features.modle", "x"], "'modle' is not accepted"),
+        (["--small.modle", "x"], "'modle' is not accepted"),
         (["--scores.modle", "x"], "scores.modle"),
         (["--tasks.names", "law"], 'key "names": Expected a tuple. Given value: law'),
         (["--tasks.sources", "x"], "'sources' is not accepted"),
@@ -376,12 +376,12 @@ def test_scores_made_elsewhere_are_refused_before_a_model_is_loaded(finished, tm
         (["--template.style", "essay"], "style"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["--tasks.source", "nowhere.jsonl"], "nowhere.jsonl"),
-        (["--scores.num_layers", "1"], "`scores.num_layers` to be None"),
+        (["--large.num_layers", "1"], "`scores.num_layers` to be None"),
         (
-            ["--scores.model", "./nowhere"],
+            ["--large.model", "./nowhere"],
             "`model` to be a folder .*'./nowhere', which is no folder",
         ),
-        (["--scores.dtype", "float8"], "`dtype` to be one of .*, but got 'float8'"),
+        (["--large.dtype", "float8"], "`dtype` to be one of .*, but got 'float8'"),
         (["--features", "null"], "`features` to be a model or table, since the preset"),
         (["--network.n_components", "72"], "less than the number of questions.*which is 72, but"),
         (["--conf", "abbreviated.yaml"], "--conf"),
@@ -435,11 +435,11 @@ def test_a_missing_command_and_an_unknown_one_are_named(capsys):
     ("flags", "what"),
     [
         (["--template.style", "letter"], "template"),
-        (["--features.num_layers", "1"], "num_layers"),
-        (["--features.position", "mean"], "position"),
-        (["--scores.dtype", "bfloat16"], "dtype"),
-        (["--scores.model", "somewhere/else"], "model"),
-        (["--features.revision", "v2"], "revision"),
+        (["--small.num_layers", "1"], "num_layers"),
+        (["--small.position", "mean"], "position"),
+        (["--large.dtype", "bfloat16"], "dtype"),
+        (["--large.model", "somewhere/else"], "model"),
+        (["--small.revision", "v2"], "revision"),
         (["--tasks.limit", "5"], "questions"),
     ],
 )

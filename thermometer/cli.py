@@ -53,34 +53,34 @@ COMMANDS = {
     "extract": _stage("write the tables of features and scores (resumes)", "extract"),
     "train": _stage("train on all tasks and write the checkpoint", "train"),
     "evaluate": _stage("measure on unseen tasks and write the report", "evaluate"),
-    "calibrate": _Command("commands.calibrate", "calibrate", "apply a checkpoint to new questions"),
-    "ask": _Command(
-        "commands.answer",
-        "ask",
+    "calibrate": _Command("commands", "calibrate", "apply a checkpoint to new questions"),
+    "verify-tasks": _Command(
+        "commands",
+        "verify_tasks",
         "answer free-form questions and judge the answers: training data (resumes)",
         resumes=True,
     ),
     "answer": _Command(
-        "commands.answer",
+        "commands",
         "answer",
         "answer free-form questions with a calibrated confidence (resumes)",
         own={"questions": {"type": str, "help": "JSON lines, or a folder or pattern of them"}},
         resumes=True,
     ),
     "import-lm-eval": _Command(
-        "commands.import_lm_eval",
-        "import_logs",
+        "commands",
+        "import_lm_eval",
         "turn logs of lm-evaluation-harness into an output table",
         own={"source": {"type": str, "help": "folder of lm_eval, or a results_….json in it"}},
     ),
     "import-logprobs": _Command(
-        "commands.import_logprobs",
+        "commands",
         "import_logprobs",
         "turn responses of an API into an output table",
     ),
-    "report": _Command(
-        "commands.report",
-        "report",
+    "measure": _Command(
+        "commands",
+        "measure",
         "measure confidences of a file or folder: numbers, pictures, segments",
         own={
             "source": {
@@ -93,7 +93,7 @@ COMMANDS = {
         },
     ),
     "merge": _Command(
-        "commands.merge",
+        "commands",
         "merge",
         "make output tables of several machines or programs one",
         own={
@@ -105,7 +105,7 @@ COMMANDS = {
         },
     ),
     "monitor": _Command(
-        "commands.monitor",
+        "commands",
         "monitor",
         "show a monitor: alarms, calibration in use, drift",
         own={"source": {"type": str, "help": "the SQLite file of a Monitor"}},
@@ -115,18 +115,16 @@ COMMANDS = {
 
 _FIRST = {
     "tasks": "source",
-    "scores": "model",
-    "features": "model",
+    "large": "model",
+    "scores": "table",
+    "small": "model",
+    "features": "table",
     "reference": "model",
-    "model": "model",
+    "reference_scores": "table",
     "template": "style",
     "protocol": "folds",
 }
 """A field of each argument that has fields, to tell how they are given."""
-
-
-_SCORES = ("scores.model", "scores.table")
-"""Fields of the answering model that are shown; the others are those of `features`, too."""
 
 
 class _Parser(ArgumentParser):  # type: ignore[misc]
@@ -216,15 +214,15 @@ def _command_parser(command: _Command) -> ArgumentParser:
 
 
 def _shorten(parser: ArgumentParser) -> None:
-    """Leave out of an experiment's help what it says elsewhere: --features.help has all fields."""
+    """Leave out of an experiment's help what it says elsewhere: --small.help has all fields."""
     parser.usage = "thermometer [options] COMMAND --config CONFIG [--FIELD VALUE ...]"
     for action in parser._actions:
         if action.dest == "print_config":
             action.help = "print all fields as YAML and exit"
-        elif action.dest in ("scores", "template", "protocol"):
+        elif action.dest in ("large", "template", "protocol"):
             action.help = SUPPRESS  # a whole section from a file
-        elif action.dest.startswith("scores.") and action.dest not in _SCORES:
-            action.help = SUPPRESS
+        elif action.dest.startswith("large.") and action.dest != "large.model":
+            action.help = SUPPRESS  # as of `small`
 
 
 def _check_configs(given: Sequence[str]) -> None:

@@ -14,23 +14,25 @@ from rich.text import Text
 
 from thermometer import _checks, _files
 from thermometer.adaptation import for_model
+from thermometer.adapters import lm_eval, tables
 from thermometer.adapters.api_formats import field, opened
 from thermometer.adapters.api_logprobs import option_probabilities
 from thermometer.adapters.files import read_answers
-from thermometer.adapters.lm_eval import LoggedNorm, import_lm_eval
+from thermometer.adapters.lm_eval import LoggedNorm
 from thermometer.adapters.tables import MISSING, write_table
-from thermometer.adapters.tables import merge as merge_tables
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator, origin_warnings, place_of, scores_template
-from thermometer.experiment import Source
+from thermometer.experiment import ModelSpec, TableSpec
 from thermometer.free_form import answering
+from thermometer.free_form import verify_tasks as free_form_tasks
 from thermometer.free_form.questions import FreeFormTask, free_form_row, load_free_form
-from thermometer.free_form.verify_tasks import GrowingLines, Judge, verify_tasks
+from thermometer.free_form.verify_tasks import GrowingLines, Judge
 from thermometer.generation import MAX_NEW_TOKENS
 from thermometer.loading import fingerprint
 from thermometer.monitoring.monitor import Monitor
 from thermometer.posterior import Per, verdict
-from thermometer.reports.confidence_report import ConfidenceReport, measure
+from thermometer.reports import confidence_report
+from thermometer.reports.confidence_report import ConfidenceReport
 from thermometer.reports.report import Report
 from thermometer.segments.columns import question_columns, read_questions, top_answers
 from thermometer.table_files import MANIFEST, questions_digest
@@ -40,7 +42,7 @@ from thermometer.templates import Template
 from thermometer.types import Calibration, Question, Task
 
 
-def placed(model: Source, calibrator: Calibrator) -> CalibratedLM:
+def placed(model: ModelSpec, calibrator: Calibrator) -> CalibratedLM:
     """Load the answering model, and those that give features and reference scores.
 
     A thermometer for several answering models is set to the one that is loaded. If it was trained
@@ -76,7 +78,8 @@ def calibrate(
     checkpoint: str,
     out: str,
     tasks: TaskSource | None = None,
-    scores: Source | None = None,
+    large: ModelSpec | None = None,
+    scores: TableSpec | None = None,
     per: Per = "sample",
 ) -> None:
     """Predict temperatures for new tasks and, if there are scores, calibrated probabilities.
@@ -84,21 +87,23 @@ def calibrate(
     Args:
         checkpoint: Folder or hub id of a trained thermometer.
         out: JSON lines to write, one per question.
-        tasks: Questions; labels are not needed. If `scores` is a table, all of its own by default.
-        scores: The answering model, or a table of its scores; needed by a thermometer that reads
-            them.
+        tasks: Questions; labels are not needed. Those of `scores` are its own by default.
+        large: The answering model; it or its scores are needed by a thermometer that reads them.
+        scores: Or a table of its scores.
         per: Divide each question's scores by its own temperature or by its task's.
     """
-    if scores is not None:
-        scores.require_whole("scores")
+    if large is not None and scores is not None:
+        raise _checks.fail("--scores.table", "left out where --large.model is given", scores.table)
+    if large is not None:
+        large.require_whole("large")
     file = _files.require_place(out)  # before a model is loaded
     asked = None if tasks is None else load_tasks(tasks)
-    if scores is not None and scores.table:
+    if scores is not None:
         results = _of_table(checkpoint, scores, asked, per)
     elif asked is None:
         raise _checks.fail("--tasks.source", "given, or else --scores.table", None)
     else:
-        results = _of_model(checkpoint, scores, asked, per)
+        results = _of_model(checkpoint, large, asked, per)
     rows = [row for name, found in results.items() for row in _rows(name, *found)]
     file.parent.mkdir(parents=True, exist_ok=True)
     _files.write_text(file, "\n".join(json.dumps(row) for row in rows) + "\n")
@@ -107,24 +112,28 @@ def calibrate(
         print(line)  # noqa: T201
 
 
-def _of_model(checkpoint: str, scores: Source | None, tasks: Sequence[Task], per: Per) -> _Results:
+def _of_model(
+    checkpoint: str, large: ModelSpec | None, tasks: Sequence[Task], per: Per
+) -> _Results:
     """Tasks asked of the answering model, or only rendered for the small one."""
     calibrator = Calibrator.from_pretrained(checkpoint)
-    if scores is None and "scores" in calibrator.reads:
+    if large is None and "scores" in calibrator.reads:
         expected = "given, since this thermometer reads the answering model's scores"
-        raise _checks.fail("--scores.model", expected, None)
-    if scores is None:
+        raise _checks.fail("--large.model", expected, None)
+    if large is None:
         calibrator.language_model.to_accelerator()
         results = [calibrator.calibrate(task) for task in tasks]
     else:
-        large = placed(scores, calibrator)
-        results = [large.calibrate(task, per=per) for task in tasks]
+        lm = placed(large, calibrator)
+        results = [lm.calibrate(task, per=per) for task in tasks]
     options = [[len(question.options) for question in task.questions] for task in tasks]
     pairs = zip(results, options, strict=True)
     return {task.name: found for task, found in zip(tasks, pairs, strict=True)}
 
 
-def _of_table(checkpoint: str, scores: Source, asked: Sequence[Task] | None, per: Per) -> _Results:
+def _of_table(
+    checkpoint: str, scores: TableSpec, asked: Sequence[Task] | None, per: Per
+) -> _Results:
     """Rows of a table, which has the features too, or the texts for the models that are read."""
     table = scores.open(asked)
     table.require("scores")
@@ -185,7 +194,7 @@ def _rows(task: str, result: Calibration, n_options: Sequence[int]) -> list[dict
 
 def answer(
     checkpoint: str,
-    model: Source,
+    large: ModelSpec,
     questions: str,
     out: str,
     max_new_tokens: int = MAX_NEW_TOKENS,
@@ -196,25 +205,24 @@ def answer(
 
     Args:
         checkpoint: Folder or hub id of a thermometer that was trained on answers in words.
-        model: The answering model.
+        large: The answering model.
         questions: File of JSON lines with `question`, and perhaps `id`, `task` and `context`.
         out: JSON lines to write, one per question.
         max_new_tokens: Where an answer is cut that does not end.
         window: Questions of a task that are answered, calibrated and written together.
         per: Divide each question's scores by its own temperature or by its window's.
     """
-    model.require_model("model")
-    model.require_whole("model")
+    large.require_whole("large")
     _files.require_place(out)  # before a model is loaded, as the questions are read
     tasks = load_free_form(questions)
     calibrator = Calibrator.from_pretrained(checkpoint)
     answering.verify_template(calibrator)
-    large = placed(model, calibrator)
+    lm = placed(large, calibrator)
     rows = [free_form_row(question, task.name) for task in tasks for question in task.questions]
     made_by = {
         "questions": questions_digest(rows),
         "checkpoint": fingerprint(calibrator.thermometer),
-        "model": large.lm.provenance(large.template),
+        "model": lm.lm.provenance(lm.template),
         "max_new_tokens": max_new_tokens,
         "window": window,
         "per": per,
@@ -231,14 +239,14 @@ def answer(
         for piece in pieces:
             end += len(piece)
             if (n_missing := min(len(piece), end - lines.n_done)) > 0:
-                found = answering.answer(large, piece, max_new_tokens=max_new_tokens, per=per)
+                found = answering.answer(lm, piece, max_new_tokens=max_new_tokens, per=per)
                 lines.append({"task": piece.name, **a.to_dict()} for a in found[-n_missing:])
                 bar.advance(shown, n_missing)
     print(f"{len(ids)} questions answered: {out}")  # noqa: T201
 
 
-def ask(
-    model: Source,
+def verify_tasks(
+    large: ModelSpec,
     tasks: TaskSource,
     out: str,
     judge: Judge = "match",
@@ -247,7 +255,7 @@ def ask(
     """Answer labelled free-form questions and judge the answers: tasks to train on.
 
     Args:
-        model: The answering model; its template, if one is given, is of the style `verify`.
+        large: The answering model; its template, if one is given, is of the style `verify`.
         tasks: JSON lines with `question` and `answers`.
         out: JSON lines to write: questions whether an answer is correct, with the options Yes and
             No. Name it as `tasks.source` of an experiment whose template has the style `verify`.
@@ -255,16 +263,15 @@ def ask(
             accepted answer stands in the answer) or `rouge_l` (a word in common).
         max_new_tokens: Where an answer is cut that does not end.
     """
-    model.require_model("model")
-    model.require_whole("model")
+    large.require_whole("large")
     _files.require_place(out)
     asked = load_free_form(tasks)
-    lm = model.load().to_accelerator()
-    made = verify_tasks(
+    lm = large.load().to_accelerator()
+    made = free_form_tasks.verify_tasks(
         lm,
         asked,
         out,
-        template=model.template or Template("verify"),
+        template=large.template or Template("verify"),
         judge=judge,
         max_new_tokens=max_new_tokens,
     )
@@ -276,18 +283,18 @@ def ask(
     )
 
 
-def import_logs(source: str, out: str, norm: LoggedNorm = "none") -> None:
+def import_lm_eval(source: str, out_dir: str, norm: LoggedNorm = "none") -> None:
     """Turn logs of ``lm_eval --log_samples`` into an output table with scores and labels.
 
     Args:
         source: The folder that lm_eval wrote, or one of its results files.
-        out: Folder of the table; an earlier import is replaced.
+        out_dir: Folder of the table; an earlier import is replaced.
         norm: Scores behind acc (none), acc_norm (char), acc_bytes (byte) or acc_mutual_info
             (unconditional).
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        table = import_lm_eval(source, out, norm=norm)
+        table = lm_eval.import_lm_eval(source, out_dir, norm=norm)
     right = table.require("scores").argmax(axis=1) == table.labels
     shown = Table("task", box=None)
     shown.add_column("questions", justify="right")
@@ -299,13 +306,13 @@ def import_logs(source: str, out: str, norm: LoggedNorm = "none") -> None:
     console.print(shown)
     for warning in caught:
         console.print(f"warning     {warning.message}", soft_wrap=True, markup=False)
-    console.print(f"table       {out}", soft_wrap=True, markup=False)
+    console.print(f"table       {out_dir}", soft_wrap=True, markup=False)
 
 
 def import_logprobs(
     responses: str,
     tasks: TaskSource,
-    out: str,
+    out_dir: str,
     replies: Literal["letter", "text"] = "letter",
     after: str | None = None,
     model: str | None = None,
@@ -316,7 +323,7 @@ def import_logprobs(
         responses: JSON lines as OpenAI's Batch API writes them: `custom_id`, the id of a question,
             and `response`.
         tasks: The questions that were asked; labels are kept.
-        out: Folder of the table; must not hold anything yet.
+        out_dir: Folder of the table; must not hold anything yet.
         replies: What the model was asked for: the letter of an option, A for the first, or its
             text.
         after: Text of the reply behind which the answer begins.
@@ -345,10 +352,10 @@ def import_logprobs(
         "option_mass": found.mass,
     }
     provenance = {"scores": {"model": name, "replies": replies}}
-    table = write_table([batch], out, provenance=provenance, order=list(asked))
+    table = write_table([batch], out_dir, provenance=provenance, order=list(asked))
     for warning in found.warnings:
         print(f"warning     {warning}")  # noqa: T201
-    print(f"{len(table)} answers of {name}: {out}")  # noqa: T201
+    print(f"{len(table)} answers of {name}: {out_dir}")  # noqa: T201
 
 
 def _options(question: Question, replies: str) -> tuple[str, ...]:
@@ -376,19 +383,19 @@ def _by_id(path: Path) -> dict[str, Any]:
 
 
 def merge(
-    folders: list[str], out: str, questions: str | None = None, allow_missing: bool = False
+    folders: list[str], out_dir: str, questions: str | None = None, allow_missing: bool = False
 ) -> None:
     """Write one output table of the rows of several, checked.
 
     Args:
         folders: Finished output tables: all with the same columns, or some with features and some
             with the scores of the same questions.
-        out: Folder of the new table; must not hold anything yet.
+        out_dir: Folder of the new table; must not hold anything yet.
         questions: The questions that the table should hold (.jsonl, folder, data set): any that is
             missing is named, and they give the order.
         allow_missing: Merge although questions are missing, and write them to missing.jsonl.
     """
-    merged = merge_tables(folders, out, questions=questions, allow_missing=allow_missing)
+    merged = tables.merge(folders, out_dir, questions=questions, allow_missing=allow_missing)
     print(f"{merged.n_questions} questions of {len(folders)} tables: {merged.folder}")  # noqa: T201
     if merged.missing:
         print(f"{len(merged.missing)} missing: {merged.folder / MISSING}")  # noqa: T201
@@ -430,9 +437,9 @@ def monitor(
 _REPORT = "report.json"
 
 
-def report(
+def measure(
     source: str,
-    out: str | None = None,
+    out_dir: str | None = None,
     terminal: bool = False,
     confidence: str | None = None,
     correct: str | None = None,
@@ -451,7 +458,7 @@ def report(
 
     Args:
         source: A .csv, .jsonl or .parquet file, the folder of an output table, or a report.json.
-        out: Folder for report.html, report.md, report.json and pictures.
+        out_dir: Folder for report.html, report.md, report.json and pictures.
         terminal: Draw the pictures in the terminal, too.
         confidence: Column of probabilities that the answer is right; several, separated by commas,
             are compared.
@@ -468,11 +475,13 @@ def report(
         coverage: Of intervals and tests.
     """
     path, console = Path(source), Console()
-    if out is not None:
-        _files.require_place(Path(out) / "report.html")  # before it is measured
+    if out_dir is not None:
+        _files.require_place(Path(out_dir) / "report.html")  # before it is measured
     columns = {"confidence": confidence, "correct": correct, "scores": scores, "label": label}
     if path.name == _REPORT or (path / _REPORT).is_file():
-        unused = [name for name, value in {**columns, "by": by, "out": out}.items() if value]
+        unused = [
+            name for name, value in {**columns, "by": by, "out_dir": out_dir}.items() if value
+        ]
         if unused:
             raise ValueError(f"{path} is a report already: --{' and --'.join(unused)} do not apply")
         _show_again(path if path.is_file() else path / _REPORT, console, terminal)
@@ -508,10 +517,10 @@ def report(
             console.print(Text(f"{answers.n_skipped:,} rows with empty cells left out"))
         named = answers.confidence
         only = next(iter(named.values())) if len(named) == 1 else named
-        found = measure(only, answers.correct, by=answers.by or None, **settings)
+        found = confidence_report.measure(only, answers.correct, by=answers.by or None, **settings)
     found.print(console, pictures=terminal)
-    if out is not None:
-        console.print(Text(f"report      {found.write(out) / 'report.html'}"), soft_wrap=True)
+    if out_dir is not None:
+        console.print(Text(f"report      {found.write(out_dir) / 'report.html'}"), soft_wrap=True)
 
 
 def _measure_table(folder: Path, by: list[str], settings: dict[str, Any]) -> ConfidenceReport:
@@ -523,7 +532,7 @@ def _measure_table(folder: Path, by: list[str], settings: dict[str, Any]) -> Con
         raise ValueError(f"{folder}: no column {unknown[0]!r} among {found}")
     chosen = {name: columns[name] for name in by or columns}
     confidence, correct = top_answers(table)
-    return measure(confidence, correct, by=chosen or None, **settings)
+    return confidence_report.measure(confidence, correct, by=chosen or None, **settings)
 
 
 def _show_again(file: Path, console: Console, terminal: bool) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,11 @@ from thermometer.types import Task
 
 
 @dataclass(frozen=True)
-class Source:
-    """A language model and how it reads the questions, or a table of what one has said of them.
+class ModelSpec:
+    """A language model and how it reads the questions.
 
     Args:
         model: Hub id, local folder, GGUF file, or ``bundled:smollm2``.
-        table: Output table, a folder or a file as `load_table` reads them; in place of `model`.
-            All other fields are of models only.
         revision: Branch, tag or commit of a hub id.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         num_layers: Run only the first so many blocks (features only).
@@ -56,18 +54,9 @@ class Source:
         template: How questions are rendered for this model, if not as the experiment says.
         token_budget: Largest number of tokens, padding included, in one forward pass; by default
             what suits the device.
-
-    Raises:
-        ValueError: If not exactly one of `model` and `table` is given, or a table with a field that
-            is of models.
-
-    Example:
-        >>> Source(table="outputs/imported").name
-        'outputs/imported'
     """
 
-    model: str | None = None
-    table: str | None = None
+    model: str
     revision: str | None = None
     dtype: str = "auto"
     num_layers: int | None = None
@@ -78,24 +67,9 @@ class Source:
     template: Template | None = None
     token_budget: int | None = None
 
-    def __post_init__(self) -> None:
-        if (self.model is None) == (self.table is None):
-            raise _checks.fail("model", "given, or else `table`", "both" if self.model else None)
-        if self.table is not None:
-            for field in fields(self):
-                if field.name != "table" and getattr(self, field.name) != field.default:
-                    expected = f"left out, as it is of models and {self.table} is a table"
-                    raise _checks.fail(field.name, expected, getattr(self, field.name))
-
     @property
     def name(self) -> str:
-        """The model or the table."""
-        return str(self.table or self.model)
-
-    def require_model(self, name: str) -> str:
-        """The model; raises `ValueError`, naming the argument, if this is a table."""
-        if self.model is None:
-            raise _checks.fail(f"{name}.model", "given, as a model is to be run", self.table)
+        """The model."""
         return self.model
 
     def require_whole(self, name: str) -> None:
@@ -107,7 +81,7 @@ class Source:
     def load(self) -> LanguageModel:
         """Load the model."""
         return LanguageModel.from_pretrained(
-            self.require_model("source"),
+            self.model,
             revision=self.revision,
             dtype=self.dtype,
             num_layers=self.num_layers,
@@ -118,15 +92,31 @@ class Source:
             token_budget=self.token_budget,
         )
 
-    def asks(self, template: Template) -> tuple[object, ...]:
-        """Which model is asked, and how; `template` is that of the experiment."""
-        return self.name, self.revision, self.gguf_file, self.template or template
+    def identity(self, template: Template) -> tuple[object, ...]:
+        """Which model answers, and to which template; `template` is that of the experiment."""
+        return self.model, self.revision, self.gguf_file, self.template or template
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A table of features or scores that were computed before.
+
+    Args:
+        table: Output table, a folder or a file as `adapters.files.load_table` reads them.
+    """
+
+    table: str
+
+    @property
+    def name(self) -> str:
+        """The table."""
+        return self.table
 
     @property
     def questions(self) -> Path | None:
         """The file with the questions of the table, if it is a folder that has them."""
-        file = Path(self.table or "") / QUESTIONS
-        return file if self.table and file.is_file() else None
+        file = Path(self.table) / QUESTIONS
+        return file if file.is_file() else None
 
     def open(self, tasks: Sequence[Task] | None = None) -> OutputTable:
         """Read the table; if tasks are given, only the rows of their questions, in that order.
@@ -136,45 +126,52 @@ class Source:
             ValueError: As `load_table`, and if a question of the tasks is missing, or has another
                 task, label or text.
         """
-        table = load_table(self.name)
+        table = load_table(self.table)
         if tasks is None:
             return table
         asked = [question_row(q, task.name) for task in tasks for q in task.questions]
         place = {identifier: row for row, identifier in enumerate(table.ids)}
         if missing := [row["id"] for row in asked if row["id"] not in place]:
             got = f"{len(missing)} of {len(asked)} that it lacks, first {missing[0]}"
-            raise _checks.fail("tasks", f"questions of {self.name}", got)
+            raise _checks.fail("tasks", f"questions of {self.table}", got)
         chosen = table.select([place[row["id"]] for row in asked])
         labels = np.array([row.get("answer", -1) for row in asked])
         other = (chosen.labels != labels) | (chosen.tasks != [row["task"] for row in asked])
         if self.questions is not None:
-            found = {row["id"]: row for row in read_questions(self.name)}
+            found = {row["id"]: row for row in read_questions(self.table)}
             other |= np.array([found[row["id"]] != row for row in asked])
             chosen = replace(chosen, digest=questions_digest(asked))
         if other.any():
             first = chosen.ids[int(other.argmax())]
             got = f"{int(other.sum())} with another text, task or label, first {first}"
-            raise _checks.fail("tasks", f"questions as {self.name} has them", got)
+            raise _checks.fail("tasks", f"questions as {self.table} has them", got)
         return chosen
+
+
+_TABLES = {"large": "scores", "small": "features", "reference": "reference_scores"}
+"""For each model of an experiment the table that may stand in its place."""
 
 
 @dataclass(frozen=True)
 class Experiment:
     """Everything that decides a result.
 
-    Models are run on the questions of `tasks`; tables hold what was said of theirs before, by
-    models or by whatever `import-lm-eval`, `import-logprobs` and `merge` read.
+    Models (`large`, `small`, `reference`) are run on the questions of `tasks`. In place of each may
+    stand a table of what it said before (`scores`, `features`, `reference_scores`), written by
+    `extract`, `import-lm-eval`, `import-logprobs` or `merge`.
 
     Args:
-        scores: The large model, whose confidence is calibrated, or a table of its scores.
         out_dir: Folder for tables, report and logs.
-        tasks: Where the questions come from. If `scores` is a table, they are its own by default;
+        tasks: Where the questions come from. Those of a table of `scores` are its own by default;
             if both are given, only rows of these tasks are used, and have to be the same questions.
-        features: The small model, whose hidden states are read, or a table of them; not needed by
-            the preset `scores`, nor if the table of `scores` holds them, too.
+        large: The large model, whose confidence is calibrated.
+        scores: Or a table of its scores.
+        small: The small model, whose hidden states are read; not needed by the preset `scores`,
+            nor if the table of `scores` holds features, too.
+        features: Or a table of its hidden states.
         reference: The reference model, for the preset `reference`: that from which the answering
-            model was tuned, or the small one, which then does both in one pass; or a table of its
-            scores.
+            model was tuned, or the small one, which then does both in one pass.
+        reference_scores: Or a table of its scores.
         checkpoint_dir: Folder of the checkpoint; ``checkpoint`` in `out_dir` by default.
         template: How questions become prompts.
         preset: `default`, `features`, `scores`, `reference`, `family` or `paper`, see
@@ -195,11 +192,14 @@ class Experiment:
             answering model says.
     """
 
-    scores: Source
     out_dir: str
     tasks: TaskSource | None = None
-    features: Source | None = None
-    reference: Source | None = None
+    large: ModelSpec | None = None
+    scores: TableSpec | None = None
+    small: ModelSpec | None = None
+    features: TableSpec | None = None
+    reference: ModelSpec | None = None
+    reference_scores: TableSpec | None = None
     checkpoint_dir: str | None = None
     template: Template = field(default_factory=Template)
     preset: Preset = "default"
@@ -212,27 +212,57 @@ class Experiment:
 
     def __post_init__(self) -> None:
         network, _ = self.resolved()
+        for model, table in _TABLES.items():
+            if getattr(self, model) is not None and getattr(self, table) is not None:
+                raise _checks.fail(table, f"None where the model `{model}` is given", "both")
+        if self.large is None and self.scores is None:
+            raise _checks.fail("large", "a model, or else a table as `scores`", None)
+        if self.tasks is None and self.scores is None:
+            raise _checks.fail(
+                "tasks", "given, since no table `scores` has some", None
+            )
         reads = f"the preset {self.preset!r} reads"
-        if self.features is None and "features" in network.needs and not self.scores.table:
-            expected = f"a model or table, since {reads} features (`scores` does not)"
-            raise _checks.fail("features", expected, None)
-        if self.tasks is None and not self.scores.table:
-            raise _checks.fail("tasks", "given, since `scores` is no table that has some", None)
-        self.scores.require_whole("scores")
-        if self.reference is None and "reference_scores" in network.needs:
-            raise _checks.fail("reference", f"a model or table, since {reads} its scores", None)
-        if self.reference is not None:
-            if "reference_scores" not in network.needs:
-                raise _checks.fail("reference", f"None, since {reads} none", self.reference.name)
-            self.reference.require_whole("reference")
-            if self.reference.asks(self.template) == self.scores.asks(self.template):
-                expected = "another model than `scores`, or that model with another template"
-                raise _checks.fail("reference", expected, self.reference.name)
+        if self._features is None and "features" in network.needs and self.scores is None:
+            expected = f"a model, or else a table as `features`, since {reads} them"
+            raise _checks.fail("small", expected, None)
+        if self._reference is None and "reference_scores" in network.needs:
+            expected = f"a model, or else a table as `reference_scores`, since {reads} them"
+            raise _checks.fail("reference", expected, None)
+        if self._reference is not None and "reference_scores" not in network.needs:
+            name = "reference" if self.reference else "reference_scores"
+            raise _checks.fail(name, f"None, since {reads} none", self._reference.name)
+        for name in ("large", "reference"):
+            if (model := getattr(self, name)) is not None:
+                model.require_whole(name)
+        if self._reference is not None and self._is_said_already(self._reference):
+            expected = "another model than `large`, or that model with another template"
+            raise _checks.fail("reference", expected, self._reference.name)
         if unknown := unknown_keywords(self.trainer):
             raise _checks.fail("trainer", "keywords of lightning.Trainer", repr(unknown))
         _checks.integer("n_resamples", self.n_resamples)
         chosen = check_methods((*THERMOMETERS, *_checks.strings("methods", self.methods)))
         object.__setattr__(self, "methods", chosen)
+
+    @property
+    def _scores(self) -> ModelSpec | TableSpec:
+        """What gives the scores of the answering model."""
+        found = self.large or self.scores
+        assert found is not None  # see `__post_init__`
+        return found
+
+    @property
+    def _features(self) -> ModelSpec | TableSpec | None:
+        return self.small or self.features
+
+    @property
+    def _reference(self) -> ModelSpec | TableSpec | None:
+        return self.reference or self.reference_scores
+
+    def _is_said_already(self, reference: ModelSpec | TableSpec) -> bool:
+        """Whether a reference would only repeat what the answering model says."""
+        if self.large is None or isinstance(reference, TableSpec):
+            return reference == self.scores
+        return reference.identity(self.template) == self.large.identity(self.template)
 
     def resolved(self) -> tuple[ThermometerConfig, TrainingConfig]:
         """Network and training: the preset with the fields that differ."""
@@ -271,7 +301,8 @@ class Experiment:
         """The questions to ask the models, and to look for in tables; `None` for all of tables."""
         if self.tasks is not None:
             return load_tasks(self.tasks)
-        models = [s.name for s in (self.features, self.reference) if s is not None and s.model]
+        assert self.scores is not None  # else there are tasks
+        models = [model.name for model in (self.small, self.reference) if model is not None]
         if not models:
             return None
         if self.scores.questions is None:
@@ -312,41 +343,43 @@ class Experiment:
             raise too_few_rows(least, network.n_components)
 
     def _tables(self, tasks: Sequence[Task] | None) -> OutputTable:
-        out, one = Path(self.out_dir), self.features == self.scores
+        out, one = Path(self.out_dir), self._features == self._scores
         _files.require_place(out / SCORES / MANIFEST)
-        both = self.reference is not None and self.reference == self.features  # small, in one pass
-        opened = {}  # before hours are spent on the others
+        both = self._reference is not None and self._reference == self._features  # in one pass
+        opened: dict[TableSpec, OutputTable] = {}  # before hours are spent on the others
         for folder, source in (
-            (ONE if one else SCORES, self.scores),
-            (ONE if one else FEATURES, self.features),
-            (FEATURES if both else REFERENCE, self.reference),
+            (ONE if one else SCORES, self._scores),
+            (ONE if one else FEATURES, self._features),
+            (FEATURES if both else REFERENCE, self._reference),
         ):
-            if source is not None and source.table:
+            if isinstance(source, TableSpec):
                 opened[source] = source.open(tasks)
             elif source is not None and not (one or (out / folder / MANIFEST).is_file()):
-                loading.check(source.name, source.revision, source.dtype, source.gguf_file)
+                loading.check(source.model, source.revision, source.dtype, source.gguf_file)
 
-        def table_of(source: Source, path: Path, **wanted: Any) -> OutputTable:
-            return opened.get(source) or self._extract(source, tasks or (), path, **wanted)
+        def table_of(source: ModelSpec | TableSpec, path: Path, **wanted: Any) -> OutputTable:
+            if isinstance(source, TableSpec):
+                return opened[source]
+            return self._extract(source, tasks or (), path, **wanted)
 
-        scores = partial(table_of, self.scores)
-        if self.features is None:
+        scores = partial(table_of, self._scores)
+        if self._features is None:
             table = scores(out / SCORES, features=False)
         else:
-            features = partial(table_of, self.features, scores=both)
+            features = partial(table_of, self._features, scores=both)
             table = joined(features, scores, out, self.trainer, one=one)
         if "features" in self.resolved()[0].needs and table.features is None:
-            expected = f"given, since {self.scores.name} is a table without features"
+            expected = f"given, since {self._scores.name} is a table without features"
             raise _checks.fail("features", expected, None)
-        if self.reference is None:
+        if self._reference is None:
             return table
-        if both and self.reference.model:
+        if both and self.reference is not None:
             return table.with_reference(OutputTable.open(out / FEATURES))
-        reference = table_of(self.reference, out / REFERENCE, features=False)
+        reference = table_of(self._reference, out / REFERENCE, features=False)
         return table.with_reference(reference)
 
     def _extract(
-        self, source: Source, tasks: Sequence[Task], path: Path, **wanted: Any
+        self, source: ModelSpec, tasks: Sequence[Task], path: Path, **wanted: Any
     ) -> OutputTable:
         template = source.template or self.template
         if (path / MANIFEST).is_file():  # no need to load the model
@@ -366,27 +399,27 @@ class Experiment:
 
     @staticmethod
     def _check_same(
-        path: Path, table: OutputTable, source: Source, template: Template, tasks: Sequence[Task]
+        path: Path, table: OutputTable, source: ModelSpec, template: Template, tasks: Sequence[Task]
     ) -> None:
         """Raise unless a finished table is what the experiment asks for."""
-        made = table.provenance.get("features") or table.provenance.get("scores") or {}
-        dtype = made.get("dtype") if source.dtype == "auto" else source.dtype
-        revision = made.get("revision")  # the commit of that day, if no other is asked for
+        provenance = table.provenance.get("features") or table.provenance.get("scores") or {}
+        dtype = provenance.get("dtype") if source.dtype == "auto" else source.dtype
+        revision = provenance.get("revision")  # the commit of that day, if no other is asked for
         if source.revision is not None:
-            commit = loading.commit_of(source.name, source.revision, source.gguf_file)
+            commit = loading.commit_of(source.model, source.revision, source.gguf_file)
             revision = commit or source.revision
         rows = [question_row(q, task.name) for task in tasks for q in task.questions]
         differing = [
             name
             for name, found, wanted in (
-                ("model", made.get("model"), source.model),
-                ("gguf_file", made.get("gguf_file"), source.gguf_file),
-                ("num_layers", made.get("num_layers"), source.num_layers),
-                ("layer", made.get("layer"), source.layer),
-                ("position", made.get("position") == "mean", source.position == "mean"),
-                ("revision", made.get("revision"), revision),
-                ("dtype", made.get("dtype"), dtype),
-                ("template", made.get("template_digest"), template.digest),
+                ("model", provenance.get("model"), source.model),
+                ("gguf_file", provenance.get("gguf_file"), source.gguf_file),
+                ("num_layers", provenance.get("num_layers"), source.num_layers),
+                ("layer", provenance.get("layer"), source.layer),
+                ("position", provenance.get("position") == "mean", source.position == "mean"),
+                ("revision", provenance.get("revision"), revision),
+                ("dtype", provenance.get("dtype"), dtype),
+                ("template", provenance.get("template_digest"), template.digest),
                 ("questions", table.digest, questions_digest(rows)),
             )
             if found != wanted
@@ -398,8 +431,9 @@ class Experiment:
             )
 
     def _evaluate(self, table: OutputTable) -> Report:
-        folder = Path(self.out_dir) / (ONE if self.features == self.scores else SCORES)
-        folder = Path(self.scores.table or folder)
+        folder = Path(self.out_dir) / (ONE if self._features == self._scores else SCORES)
+        if self.scores is not None:
+            folder = Path(self.scores.table)
         report = cross_validate(
             table,
             self._fit,

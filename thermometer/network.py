@@ -1,8 +1,8 @@
 """The thermometer: light networks from what is known of a question to a temperature.
 
-A pure `nn.Module` on numbers. Internally it speaks in b = -log temperature, so that every output
-is a positive temperature by construction. Several members, grouped in views by what they read, are
-averaged in b.
+`ThermometerConfig` says what is read and how large the networks are; a `Member` is one network; the
+`Thermometer` makes the numbers that they read and averages what they predict. All of them predict
+b = -log temperature, so that every temperature is positive.
 """
 
 import math
@@ -16,57 +16,10 @@ from torch import Tensor, nn
 from thermometer import _checks
 from thermometer.score_features import WIDTHS, ScoreInputs
 
-
-def principal_components(features: Tensor, size: int, whitening: float) -> tuple[Tensor, Tensor]:
-    """Standardise, rotate, scale, cut: components are ``(features - shift) @ projection.T``.
-
-    A component of variance v gets v^(1 - whitening), then all are scaled to variance 1 on average.
-    By randomised PCA, whose random start comes from torch's global generator: a full
-    eigendecomposition of 4,096 features would take longer than the training.
-
-    Args:
-        features: (N, D); more rows than components.
-        size: Number R of components.
-        whitening: In [0, 1].
-
-    Returns:
-        (D,) shift and (R, D) projection, float32.
-
-    Raises:
-        ValueError: If there are not more rows than components.
-
-    Example:
-        >>> shift, projection = principal_components(torch.randn(50, 6), size=2, whitening=1.0)
-        >>> shift.shape, projection.shape
-        (torch.Size([6]), torch.Size([2, 6]))
-    """
-    if len(features) <= size:
-        raise too_few_rows(len(features), size)
-    data = features.float()
-    shift, scale = data.mean(dim=0), data.std(dim=0)
-    # What is constant but for rounding says nothing, and dividing by it would say very much.
-    scale = scale.where(scale > 1e-6 * shift.abs().clamp(min=1e-6), torch.inf)
-    data = (data - shift) / scale
-    oversampled = min(size + 16, *data.shape)
-    _, values, vectors = torch.pca_lowrank(data, q=oversampled, center=False, niter=4)
-    spread = values[:size] / math.sqrt(len(data))
-    real = spread > 1e-4 * spread[0]
-    wanted = spread ** (1 - whitening)
-    gain = (wanted / wanted[real].square().mean().sqrt() / spread).where(real, 0.0)
-    return shift, (vectors[:, :size] * gain / scale[:, None]).T
-
-
-def too_few_rows(n_rows: int, size: int) -> ValueError:
-    """The error for fewer rows than components, which says what else there is."""
-    expected = f"less than the number of questions to train on, which is {n_rows}"
-    return _checks.fail(
-        "n_components", expected, f"{size}. Take fewer, or the preset `scores`, which has none"
-    )
-
-
 SOURCES = ("features", "scores", "positions", "debiased", "reference", "model")
-"""What a member can read: hidden states, and what the row's and the whole task's scores say."""
-
+"""What a member can read, see `ThermometerConfig.views`."""
+LIMIT = math.log(1e3)
+"""Temperatures stay within [1/1000, 1000]: beyond, probabilities are one-hot or uniform anyway."""
 _MADE_OF = {"features": ("features",), "reference": ("scores", "reference_scores"), "model": ()}
 
 
@@ -77,7 +30,7 @@ class ThermometerConfig:
     Args:
         views: What the members read: sources of `SOURCES` joined by ``+``, one string for each
             group of members. `features` is the small model's hidden state; of the answering model's
-            option scores, `scores` are statistics, `positions` what is said of each place, and
+            option scores, `scores` are statistics, `positions` the scores of each position, and
             `debiased` statistics without the position bias that all prompts of the task at hand
             show; `reference` is how sure a second language model is, and how far it agrees; `model`
             is how overconfident the answering model is as a whole, which tells several of them
@@ -85,7 +38,7 @@ class ThermometerConfig:
         n_components: Project standardised features on so many principal components; 0 hands the
             raw features to the network, as the paper does.
         whitening: How far the variances of the components are equalised: v becomes v^(1-whitening),
-            then scaled to 1 on average, so that 0 leaves them as they are and 1 makes all equal.
+            then scaled to 1 on average: 0 keeps their ratios, and 1 makes all equal.
         n_members: Number of networks of each view, trained apart, whose b is averaged.
         n_branches: Parallel two-layer branches of a member; their outputs are combined linearly.
         hidden_size: Width of each branch.
@@ -114,16 +67,14 @@ class ThermometerConfig:
     pool_size: int = 32
 
     def __post_init__(self) -> None:
-        plain = {  # numpy's numbers would not go into a checkpoint
-            "n_components": _checks.integer("n_components", self.n_components, minimum=0),
-            "whitening": _checks.number("whitening", self.whitening, 0.0, 1.0),
-            "pool_size": _checks.integer("pool_size", self.pool_size, minimum=0),
-            "n_members": _checks.integer("n_members", self.n_members),
-            "n_branches": _checks.integer("n_branches", self.n_branches),
-            "hidden_size": _checks.integer("hidden_size", self.hidden_size),
-            "dropout": _checks.number("dropout", self.dropout, 0.0, 0.95),
-            "input_dropout": _checks.number("input_dropout", self.input_dropout, 0.0, 0.95),
-        }
+        # numpy's numbers become plain ones, which a checkpoint can hold
+        least = {"n_members": 1, "n_branches": 1, "hidden_size": 1}
+        for name, minimum in {**least, "n_components": 0, "pool_size": 0}.items():
+            value: float = _checks.integer(name, getattr(self, name), minimum)
+            object.__setattr__(self, name, value)
+        for name, maximum in {"whitening": 1.0, "dropout": 0.95, "input_dropout": 0.95}.items():
+            value = _checks.number(name, getattr(self, name), 0.0, maximum)
+            object.__setattr__(self, name, value)
         _checks.one_of("activation", self.activation, ("relu", "silu"))
         _checks.one_of("output", self.output, ("log", "softplus"))
         object.__setattr__(self, "views", _checks.strings("views", self.views))
@@ -134,8 +85,6 @@ class ThermometerConfig:
                 _checks.one_of("views", source, SOURCES)
             if view == "model":
                 raise _checks.fail("views", "of sources that tell rows apart, too", repr(view))
-        for name, value in plain.items():
-            object.__setattr__(self, name, value)
 
     @property
     def sources(self) -> frozenset[str]:
@@ -193,8 +142,8 @@ _MANY = 32  # rows of a group; more of them make its means hardly surer
 class Pool(nn.Module):
     """Pools the rows of each group into some numbers, which do not depend on their order.
 
-    Every number is a mean over the group of what one layer reads off each row (Zaheer et al. 2017,
-    arXiv 1703.06114). With them comes 1 / sqrt(n), how unsure means of n rows are.
+    Every number is a mean over the group of the outputs of one layer (Zaheer et al. 2017, arXiv
+    1703.06114). With them comes 1 / sqrt(n), how unsure means of n rows are.
 
     Args:
         width: Numbers R of each row.
@@ -213,12 +162,12 @@ class Pool(nn.Module):
         self.read = nn.Linear(width, size)
 
     def forward(self, rows: Tensor, groups: Tensor) -> Tensor:
-        """(N, R) rows of (N,) int64 groups from 0 to the (N, P + 1) numbers of each's group."""
+        """(N, P + 1) numbers of the group of each row; (N, R) rows, (N,) int64 groups from 0."""
         return pool_together([self], rows, groups)[groups, 0].to(rows)
 
 
 def pool_together(pools: Sequence[Pool], rows: Tensor, groups: Tensor) -> Tensor:
-    """What pools of one shape make of the same rows, by group and not yet by row.
+    """The numbers of several pools of one shape from the same rows, by group and not yet by row.
 
     Args:
         pools: M of them.
@@ -239,12 +188,8 @@ def pool_together(pools: Sequence[Pool], rows: Tensor, groups: Tensor) -> Tensor
     return torch.cat([means, unsure], dim=2)
 
 
-LIMIT = math.log(1e3)
-"""Temperatures stay within [1/1000, 1000]: beyond, probabilities are one-hot or uniform anyway."""
-
-
 class Member(nn.Module):
-    """One network from what it reads to b = -log temperature.
+    """One network that predicts b = -log temperature.
 
     Args:
         config: Shape of the network.
@@ -257,7 +202,7 @@ class Member(nn.Module):
         self._output = config.output
         self.sources = tuple(view.split("+"))
         widths = {"features": n_inputs, "model": 1, **WIDTHS}
-        # Hidden states are no part of what is pooled: tasks are too few to learn from their means.
+        # Hidden states are not pooled: tasks are too few to learn from their means.
         self.pooled = tuple(name for name in self.sources if name in WIDTHS)
         self.pool: Pool | None = None
         width = sum(widths[name] for name in self.sources)
@@ -290,7 +235,7 @@ class Member(nn.Module):
             self.combine.bias.fill_(LIMIT * math.atanh(-math.log(temperature) / LIMIT))
 
     def forward(self, inputs: Mapping[str, Tensor], groups: Tensor) -> Tensor:
-        """(N, ...) numbers by source, and (N,) int64 groups, to (N,) b within [-LIMIT, LIMIT]."""
+        """(N,) b within [-LIMIT, LIMIT], from (N, ...) numbers by source and (N,) int64 groups."""
         row, pooled = self.read(inputs)
         if self.pool is not None:
             row = torch.cat([row, self.pool(pooled, groups)], dim=1)
@@ -311,44 +256,6 @@ class Member(nn.Module):
         # log softplus(z) is z for very negative z, where softplus itself would underflow.
         log_softplus = nn.functional.softplus(value.clamp(min=-20)).log()
         return torch.where(value < -20, value, log_softplus).clamp(-LIMIT, LIMIT)
-
-
-def batched_forward(
-    members: Sequence[Member], inputs: Mapping[str, Tensor], groups: Tensor
-) -> Tensor:
-    """What `Member.forward` says of each of several members, without dropout and but for rounding.
-
-    They read the same numbers, and what their first layers make of the pooled ones is the same for
-    all rows of a group: it is made once and added like a bias.
-
-    Args:
-        members: M of one view and one configuration.
-        inputs: As for `Member.forward`.
-        groups: As for `Member.forward`.
-
-    Returns:
-        (M, N) b.
-    """
-    one = members[0]
-    row, pooled = one.read(inputs)
-    branches = [cast(nn.Sequential, branch) for m in members for branch in m.branches]
-    firsts = [cast(nn.Linear, branch[1]) for branch in branches]
-    lasts = [cast(nn.Linear, branch[-1]) for branch in branches]
-    weights = torch.stack([first.weight for first in firsts])  # (L, H, R) of all branches
-    biases = torch.stack([first.bias for first in firsts])[:, None]  # (L, 1, H), or (L, G, H)
-    if pools := [m.pool for m in members if m.pool is not None]:
-        of_groups = pool_together(pools, pooled, groups).to(row)
-        of_groups = of_groups.transpose(0, 1).repeat_interleave(len(one.branches), dim=0)
-        biases = biases + of_groups @ weights[:, :, row.shape[1] :].mT
-    activation, n_own = branches[0][2], row.shape[1]
-    outputs = []
-    for weight, bias, last in zip(weights[:, :, :n_own], biases, lasts, strict=True):
-        of_rows = bias[groups] if len(bias) > 1 else bias[0]
-        hidden = activation(torch.addmm(of_rows, row, weight.T))
-        outputs.append(hidden @ last.weight[0] + last.bias)
-    combine = torch.cat([m.combine.weight for m in members])[..., None]  # (M, B, 1)
-    combined = (torch.stack(outputs).reshape(*combine.shape[:2], -1) * combine).sum(dim=1)
-    return one.bounded(combined + torch.stack([m.combine.bias for m in members]))
 
 
 class Thermometer(nn.Module):
@@ -399,99 +306,18 @@ class Thermometer(nn.Module):
             self.register_buffer("shift", torch.zeros(n_features))
             self.register_buffer("projection", torch.eye(width, n_features))
         if "scores" in config.needs:
-            self.score_inputs = ScoreInputs(config.sources - {"features"}, n_models)
+            self.score_inputs = ScoreInputs(config.sources, n_models)
         if "reference" in config.sources:
             self.register_buffer("reference_temperatures", torch.ones(n_models))
         if "model" in config.sources:
             self.register_buffer("model_shift", torch.zeros(()))
             self.register_buffer("model_gain", torch.zeros(()))
-        self.member_views = tuple(view for view in config.views for _ in range(config.n_members))
-        self.members = nn.ModuleList(Member(config, view, width) for view in self.member_views)
+        self.members = nn.ModuleList(
+            Member(config, view, width) for view in config.views for _ in range(config.n_members)
+        )
 
     def __repr__(self) -> str:
         return f"Thermometer({self.config}, n_features={self.n_features}, n_models={self.n_models})"
-
-    def architecture(self) -> dict[str, Any]:
-        """What `from_architecture` needs to build the same network, as JSON values."""
-        sizes = {"n_features": self.n_features, "n_models": self.n_models}
-        return {**sizes, **asdict(self.config), "views": list(self.config.views)}
-
-    @classmethod
-    def from_architecture(cls, architecture: dict[str, Any]) -> "Thermometer":
-        """The inverse of `architecture`; missing and unknown keys raise `ValueError`."""
-        expected = {"n_features", "n_models", *ThermometerConfig.__dataclass_fields__}
-        if differing := sorted(expected ^ set(architecture)):
-            raise _checks.fail("network", f"the keys {sorted(expected)}", f"{differing} amiss")
-        fields = dict(architecture)
-        sizes = fields.pop("n_features"), fields.pop("n_models")
-        return cls(ThermometerConfig(**fields), *sizes)
-
-    def components(self, features: Tensor) -> Tensor:
-        """(N, D) features as the (N, R) float32 inputs of the members; constant in training."""
-        if features.ndim != 2 or features.shape[1] != self.n_features:
-            raise _checks.fail(
-                "features", f"of shape (N, {self.n_features})", f"shape {tuple(features.shape)}"
-            )
-        features = features.float()
-        if not self.config.n_components:
-            return features
-        return (features - self.shift) @ self.projection.T
-
-    def inputs(
-        self,
-        features: Tensor | None = None,
-        scores: Tensor | None = None,
-        groups: Tensor | None = None,
-        models: Tensor | int = 0,
-        reference_scores: Tensor | None = None,
-    ) -> dict[str, Tensor]:
-        """The numbers of each source that a view reads, (N, ...) float32.
-
-        Args:
-            features: As for `forward`.
-            scores: As for `forward`.
-            groups: As for `forward`.
-            models: The answering model of each row, (N,) int64, or of all.
-            reference_scores: As for `forward`.
-
-        Raises:
-            ValueError: If a source is read and what it is made of is missing or of another shape.
-        """
-        given = {
-            "features": features,
-            "scores": scores,
-            "reference_scores": reference_scores,
-        }
-        needed = self.config.needs
-        for name in sorted(needed):
-            if given[name] is None:
-                raise _checks.fail(name, f"given, since this thermometer reads {name}", "None")
-        found = {}
-        if features is not None and "features" in needed:
-            found["features"] = self.components(features)
-        if scores is not None and "scores" in needed:
-            if features is not None and "features" in needed and len(features) != len(scores):
-                raise _checks.fail("scores", f"of length {len(features)}", len(scores))
-            if groups is None:
-                groups = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
-            z = scores.float() / self.model_temperatures[models][..., None]
-            other = self._other(reference_scores, models)
-            found |= self.score_inputs(z, groups, models, other)
-        if "model" in self.config.sources:
-            n_rows = len(next(iter(found.values())))
-            found["model"] = self._overconfidence(models).expand(n_rows, 1)
-        return found
-
-    def _overconfidence(self, models: Tensor | int) -> Tensor:
-        """(N, 1) or (1,) log t of answering models, from -2 for the least of the training to 2."""
-        number = (self.model_temperatures[models].log() - self.model_shift) * self.model_gain
-        return number.clamp(-2, 2)[..., None]
-
-    def _other(self, reference_scores: Tensor | None, models: Tensor | int) -> Tensor | None:
-        """Scores of the reference model over its temperature, if they are read."""
-        if reference_scores is None or "reference" not in self.config.sources:
-            return None
-        return reference_scores.float() / self.reference_temperatures[models][..., None]
 
     def forward(
         self,
@@ -519,37 +345,86 @@ class Thermometer(nn.Module):
             ValueError: If something that is read is missing, or of another width than in training.
         """
         inputs = self.inputs(features, scores, groups, model, reference_scores)
-        b = self.predict(inputs, groups, model)
-        return b.mean(dim=0).neg().exp()
+        return self.predict(inputs, groups, model).mean(dim=0).neg().exp()
+
+    def inputs(
+        self,
+        features: Tensor | None = None,
+        scores: Tensor | None = None,
+        groups: Tensor | None = None,
+        models: Tensor | int = 0,
+        reference_scores: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """The numbers of each source that a view reads, (N, ...) float32.
+
+        `models` is the answering model of each row, (N,) int64, or of all; all else is as for
+        `forward`.
+        """
+        given = {"features": features, "scores": scores, "reference_scores": reference_scores}
+        needs = self.config.needs
+        for name in sorted(needs):
+            if given[name] is None:
+                raise _checks.fail(name, f"given, since this thermometer reads {name}", "None")
+        found = {}
+        if features is not None and "features" in needs:
+            found["features"] = self.components(features)
+        if scores is not None and "scores" in needs:
+            if "features" in found and len(found["features"]) != len(scores):
+                raise _checks.fail("scores", f"of length {len(found['features'])}", len(scores))
+            if groups is None:
+                groups = torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
+            z, reference = self._scaled(scores, reference_scores, models)
+            found |= self.score_inputs(z, groups, models, reference)
+        if "model" in self.config.sources:  # log t_a, from -2 for the least of the training to 2
+            logs = self.model_temperatures[models].log()
+            number = ((logs - self.model_shift) * self.model_gain).clamp(-2, 2)
+            found["model"] = number[..., None].expand(len(next(iter(found.values()))), 1)
+        return found
+
+    def components(self, features: Tensor) -> Tensor:
+        """(N, R) float32 inputs of the members from (N, D) features; constant in training."""
+        if features.ndim != 2 or features.shape[1] != self.n_features:
+            raise _checks.fail(
+                "features", f"of shape (N, {self.n_features})", f"shape {tuple(features.shape)}"
+            )
+        features = features.float()
+        return (features - self.shift) @ self.projection.T if self.config.n_components else features
+
+    def _scaled(
+        self, scores: Tensor, reference_scores: Tensor | None, models: Tensor | int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Scores over the temperature of their model; those of the reference model, if read."""
+        z = scores.float() / self.model_temperatures[models][..., None]
+        if reference_scores is None or "reference" not in self.config.sources:
+            return z, None
+        return z, reference_scores.float() / self.reference_temperatures[models][..., None]
 
     def predict(
         self, inputs: Mapping[str, Tensor], groups: Tensor | None = None, model: int = 0
     ) -> Tensor:
         """(M, N) b of M replicas, each of one member of every view; b itself is their mean.
 
-        A replica says the mean of what its members say. For an answering model of temperature t_a,
-        that is drawn towards -log anchor as far as it is not trusted, less log(t_a / anchor).
+        The b of a replica is the mean of its members. For an answering model of temperature t_a it
+        is drawn towards -log anchor by `shrinkage`, and log(t_a / anchor) is subtracted.
         """
-        b = self._at_once(inputs, _given(groups, inputs)).mean(dim=0)
-        offset = (self.model_temperatures[model] / self.anchor).log()
+        if self.training:  # with dropout
+            of_views = self.predict_views(inputs, groups)
+        else:
+            groups = _one_group(inputs) if groups is None else groups
+            members, size = cast(list[Member], list(self.members)), self.config.n_members
+            views = [members[start : start + size] for start in range(0, len(members), size)]
+            of_views = torch.stack([batched_forward(view, inputs, groups) for view in views])
+        b = of_views.mean(dim=0)
         if self.shrinkage[model] != 1:
             start = -self.anchor.log()
             b = start + self.shrinkage[model] * (b - start)
-        return b - offset
+        return b - (self.model_temperatures[model] / self.anchor).log()
 
     def predict_views(self, inputs: Mapping[str, Tensor], groups: Tensor | None = None) -> Tensor:
         """(V, M, N) b of every member, by view, as in training; groups as for `forward`."""
-        groups = _given(groups, inputs)
+        groups = _one_group(inputs) if groups is None else groups
         found = torch.stack([member(inputs, groups) for member in self.members])
         return found.reshape(len(self.config.views), self.config.n_members, -1)
-
-    def _at_once(self, inputs: Mapping[str, Tensor], groups: Tensor) -> Tensor:
-        """What `predict_views` says, sooner and but for rounding."""
-        if self.training:  # with dropout
-            return self.predict_views(inputs, groups)
-        members, size = cast(list[Member], list(self.members)), self.config.n_members
-        views = [members[start : start + size] for start in range(0, len(members), size)]
-        return torch.stack([batched_forward(view, inputs, groups) for view in views])
 
     @torch.no_grad()
     def fit_inputs(
@@ -568,10 +443,10 @@ class Thermometer(nn.Module):
             features: (N, D); more rows than components.
             scores: (N, K).
             groups: (N,) int64 from 0, the task of each row, other numbers for each model.
-            temperatures: The pooled temperature that suits the scores, of each model.
+            temperatures: The pooled temperature of each answering model.
             models: (N,) int64, the answering model of each row; the first by default.
             reference_scores: (N, K).
-            reference_temperatures: The one that suits them, for each answering model.
+            reference_temperatures: That of the reference model, for each answering model.
         """
         self.set_model_temperatures(temperatures)
         if "features" in self.config.sources and self.config.n_components:
@@ -581,16 +456,16 @@ class Thermometer(nn.Module):
             )
             self.shift.copy_(shift)
             self.projection.copy_(projection)
+        if "reference" in self.config.sources:
+            of_models = torch.tensor(reference_temperatures, dtype=torch.float64)
+            self.reference_temperatures.copy_(of_models.reshape(self.n_models))
         if "scores" in self.config.needs:
             assert scores is not None
             assert groups is not None
             if models is None:
                 models = torch.zeros(len(scores), dtype=torch.int64)
-            z = scores.float() / self.model_temperatures[models][:, None]
-            if "reference" in self.config.sources:
-                of_models = torch.tensor(reference_temperatures, dtype=torch.float64)
-                self.reference_temperatures.copy_(of_models.reshape(self.n_models))
-            self.score_inputs.fit(z, groups, models, self._other(reference_scores, models))
+            z, reference = self._scaled(scores, reference_scores, models)
+            self.score_inputs.fit(z, groups, models, reference)
 
     def set_model_temperatures(self, temperatures: float | Sequence[float]) -> None:
         """Set the temperature of each answering model, and with them the anchor."""
@@ -605,10 +480,108 @@ class Thermometer(nn.Module):
             apart = highest - lowest
             self.model_gain.copy_(torch.where(apart > 1e-4, 4 / apart, 0.0))
 
+    def architecture(self) -> dict[str, Any]:
+        """What `from_architecture` needs to build the same network, as JSON values."""
+        sizes = {"n_features": self.n_features, "n_models": self.n_models}
+        return {**sizes, **asdict(self.config), "views": list(self.config.views)}
 
-def _given(groups: Tensor | None, inputs: Mapping[str, Tensor]) -> Tensor:
-    """Groups, or one for all rows."""
-    if groups is not None:
-        return groups
+    @classmethod
+    def from_architecture(cls, architecture: dict[str, Any]) -> "Thermometer":
+        """The inverse of `architecture`; missing and unknown keys raise `ValueError`."""
+        expected = {"n_features", "n_models", *ThermometerConfig.__dataclass_fields__}
+        if differing := sorted(expected ^ set(architecture)):
+            raise _checks.fail("network", f"the keys {sorted(expected)}", f"{differing} amiss")
+        fields = dict(architecture)
+        sizes = fields.pop("n_features"), fields.pop("n_models")
+        return cls(ThermometerConfig(**fields), *sizes)
+
+
+def _one_group(inputs: Mapping[str, Tensor]) -> Tensor:
+    """One group for all rows."""
     some = next(iter(inputs.values()))
     return torch.zeros(len(some), dtype=torch.int64, device=some.device)
+
+
+def batched_forward(
+    members: Sequence[Member], inputs: Mapping[str, Tensor], groups: Tensor
+) -> Tensor:
+    """`Member.forward` of several members, without dropout; equal but for rounding, and faster.
+
+    They read the same numbers. What their first layers make of the pooled ones is the same for all
+    rows of a group: it is computed once and added like a bias.
+
+    Args:
+        members: M of one view and one configuration.
+        inputs: As for `Member.forward`, and so are `groups`.
+        groups: (N,) int64.
+
+    Returns:
+        (M, N) b.
+    """
+    one = members[0]
+    row, pooled = one.read(inputs)
+    branches = [cast(nn.Sequential, branch) for m in members for branch in m.branches]
+    firsts = [cast(nn.Linear, branch[1]) for branch in branches]
+    lasts = [cast(nn.Linear, branch[-1]) for branch in branches]
+    weights = torch.stack([first.weight for first in firsts])  # (L, H, R) of all branches
+    biases = torch.stack([first.bias for first in firsts])[:, None]  # (L, 1, H), or (L, G, H)
+    if pools := [m.pool for m in members if m.pool is not None]:
+        of_groups = pool_together(pools, pooled, groups).to(row)
+        of_groups = of_groups.transpose(0, 1).repeat_interleave(len(one.branches), dim=0)
+        biases = biases + of_groups @ weights[:, :, row.shape[1] :].mT
+    activation, n_own = branches[0][2], row.shape[1]
+    outputs = []
+    for weight, bias, last in zip(weights[:, :, :n_own], biases, lasts, strict=True):
+        of_rows = bias[groups] if len(bias) > 1 else bias[0]
+        hidden = activation(torch.addmm(of_rows, row, weight.T))
+        outputs.append(hidden @ last.weight[0] + last.bias)
+    combine = torch.cat([m.combine.weight for m in members])[..., None]  # (M, B, 1)
+    combined = (torch.stack(outputs).reshape(*combine.shape[:2], -1) * combine).sum(dim=1)
+    return one.bounded(combined + torch.stack([m.combine.bias for m in members]))
+
+
+def principal_components(features: Tensor, size: int, whitening: float) -> tuple[Tensor, Tensor]:
+    """Standardise, rotate, scale, cut: components are ``(features - shift) @ projection.T``.
+
+    A component of variance v gets v^(1 - whitening), then all are scaled to variance 1 on average.
+    By randomised PCA, whose random start comes from torch's global generator: a full
+    eigendecomposition of 4,096 features would take longer than the training.
+
+    Args:
+        features: (N, D); more rows than components.
+        size: Number R of components.
+        whitening: In [0, 1].
+
+    Returns:
+        (D,) shift and (R, D) projection, float32.
+
+    Raises:
+        ValueError: If there are not more rows than components.
+
+    Example:
+        >>> shift, projection = principal_components(torch.randn(50, 6), size=2, whitening=1.0)
+        >>> shift.shape, projection.shape
+        (torch.Size([6]), torch.Size([2, 6]))
+    """
+    if len(features) <= size:
+        raise too_few_rows(len(features), size)
+    data = features.float()
+    shift, scale = data.mean(dim=0), data.std(dim=0)
+    # What is constant but for rounding says nothing, and dividing by it would say very much.
+    scale = scale.where(scale > 1e-6 * shift.abs().clamp(min=1e-6), torch.inf)
+    data = (data - shift) / scale
+    oversampled = min(size + 16, *data.shape)
+    _, values, vectors = torch.pca_lowrank(data, q=oversampled, center=False, niter=4)
+    spread = values[:size] / math.sqrt(len(data))
+    real = spread > 1e-4 * spread[0]
+    wanted = spread ** (1 - whitening)
+    gain = (wanted / wanted[real].square().mean().sqrt() / spread).where(real, 0.0)
+    return shift, (vectors[:, :size] * gain / scale[:, None]).T
+
+
+def too_few_rows(n_rows: int, size: int) -> ValueError:
+    """The error for fewer rows than components, which says what else there is."""
+    expected = f"less than the number of questions to train on, which is {n_rows}"
+    return _checks.fail(
+        "n_components", expected, f"{size}. Take fewer, or the preset `scores`, which has none"
+    )

@@ -1,11 +1,10 @@
-"""Dividing option scores by a temperature, and the temperature that suits labelled scores best.
+"""Dividing option scores by a temperature, and the temperature that suits scores best.
 
 `scores` are (N, K), unnormalised (logits or log-likelihoods), with ``-inf`` on the right of rows
 that have fewer than K options. `fit_temperature` is classical temperature scaling, which needs the
 labels; `fit_to_reference` takes the confidence of another model instead.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,9 +147,7 @@ def fit_to_reference(scores: ArrayLike, reference_scores: ArrayLike) -> Temperat
     """
     logits = _checks.score_matrix("scores", scores)
     others = _checks.score_matrix("reference_scores", reference_scores)
-    if others.shape != logits.shape or (np.isneginf(others) != np.isneginf(logits)).any():
-        expected = f"of shape {logits.shape}, and padded like `scores`"
-        raise _checks.fail("reference_scores", expected, f"shape {others.shape}")
+    _checks.same_options(logits, others)
     alike = logits.argmax(axis=1) == others.argmax(axis=1)
     if not alike.any():
         expected = "of the same preferred option as `scores` in some row"
@@ -178,7 +175,7 @@ def shifted(scores: ArrayLike, shift: float) -> NDArray[np.float64]:
 def _fit(
     logits: NDArray[np.float64], wanted: NDArray[np.float64], share: NDArray[np.float64]
 ) -> TemperatureFit:
-    """The best temperature for (N, K) probabilities of what is wanted, by rows of some weight."""
+    """The temperature of least cross-entropy to (N, K) wanted probabilities, rows weighted."""
     gap = logits - logits.max(axis=1, keepdims=True)  # <= 0, so that exp never overflows
     finite_gap = np.where(np.isfinite(gap), gap, 0.0)  # padding must not make 0 * -inf
     if not finite_gap.any():
@@ -190,20 +187,17 @@ def _fit(
         expected = np.einsum("nk,nk->n", odds, finite_gap) / odds.sum(axis=1)
         return float(share @ expected) - wanted_gap
 
-    log_inverse, at_bound = _root(slope, -np.log(MAX_TEMPERATURE), -np.log(MIN_TEMPERATURE))
+    low, high, at_bound = -np.log(MAX_TEMPERATURE), -np.log(MIN_TEMPERATURE), True
+    if slope(high) <= 0:  # first, since all-right rows far apart have slope 0 at both ends
+        log_inverse = high
+    elif slope(low) >= 0:
+        log_inverse = low
+    else:
+        log_inverse, at_bound = brentq(slope, low, high, xtol=1e-12, rtol=1e-10), False
     inverse = float(np.exp(log_inverse))
     log_norm = np.log(np.exp(gap * inverse).sum(axis=1))
     loss = max(float(share @ log_norm) - inverse * wanted_gap, 0.0)
     return TemperatureFit(1 / inverse, loss, at_bound, len(gap))
-
-
-def _root(slope: Callable[[float], float], low: float, high: float) -> tuple[float, bool]:
-    """Zero of an increasing function in [low, high], or the end nearest to it and True."""
-    if slope(high) <= 0:  # first, since all-right rows far apart have slope 0 at both ends
-        return high, True
-    if slope(low) >= 0:
-        return low, True
-    return float(brentq(slope, low, high, xtol=1e-12, rtol=1e-10)), False
 
 
 def _weights(weights: ArrayLike | None, n: int) -> NDArray[np.float64]:

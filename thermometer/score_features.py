@@ -1,8 +1,7 @@
-"""What is read off option scores: statistics of a row, of its task, and of a reference model.
+"""Statistics of option scores: of a row, of its task, and beside those of a reference model.
 
-Scores come in divided by the pooled temperature of their model. Every statistic is put on one
-scale, learned from the training rows of each answering model, so that what is usual for one model
-and what is usual for another read alike.
+Scores come in divided by the pooled temperature of their model. `ScoreInputs` standardises every
+statistic over the training rows of each answering model, so that different models are comparable.
 """
 
 import math
@@ -12,25 +11,30 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-_RELATIVE = (0.25, 0.5, 1.0, 2.0)  # temperatures of the sample, as multiples of the reference
-_DEBIASED = _RELATIVE[:3]  # the same of what is left without the task's bias
+_RELATIVE = (0.25, 0.5, 1.0, 2.0)  # temperatures, as multiples of the pooled one
 _ONE = _RELATIVE.index(1.0)
+_N_DEBIASED = 3  # the first of them, at which the position bias is taken out
+_N_REFERENCE = 3  # the last of them, at which two models are compared
+_N_POSITIONS = 8
 _SMALLEST = 1e-6  # of a probability, before it is compared with the task's
+_FARTHEST_DIVERGENCE = 8.0  # nats; a divergence beyond says no more
+_FARTHEST_DEVIATION = 5.0  # standard deviations; beyond, a number is only known to be far
 
-N_SAMPLE = 4 + 2 * len(_RELATIVE)
-"""Width of `sample_statistics`."""
-N_DEBIASED = 4 * len(_DEBIASED)
-"""Width of `debiased_statistics`."""
-_POSITIONS = 8
-N_POSITIONS = 2 * _POSITIONS
-"""Width of `position_statistics`."""
+_N_SAMPLE = 4 + 2 * len(_RELATIVE)
+WIDTHS = {
+    "scores": _N_SAMPLE,
+    "positions": 2 * _N_POSITIONS,
+    "debiased": 4 * _N_DEBIASED,
+    "reference": _N_SAMPLE + 1 + 5 * _N_REFERENCE,
+}
+"""How many statistics there are of each source that is made of scores."""
 
 
 class Softened(NamedTuple):
     """Rows of scores with their softmax at each temperature, from which all statistics are made.
 
     Args:
-        z: (N, K) float32 scores over the reference, 0 where the row has no such option.
+        z: (N, K) float32 scores over the temperature, 0 where the row has no such option.
         real: (N, K) bool, whether the row has the option.
         n_options: (N,) int64.
         probs: (T, N, K) float32, softmax(z / t) at each temperature t of 1/4, 1/2, 1 and 2.
@@ -46,19 +50,19 @@ class Softened(NamedTuple):
     entropy: Tensor
 
 
-def softened(scores: Tensor, reference: float) -> Softened:
-    """What the statistics of rows have in common.
+def softened(scores: Tensor, temperature: float) -> Softened:
+    """Scores over a temperature, with their softmax at several temperatures.
 
     Args:
         scores: (N, K) float; ``-inf`` pads rows with fewer options, of which each has two or more.
-        reference: Temperature > 0 that suits the training scores.
+        temperature: Pooled one of the training scores, > 0.
 
     Example:
-        >>> softened(torch.tensor([[2.0, 0.0, -torch.inf]]), reference=2.0).z
+        >>> softened(torch.tensor([[2.0, 0.0, -torch.inf]]), temperature=2.0).z
         tensor([[1., 0., 0.]])
     """
     real = ~scores.isneginf()
-    z = (scores.float() / reference).masked_fill(~real, 0.0)
+    z = (scores.float() / temperature).masked_fill(~real, 0.0)
     distributions = _distribution(z / z.new_tensor(_RELATIVE)[:, None, None], real)
     return Softened(z, real, real.sum(dim=1), *distributions)
 
@@ -74,7 +78,7 @@ def sample_statistics(rows: Softened) -> Tensor:
         (N, 12) float32.
 
     Example:
-        >>> rows = softened(torch.tensor([[4.0, 0.0], [0.0, 4.0]]), reference=2.0)
+        >>> rows = softened(torch.tensor([[4.0, 0.0], [0.0, 4.0]]), temperature=2.0)
         >>> one, other = sample_statistics(rows)
         >>> bool((one == other).all())  # the order of options does not matter
         True
@@ -97,22 +101,22 @@ def sample_statistics(rows: Softened) -> Tensor:
 
 
 def position_statistics(rows: Softened) -> Tensor:
-    r"""What is said of each of the first eight places, such as the letters A to H.
+    r"""The scores of each of the first eight positions, such as the letters A to H.
 
-    Models like some letters better than others, and are right more often at some than at others.
-    By place: z less its mean over the row's options, and softmax(z).
+    Models prefer some positions, and are right more often at some than at others. By position: z
+    less its mean over the row's options, and softmax(z).
 
     Returns:
         (N, 16) float32, 0 where the row has no such option.
 
     Example:
-        >>> position_statistics(softened(torch.tensor([[2.0, 0.0]]), reference=1.0))[0, :3]
+        >>> position_statistics(softened(torch.tensor([[2.0, 0.0]]), temperature=1.0))[0, :3]
         tensor([ 1., -1.,  0.])
     """
     z, real, n_options, probs, *_ = rows
     centred = (z - z.sum(dim=1, keepdim=True) / n_options[:, None]) * real
-    missing = (0, max(0, _POSITIONS - z.shape[1]))
-    parts = [centred[:, :_POSITIONS], probs[_ONE, :, :_POSITIONS]]
+    missing = (0, max(0, _N_POSITIONS - z.shape[1]))
+    parts = [centred[:, :_N_POSITIONS], probs[_ONE, :, :_N_POSITIONS]]
     return torch.cat([torch.nn.functional.pad(part, missing) for part in parts], dim=1)
 
 
@@ -120,7 +124,7 @@ def debiased_statistics(rows: Softened, groups: Tensor) -> Tensor:
     r"""Each row without its group's position bias.
 
     Let r_k be the mean of K p_ik over the rows of the group that have an option k: above 1 if the
-    model likes that place. At each temperature of 1/4, 1/2 and 1 the row without that bias,
+    model prefers that position. At each temperature of 1/4, 1/2 and 1 the row without that bias,
     q_ik = (p_ik / r_k) / sum_j (p_ij / r_j), which for equal K is batch calibration (Zhou et al.
     2023, arXiv 2309.17249), gives four numbers: q of the option that the scores answer, the largest
     q, its entropy as a share of log K, and whether its answer is the same.
@@ -133,7 +137,7 @@ def debiased_statistics(rows: Softened, groups: Tensor) -> Tensor:
         (N, 12) float32.
 
     Example:
-        >>> rows = softened(torch.tensor([[4.0, 0.0], [2.0, 0.0]]), reference=1.0)
+        >>> rows = softened(torch.tensor([[4.0, 0.0], [2.0, 0.0]]), temperature=1.0)
         >>> debiased_statistics(rows, torch.tensor([0, 0])).shape
         torch.Size([2, 12])
     """
@@ -141,19 +145,19 @@ def debiased_statistics(rows: Softened, groups: Tensor) -> Tensor:
     z, real, n_options, probs, *_ = rows
     answer = z.masked_fill(~real, -torch.inf).argmax(dim=1)
     having = _sums(real.float(), groups, n_groups)
-    probs = probs[: len(_DEBIASED)].clamp(min=_SMALLEST) * real  # (T, N, K)
+    probs = probs[:_N_DEBIASED].clamp(min=_SMALLEST) * real  # (T, N, K)
     total = torch.stack([_sums(p, groups, n_groups) for p in probs * n_options[:, None]])
-    log_liking = (total / having.clamp(min=1)).clamp(min=_SMALLEST).log()  # (T, G, K)
-    log_fair = probs.clamp(min=_SMALLEST).log() - log_liking[:, groups]
-    debiased, _, entropy = _distribution(log_fair, real)
-    largest, place = debiased.max(dim=2)
-    of_answer = debiased.gather(2, answer[None, :, None].expand(len(_DEBIASED), -1, 1)).squeeze(2)
-    numbers = torch.stack([of_answer, largest, entropy, (place == answer).float()], dim=2)
+    log_bias = (total / having.clamp(min=1)).clamp(min=_SMALLEST).log()  # (T, G, K)
+    log_debiased = probs.clamp(min=_SMALLEST).log() - log_bias[:, groups]
+    debiased, _, entropy = _distribution(log_debiased, real)
+    largest, position = debiased.max(dim=2)
+    of_answer = debiased.gather(2, answer[None, :, None].expand(_N_DEBIASED, -1, 1)).squeeze(2)
+    numbers = torch.stack([of_answer, largest, entropy, (position == answer).float()], dim=2)
     return _by_row(numbers)
 
 
 def _by_row(numbers: Tensor) -> Tensor:
-    """(T, N, C) as (N, T C), the pooled temperature after another."""
+    """(T, N, C) as (N, T C), one temperature after another."""
     return numbers.transpose(0, 1).flatten(1)
 
 
@@ -184,13 +188,6 @@ def _sums(rows: Tensor, groups: Tensor, n_groups: int) -> Tensor:
     return rows.new_zeros(n_groups, rows.shape[1]).index_add_(0, groups, rows)
 
 
-_N_TEMPERATURES = 3  # the last of those that rows are softened at: 1/2, 1 and 2
-_FARTHEST_DIVERGENCE = 8.0  # nats; a divergence beyond says no more
-
-N_REFERENCE = 13 + 5 * _N_TEMPERATURES
-"""Width of `reference_statistics`."""
-
-
 def reference_statistics(rows: Softened, reference: Softened) -> Tensor:
     r"""How sure the reference model is, and how far it agrees.
 
@@ -207,7 +204,6 @@ def reference_statistics(rows: Softened, reference: Softened) -> Tensor:
         (N, 28) float32.
 
     Example:
-        >>> from thermometer.score_features import softened
         >>> rows = softened(torch.tensor([[4.0, 0.0], [4.0, 0.0]]), 1.0)
         >>> other = softened(torch.tensor([[4.0, 0.0], [0.0, 4.0]]), 1.0)
         >>> reference_statistics(rows, other)[:, 12]
@@ -216,8 +212,8 @@ def reference_statistics(rows: Softened, reference: Softened) -> Tensor:
     answer, other = (
         of.z.masked_fill(~of.real, -torch.inf).argmax(dim=1)[:, None] for of in (rows, reference)
     )
-    p, r = (of.probs[-_N_TEMPERATURES:] for of in (rows, reference))
-    log_p, log_r = (of.logs[-_N_TEMPERATURES:] for of in (rows, reference))
+    p, r = (of.probs[-_N_REFERENCE:] for of in (rows, reference))
+    log_p, log_r = (of.logs[-_N_REFERENCE:] for of in (rows, reference))
     columns = [
         r.gather(2, answer.expand(len(r), -1, -1)).squeeze(2),
         r.amax(dim=2),
@@ -225,19 +221,9 @@ def reference_statistics(rows: Softened, reference: Softened) -> Tensor:
         (p * (log_p - log_r)).sum(dim=2).clamp(0.0, _FARTHEST_DIVERGENCE),
         (p * r).sum(dim=2),
     ]
-    of_temperatures = torch.stack(columns, dim=2).transpose(0, 1).flatten(1)
+    of_temperatures = _by_row(torch.stack(columns, dim=2))
     alike = (answer == other).float()
     return torch.cat([sample_statistics(reference), alike, of_temperatures], dim=1)
-
-
-WIDTHS = {
-    "scores": N_SAMPLE,
-    "positions": N_POSITIONS,
-    "debiased": N_DEBIASED,
-    "reference": N_REFERENCE,
-}
-"""Numbers of each source that is made of scores."""
-_FARTHEST_DEVIATION = 5.0  # standard deviations; beyond, a number is only known to be far
 
 
 class ScoreInputs(nn.Module):
@@ -255,7 +241,7 @@ class ScoreInputs(nn.Module):
         >>> z, tasks, models = torch.randn(6, 4), torch.tensor([0, 0, 0, 1, 1, 1]), torch.zeros(6)
         >>> inputs.fit(z, tasks, models.long())
         >>> {name: values.shape for name, values in inputs(z, tasks, models.long()).items()}
-        {'scores': torch.Size([6, 12]), 'fair': torch.Size([6, 12])}
+        {'scores': torch.Size([6, 12]), 'debiased': torch.Size([6, 12])}
     """
 
     def __init__(self, sources: Iterable[str], n_models: int = 1) -> None:
@@ -270,7 +256,7 @@ class ScoreInputs(nn.Module):
     def fit(
         self, z: Tensor, groups: Tensor, models: Tensor, reference: Tensor | None = None
     ) -> None:
-        """Learn the scale of every number for every model.
+        """Learn mean and deviation of every statistic for every model.
 
         Args:
             z: (N, K) scores of the training over the temperature of their model, ``-inf`` in short
@@ -285,7 +271,7 @@ class ScoreInputs(nn.Module):
                 values = of_all[models == model]
                 scale = values.std(dim=0, correction=0)
                 shift[model] = values.mean(dim=0)
-                # What never differs says nothing: it becomes 0, whatever it is later.
+                # A constant carries no information: it becomes 0, whatever it is later.
                 gain[model] = torch.where(scale > 1e-4, 1 / scale, 0.0)
 
     def forward(
@@ -296,14 +282,10 @@ class ScoreInputs(nn.Module):
         reference: Tensor | None = None,
         only: Iterable[str] | None = None,
     ) -> dict[str, Tensor]:
-        """The numbers of each source, (N, R) float32.
+        """The standardised statistics of each source, (N, R) float32.
 
-        Args:
-            z: As for `fit`.
-            groups: As for `fit`.
-            models: As for `fit`, or one number for all rows.
-            reference: As for `fit`.
-            only: Of these sources; all by default.
+        The arguments are as for `fit`; `models` may be one number for all rows, and `only` chooses
+        among the sources.
         """
         chosen = self.sources if only is None else frozenset(only) & frozenset(self.sources)
         found = {}
@@ -321,7 +303,7 @@ class ScoreInputs(nn.Module):
 def _statistics(
     sources: Iterable[str], z: Tensor, groups: Tensor, reference: Tensor | None
 ) -> dict[str, Tensor]:
-    """The numbers of some sources as the formulas have them, not yet on a scale."""
+    """The statistics of some sources, not yet standardised."""
     chosen, found = frozenset(sources), {}
     rows = softened(z, 1.0)
     if "scores" in chosen:

@@ -1,6 +1,6 @@
 """A trained thermometer with everything needed to use it: load, predict, calibrate, save.
 
-A calibrator checks that features and reference scores come from the models that it was trained
+A `Calibrator` checks that features and reference scores come from the models that it was trained
 with, and loads those language models when first needed. The answering model's scores come in as
 numbers.
 """
@@ -20,8 +20,7 @@ from torch import Tensor
 from thermometer import _checks, checkpoint
 from thermometer.checkpoint import Checkpoint, TrainingRecord, model_card
 from thermometer.network import Thermometer
-from thermometer.posterior import FactorPosterior, combined, updated
-from thermometer.posterior import Per as Per
+from thermometer.posterior import FactorPosterior, Per, combined, updated
 from thermometer.tables import OutputTable
 from thermometer.templates import Prompt, Template
 from thermometer.types import Calibration, Task
@@ -29,22 +28,22 @@ from thermometer.types import Calibration, Task
 if TYPE_CHECKING:  # the libraries of language models load when one is needed
     from thermometer.language_model import LanguageModel, Outputs
 
+Prompts = Task | OutputTable | Sequence[str]
+Provenance = Mapping[str, Any]
 _IDENTITY = {
     "features": ("layer", "num_layers", "position", "template_digest"),
     "reference_scores": ("template_digest",),
 }
 
 
-def check_same_origin(
-    name: str, expected: Mapping[str, Any], got: Mapping[str, Any] | None
-) -> None:
+def check_same_origin(name: str, expected: Provenance, got: Provenance | None) -> None:
     """Raise `ValueError` if numbers of one provenance cannot stand in for those of another.
 
     The model is compared by the fingerprint of its weights where both have one, else by name.
 
     Args:
         name: `features` or `reference_scores`.
-        expected: Provenance of those that were trained with.
+        expected: Provenance of those of the training.
         got: Provenance of the others.
 
     Example:
@@ -54,7 +53,7 @@ def check_same_origin(
         ValueError: Expected features with layer=-1, but got layer=8
     """
     if not expected or not got:
-        return  # made outside this package, by somebody who knows what they are
+        return  # recorded outside this package
     kind = name.replace("_", " ")
     by = "fingerprint" if expected.get("fingerprint") and got.get("fingerprint") else "model"
     if expected.get(by) != got.get(by):
@@ -75,11 +74,11 @@ class Origin:
 
     Args:
         name: What it gives: `features` or `reference_scores`.
-        made: Their provenance; empty if there are none.
-        given: The model, if it is loaded already.
+        provenance: That of the training; empty if there is none.
+        loaded: The model, if it is loaded already.
 
     Raises:
-        ValueError: If `given` is not the model that `made` names.
+        ValueError: If `loaded` is not the model that `provenance` names.
 
     Example:
         >>> Origin("features", {}).template
@@ -90,17 +89,17 @@ pass an OutputTable with features
     """
 
     name: str
-    made: Mapping[str, Any]
-    given: "LanguageModel | None" = None
+    provenance: Provenance
+    loaded: "LanguageModel | None" = None
 
     def __post_init__(self) -> None:
-        if self.given is not None:
+        if self.loaded is not None:
             _ = self.lm
 
     @property
     def template(self) -> Template:
         """The template that rendered the prompts in training."""
-        if (fields := self.made.get("template")) is None:
+        if (fields := self.provenance.get("template")) is None:
             handed = "an OutputTable with features" if self.name == "features" else f"`{self.name}`"
             raise ValueError(
                 f"Expected {self.name} made by this package, but the checkpoint names no template; "
@@ -110,36 +109,35 @@ pass an OutputTable with features
 
     @cached_property
     def lm(self) -> "LanguageModel":
-        """The model; numbers that were recorded elsewhere have none, which is a `ValueError`."""
+        """The model; of numbers that were recorded elsewhere there is none: `ValueError`."""
         from thermometer.language_model import LanguageModel
 
         template = self.template
-        lm = self.given or LanguageModel.from_pretrained(
-            self.made["model"],
-            revision=self.made.get("revision"),
-            dtype=self.made["dtype"],
-            num_layers=self.made["num_layers"],
-            layer=self.made["layer"],
-            position="mean" if self.made.get("position") == "mean" else "last",
-            gguf_file=self.made.get("gguf_file"),
+        lm = self.loaded or LanguageModel.from_pretrained(
+            self.provenance["model"],
+            revision=self.provenance.get("revision"),
+            dtype=self.provenance["dtype"],
+            num_layers=self.provenance["num_layers"],
+            layer=self.provenance["layer"],
+            position="mean" if self.provenance.get("position") == "mean" else "last",
+            gguf_file=self.provenance.get("gguf_file"),
         )
-        check_same_origin(self.name, self.made, lm.provenance(template))
+        check_same_origin(self.name, self.provenance, lm.provenance(template))
         return lm
 
     def outputs(self, prompts: Sequence[Prompt], *, features: bool, scores: bool) -> "Outputs":
-        """What the model says of prompts that `template` rendered."""
+        """The model's outputs for prompts that `template` rendered."""
         return self.lm.outputs(prompts, self.template, features=features, scores=scores)
 
 
-Made = Mapping[str, Any]
-
-
-def origin_warnings(targets: Sequence[Made], made: Made | None) -> tuple[str, ...]:
+def origin_warnings(
+    targets: Sequence[Provenance], provenance: Provenance | None
+) -> tuple[str, ...]:
     """A warning if scores are of another answering model than a thermometer is set to.
 
     Args:
         targets: Provenance of the scores that it was trained for; it is set to the first.
-        made: Provenance of the scores, if known.
+        provenance: Provenance of the scores, if known.
 
     Returns:
         One sentence, or none: if the models agree, or either is unnamed.
@@ -150,8 +148,8 @@ def origin_warnings(targets: Sequence[Made], made: Made | None) -> tuple[str, ..
         >>> origin_warnings([{"model": "7B"}], {"model": "somewhere/7b"})
         ()
     """
-    target = targets[0]
-    if not (made and made.get("model") and target.get("model")) or _same(made, target):
+    target, made = targets[0], provenance or {}
+    if not (made.get("model") and target.get("model")) or _same(made, target):
         return ()
     if (place := place_of(targets, made)) is not None:
         return (
@@ -171,7 +169,7 @@ def origin_warnings(targets: Sequence[Made], made: Made | None) -> tuple[str, ..
     )
 
 
-def place_of(targets: Sequence[Made], made: Made) -> int | None:
+def place_of(targets: Sequence[Provenance], provenance: Provenance) -> int | None:
     """Which answering model of the training gave scores of some provenance, if one did.
 
     Example:
@@ -179,12 +177,12 @@ def place_of(targets: Sequence[Made], made: Made) -> int | None:
         1
     """
     for place, target in enumerate(targets):
-        if made.get("model") and target.get("model") and _same(made, target):
+        if provenance.get("model") and target.get("model") and _same(provenance, target):
             return place
     return None
 
 
-def scores_template(target: Made) -> Template:
+def scores_template(target: Provenance) -> Template:
     """The template of the scores that a calibrator was trained for.
 
     Raises:
@@ -198,120 +196,17 @@ def scores_template(target: Made) -> Template:
     return Template(**fields)
 
 
-def _same(made: Made, target: Made) -> bool:
+def _same(provenance: Provenance, target: Provenance) -> bool:
     """By the fingerprint of weights where both have one (rounded ones differ), else by name."""
-    ours, theirs = made.get("fingerprint"), target.get("fingerprint")
-    if ours and theirs and (ours == theirs or made.get("dtype") == target.get("dtype")):
+    ours, theirs = provenance.get("fingerprint"), target.get("fingerprint")
+    if ours and theirs and (ours == theirs or provenance.get("dtype") == target.get("dtype")):
         return bool(ours == theirs)
-    return _name(made) == _name(target)
+    return _name(provenance) == _name(target)
 
 
-def _name(made: Made) -> str:
+def _name(provenance: Provenance) -> str:
     """The name of a model without the place where it lies."""
-    return str(made["model"]).rstrip("/").rpartition("/")[2].casefold()
-
-
-Prompts = Task | OutputTable | Sequence[str]
-
-
-@dataclass(frozen=True, eq=False)
-class PromptInputs:
-    """Prompts and scores, checked.
-
-    Args:
-        prompts: A task, a table, complete prompts; or `None` where scores say all.
-        given_scores: (N, K) of the answering model; by default those of a table, if it has any.
-        made: Provenance of the given scores, if known.
-        given_reference: (N, K) of the reference model; by default those of a table, if it has any.
-
-    Raises:
-        TypeError: If the prompts are one string.
-        ValueError: If there are neither prompts nor scores, or their numbers differ.
-
-    Example:
-        >>> PromptInputs(["Is it so?", "Why?"]).ids
-        ('prompt 1', 'prompt 2')
-        >>> PromptInputs(None, [[1.0, 0.0]]).ids
-        ('row 1',)
-    """
-
-    prompts: Prompts | None
-    given_scores: ArrayLike | None = None
-    made: Mapping[str, Any] | None = None
-    given_reference: ArrayLike | None = None
-
-    def __post_init__(self) -> None:
-        if self.prompts is None and self.given_scores is None:
-            raise _checks.fail("prompts", "given, since there are no `scores`", "None")
-        _ = self.scores, self.reference_scores
-
-    def __len__(self) -> int:
-        if self.prompts is None:
-            assert self.scores is not None
-            return len(self.scores)
-        if isinstance(self.prompts, Task | OutputTable):
-            return len(self.prompts)
-        return len(_checks.strings("prompts", self.prompts))
-
-    @property
-    def table(self) -> OutputTable | None:
-        """The prompts, if they are those of a table."""
-        return self.prompts if isinstance(self.prompts, OutputTable) else None
-
-    @cached_property
-    def scores(self) -> NDArray[np.float64] | None:
-        """(N, K) those given, or those of the table, or `None`."""
-        return self._matrix("scores", self.given_scores)
-
-    @cached_property
-    def reference_scores(self) -> NDArray[np.float64] | None:
-        """(N, K) likewise of the reference model."""
-        return self._matrix("reference_scores", self.given_reference)
-
-    def _matrix(self, name: str, given: ArrayLike | None) -> NDArray[np.float64] | None:
-        if given is None and self.table is not None:
-            given = getattr(self.table, name)
-        if given is None:
-            return None
-        matrix = _checks.score_matrix(name, given)
-        if self.prompts is not None and len(matrix) != len(self):
-            raise _checks.fail(name, f"of length {len(self)} (as `prompts`)", len(matrix))
-        return matrix
-
-    @property
-    def answered_by(self) -> Mapping[str, Any] | None:
-        """Provenance of the scores: as given, or that of the table where they are its own."""
-        if self.made is None and self.given_scores is None and self.table is not None:
-            return self.table.provenance.get("scores")
-        return self.made
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Ids of a table or task; plain strings and rows are numbered."""
-        if self.table is not None:
-            return self.table.ids
-        if isinstance(self.prompts, Task):
-            return tuple(question.id for question in self.prompts.questions)
-        kind = "row" if self.prompts is None else "prompt"
-        return tuple(f"{kind} {number}" for number in range(1, len(self) + 1))
-
-    @property
-    def groups(self) -> NDArray[np.int64]:
-        """(N,) the task of each prompt, from 0: by name in a table, one for all otherwise."""
-        if self.table is not None:
-            return np.unique(self.table.tasks, return_inverse=True)[1].astype(np.int64)
-        return np.zeros(len(self), dtype=np.int64)
-
-    def rendered(self, template: Template) -> list[Prompt]:
-        """A task by the template; strings are complete prompts already."""
-        if isinstance(self.prompts, Task):
-            return template.render_task(self.prompts)
-        if self.prompts is None or isinstance(self.prompts, OutputTable):
-            raise _checks.fail("prompts", "a task or texts", type(self.prompts).__name__)
-        return [
-            Prompt(identifier, text, chat=template.chat)
-            for identifier, text in zip(self.ids, self.prompts, strict=True)
-        ]
+    return str(provenance["model"]).rstrip("/").rpartition("/")[2].casefold()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -341,8 +236,9 @@ class Calibrator:
         if not self.origins:
             small = Origin("features", self.record.features)
             second = Origin("reference_scores", self.record.reference)
-            one = bool(small.made) and small.made == second.made  # loaded once, asked for both
-            origins = {"features": small, "reference_scores": small if one else second}
+            if small.provenance and small.provenance == second.provenance:
+                second = small  # one model, loaded once
+            origins = {"features": small, "reference_scores": second}
             object.__setattr__(self, "origins", origins)
 
     def __repr__(self) -> str:
@@ -399,7 +295,7 @@ class Calibrator:
         """
         _checks.one_of("gives", gives, tuple(self.origins))
         old = self.origins[gives]
-        new = Origin(old.name, old.made, lm)
+        new = Origin(old.name, old.provenance, lm)
         origins = {name: new if one is old else one for name, one in self.origins.items()}
         return replace(self, origins=origins)
 
@@ -461,7 +357,7 @@ class Calibrator:
             ValueError: As `temperature`.
         """
         _checks.one_of("per", per, ("sample", "task"))
-        given = PromptInputs(prompts, scores, answered_by, reference_scores)
+        given = _Given(prompts, scores, reference_scores, answered_by)
         inputs = self._inputs(given)
         with torch.inference_mode():
             b = self.thermometer.predict(inputs, torch.from_numpy(given.groups), self.model)
@@ -473,7 +369,7 @@ class Calibrator:
             per,
             self.record.spread,
             self.record.domain.distances(means),
-            origin_warnings(self.record.targets, given.answered_by) if self.chosen is None else (),
+            origin_warnings(self.record.targets, given.provenance) if self.chosen is None else (),
         )
 
     def update(
@@ -488,11 +384,11 @@ class Calibrator:
         """Calibrate with a few labels of the task itself: prediction as prior, labels as evidence.
 
         Args:
-            prompts: As for `calibrate`, of one task.
+            prompts: Of one task; these, `reference_scores` and `per` are as for `calibrate`.
             labels: (N,) integers, -1 where there is no label.
             scores: As for `calibrate`; needed.
-            reference_scores: As for `calibrate`.
-            per: As for `calibrate`.
+            reference_scores: (N, K).
+            per: `sample` or `task`.
 
         Returns:
             The calibration, all temperatures times one factor; and that factor with its interval,
@@ -501,13 +397,13 @@ class Calibrator:
         Raises:
             ValueError: As `calibrate`; if there are no scores, or the training measured no spread.
         """
-        known, spread = PromptInputs(prompts, scores).scores, self.record.spread
+        known, spread = _Given(prompts, scores).scores, self.record.spread
         if known is None or not spread:
             raise _checks.fail("scores" if known is None else "spread", "known", None)
         prior = self.calibrate(prompts, scores, reference_scores=reference_scores, per=per)
         return updated(prior, known, labels, spread, per=per)
 
-    def _inputs(self, given: PromptInputs) -> dict[str, Tensor]:
+    def _inputs(self, given: "_Given") -> dict[str, Tensor]:
         """What the network reads of each prompt; language models run for what is missing.
 
         Raises:
@@ -517,7 +413,7 @@ class Calibrator:
             raise _checks.fail("scores", "given, since this thermometer reads them", "None")
         if "features" in self.reads and given.prompts is None:
             raise _checks.fail("prompts", "given, since this thermometer reads features", "None")
-        if not len(given):
+        if not given.ids:
             name = "scores" if given.prompts is None else "prompts"
             raise _checks.fail(name, f"at least one {name.removesuffix('s')}", "none")
         features, reference = self._of_other_models(given)
@@ -528,29 +424,27 @@ class Calibrator:
             models=self.model,
         )
 
-    def _of_other_models(
-        self, given: PromptInputs
-    ) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    def _of_other_models(self, given: "_Given") -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
         """Features and reference scores, as far as they are read."""
         for name in self.reads & set(self.origins):
-            made = None if given.table is None else given.table.provenance.get(name)
-            check_same_origin(name, self.origins[name].made, made)
+            provenance = None if given.table is None else given.table.provenance.get(name)
+            check_same_origin(name, self.origins[name].provenance, provenance)
         small, second = self.origins["features"], self.origins["reference_scores"]
         features: NDArray[Any] | None = None
         reference: NDArray[Any] | None = None
         if "reference_scores" in self.reads:
             reference = given.reference_scores
-        asks_second = "reference_scores" in self.reads and reference is None
-        if asks_second and not isinstance(given.prompts, Task):
+        second_runs = "reference_scores" in self.reads and reference is None
+        if second_runs and not isinstance(given.prompts, Task):
             expected = "given, since this thermometer reads them and there is no task to ask about"
             raise _checks.fail("reference_scores", expected, "None")
         if "features" in self.reads and given.table is not None:
             features = given.table.require("features")
         elif "features" in self.reads:
-            both = asks_second and small is second
+            both = second_runs and small is second
             outputs = small.outputs(given.rendered(small.template), features=True, scores=both)
             features, reference = outputs.features, outputs.scores if both else reference
-        if asks_second and reference is None:
+        if second_runs and reference is None:
             prompts = given.rendered(second.template)
             reference = second.outputs(prompts, features=False, scores=True).scores
         if given.scores is not None and reference is not None:
@@ -588,3 +482,71 @@ class Calibrator:
         with TemporaryDirectory() as folder:
             self.save_pretrained(Path(folder) / "checkpoint")
             return checkpoint.upload(Path(folder) / "checkpoint", repository, private=private)
+
+
+class _Given:
+    """Prompts and scores as they were given, checked.
+
+    Args:
+        prompts: A task, a table, complete prompts; or `None` where scores are all that is read.
+        scores: (N, K) of the answering model; by default those of a table, if it has any.
+        reference_scores: (N, K) of the reference model, likewise.
+        provenance: Of the scores, if known; that of a table where they are its own.
+    """
+
+    def __init__(
+        self,
+        prompts: Prompts | None,
+        scores: ArrayLike | None,
+        reference_scores: ArrayLike | None = None,
+        provenance: Provenance | None = None,
+    ) -> None:
+        if prompts is None and scores is None:
+            raise _checks.fail("prompts", "given, since there are no `scores`", "None")
+        self.prompts = prompts
+        self.table = table = prompts if isinstance(prompts, OutputTable) else None
+        ids: tuple[str, ...] | None = None
+        if table is not None:
+            ids = table.ids
+            if provenance is None and scores is None:
+                provenance = table.provenance.get("scores")
+            scores = table.scores if scores is None else scores
+            if reference_scores is None:
+                reference_scores = table.reference_scores
+        elif isinstance(prompts, Task):
+            ids = tuple(question.id for question in prompts.questions)
+        elif prompts is not None:
+            texts = _checks.strings("prompts", prompts)
+            ids = tuple(f"prompt {number}" for number in range(1, len(texts) + 1))
+        self.provenance = provenance
+        self.scores = _matrix("scores", scores, ids)
+        self.reference_scores = _matrix("reference_scores", reference_scores, ids)
+        if ids is None:
+            assert self.scores is not None
+            ids = tuple(f"row {number}" for number in range(1, len(self.scores) + 1))
+        self.ids = ids
+        self.groups = np.zeros(len(ids), dtype=np.int64)
+        """(N,) the task of each prompt, from 0: by name in a table, one for all otherwise."""
+        if table is not None:
+            self.groups = np.unique(table.tasks, return_inverse=True)[1].astype(np.int64)
+
+    def rendered(self, template: Template) -> list[Prompt]:
+        """A task by the template; strings are complete prompts already."""
+        if isinstance(self.prompts, Task):
+            return template.render_task(self.prompts)
+        if self.prompts is None or isinstance(self.prompts, OutputTable):
+            raise _checks.fail("prompts", "a task or texts", type(self.prompts).__name__)
+        pairs = zip(self.ids, self.prompts, strict=True)
+        return [Prompt(identifier, text, chat=template.chat) for identifier, text in pairs]
+
+
+def _matrix(
+    name: str, scores: ArrayLike | None, ids: tuple[str, ...] | None
+) -> NDArray[np.float64] | None:
+    """Checked scores, as many as there are ids."""
+    if scores is None:
+        return None
+    matrix = _checks.score_matrix(name, scores)
+    if ids is not None and len(matrix) != len(ids):
+        raise _checks.fail(name, f"of length {len(ids)} (as `prompts`)", len(matrix))
+    return matrix

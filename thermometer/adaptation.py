@@ -1,9 +1,9 @@
 """One thermometer for several answering models, for a new one, and for a stream of prompts.
 
-What a network has learned of one model's scores holds for another as far as both are read on their
-own scale: scores are divided by the model's pooled temperature, and every statistic is standardised
-over that model's prompts (the same is done to activations of a new domain by Li et al. 2016, arXiv
-1603.04779).
+What a network has learned from one model's scores holds for another if each is read on its own
+scale: scores are divided by the model's pooled temperature, and every statistic is standardised
+over that model's prompts (as Li et al. 2016, arXiv 1603.04779, do with activations of a new
+domain).
 """
 
 from dataclasses import dataclass, replace
@@ -16,20 +16,19 @@ from scipy.optimize import minimize_scalar
 
 from thermometer import _checks
 from thermometer.calibrator import Calibrator, Origin, check_same_origin
-from thermometer.data import number_of
 from thermometer.network import Thermometer
 from thermometer.objective import scaled_nll
 from thermometer.scaling import fit_temperature, fit_to_reference
 from thermometer.tables import OutputTable
 
-_SHRINKAGE_SPREAD = 0.5
-"""Standard deviation of the prior on how far networks hold for a new model, whose mean is 1."""
+Array = NDArray[np.float64]
+_SHRINKAGE_SPREAD = 0.5  # standard deviation of the prior on the shrinkage w, whose mean is 1
 
 
 def for_model(calibrator: Calibrator, model: str | int) -> Calibrator:
     """The same thermometer set to another answering model of its training.
 
-    It is meant then: scores of whatever model are calibrated without a warning.
+    Scores of any model are then calibrated without a warning.
 
     Args:
         calibrator: Trained on tables of several answering models.
@@ -39,17 +38,26 @@ def for_model(calibrator: Calibrator, model: str | int) -> Calibrator:
         ValueError: If there is no such model, or several of that name.
     """
     _checks.instance("calibrator", calibrator, Calibrator, "`train` makes one")
-    return replace(calibrator, chosen=number_of(calibrator.record.targets, model))
+    names = [str(target.get("model")) for target in calibrator.record.targets]
+    if isinstance(model, str):
+        if names.count(model) != 1:
+            expected = f"the name of one answering model, of {', '.join(map(repr, names))}"
+            raise _checks.fail("model", expected, repr(model))
+        return replace(calibrator, chosen=names.index(model))
+    place = _checks.integer("model", model, minimum=0)
+    if place >= len(names):
+        raise _checks.fail("model", f"less than {len(names)}", place)
+    return replace(calibrator, chosen=place)
 
 
 def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     """A thermometer for an answering model that was not in its training.
 
-    The networks stay as they are. From the table they get what is usual for the new model: its one
-    temperature t, from the rows that have a label, and mean and deviation of every statistic, from
-    all rows. Then the labels tell how far the networks hold for it at all: b = -log t + w (b - -log
-    t), with the most probable w in [0, 1] under a prior N(1, 1/2), which few labels hardly move. At
-    0 the new model gets the pooled temperature.
+    The weights of the members do not change. The table gives the new model's pooled temperature t,
+    from the rows that have a label, and mean and deviation of every statistic, from all rows. Then
+    the labels decide how far predictions are shrunk towards t: a + w (b - a) with a = -log t and
+    the most probable w in [0, 1] under a prior N(1, 1/2), which few labels hardly move. At 0 the
+    new model gets the pooled temperature.
 
     Without any label t comes from a reference model, see `scaling.fit_to_reference`: it must be
     what the new model was tuned from, as confident as the reference of the training, and w is 1.
@@ -69,8 +77,7 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
             fewer than two tasks, or features of another model than those of the training.
 
     Example:
-        >>> from thermometer.training import resolve
-        >>> from thermometer.training import train
+        >>> from thermometer.training import resolve, train
         >>> rng = np.random.default_rng(0)
         >>> true = rng.normal(size=(600, 4)) * rng.uniform(0.5, 3, 20).repeat(30)[:, None]
         >>> labels = (true + rng.gumbel(size=(600, 4))).argmax(axis=1)
@@ -91,13 +98,13 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
         raise _checks.fail("table", "of two or more tasks", len(table.task_names))
     pooled, of_reference = _temperatures(calibrator, table)
     network = Thermometer(old.config, old.n_features)
-    kept = {k: v for k, v in old.state_dict().items() if not k.startswith("score_inputs.")}
+    learned = {k: v for k, v in old.state_dict().items() if not k.startswith("score_inputs.")}
     of_model = {"model_temperatures": torch.tensor([pooled]), "shrinkage": torch.ones(1)}
     reference = None
     if "reference_scores" in calibrator.reads:
         of_model["reference_temperatures"] = torch.tensor([of_reference])
         reference = torch.tensor(table.require("reference_scores") / of_reference)
-    network.load_state_dict({**network.state_dict(), **kept, **of_model})
+    network.load_state_dict({**network.state_dict(), **learned, **of_model})
     if "scores" in calibrator.reads:
         z = torch.tensor(scores / pooled)
         groups = torch.from_numpy(np.unique(table.tasks, return_inverse=True)[1])
@@ -112,10 +119,10 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
         pictures={},
     )
     origins = calibrator.origins
-    made = dict(table.provenance.get("reference_scores") or {})
-    if reference is not None and made != record.reference:
-        record = replace(record, reference=made)
-        origins = {**origins, "reference_scores": Origin("reference_scores", made)}
+    provenance = dict(table.provenance.get("reference_scores") or {})
+    if reference is not None and provenance != record.reference:
+        record = replace(record, reference=provenance)
+        origins = {**origins, "reference_scores": Origin("reference_scores", provenance)}
     return Calibrator(network, record, origins)
 
 
@@ -137,9 +144,9 @@ def _temperatures(calibrator: Calibrator, table: OutputTable) -> tuple[float, fl
 
 @torch.no_grad()
 def _shrinkage(network: Thermometer, table: OutputTable) -> float:
-    r"""How much of what the networks say the labelled rows bear out; tasks weigh equally.
+    r"""The weight w of the predictions that suits the labelled rows best; tasks weigh equally.
 
-    With q the weights of the N labelled rows and a = -log t of the model's the pooled temperature:
+    With q the weights of the N labelled rows and a = -log t of the pooled temperature:
 
     .. math:: \arg\min_{0 \le w \le 1} \sum_i q_i
         [-\log \mathrm{softmax}(e^{a + w (b_i - a)} s_i)_{y_i}] + \frac{(w - 1)^2}{2 N \sigma^2}
@@ -150,13 +157,13 @@ def _shrinkage(network: Thermometer, table: OutputTable) -> float:
     known = torch.from_numpy(table.labels >= 0)
     scores = torch.from_numpy(table.require("scores"))[known]
     labels = torch.from_numpy(table.labels)[known]
-    start = -network.model_temperatures[0].double().log()
-    deviation = b[known] - start
+    a = -network.model_temperatures[0].double().log()
+    deviation = b[known] - a
     sizes = torch.bincount(groups[known]).double()
     share = 1 / sizes[groups[known]] / (sizes > 0).sum()
 
     def loss(weight: float) -> float:
-        nll = scaled_nll(scores, labels, start + weight * deviation)
+        nll = scaled_nll(scores, labels, a + weight * deviation)
         prior = (weight - 1) ** 2 / (2 * len(labels) * _SHRINKAGE_SPREAD**2)
         return float(share @ nll) + prior
 
@@ -164,12 +171,9 @@ def _shrinkage(network: Thermometer, table: OutputTable) -> float:
     return float(found.x)
 
 
-Vector = NDArray[np.float64]
-
-
 @dataclass(frozen=True, eq=False)
 class Streamed:
-    """What a stream says of some prompts.
+    """Temperatures of some prompts of a stream.
 
     Args:
         temperature: (N,) of each prompt, > 0.
@@ -177,8 +181,8 @@ class Streamed:
             mean of all so far, weighted by 2^(-age / half_life).
     """
 
-    temperature: Vector
-    task_temperature: Vector
+    temperature: Array
+    task_temperature: Array
 
 
 class TemperatureStream:
@@ -226,17 +230,16 @@ class TemperatureStream:
             ValueError: If something that is read is missing or malformed, or lengths differ. The
                 stream stays as it was.
         """
-        given = {
-            "scores": None if scores is None else _checks.score_matrix("scores", scores),
-            "features": None if features is None else self._features(features),
-            "reference_scores": None
-            if reference_scores is None
-            else _checks.score_matrix("reference_scores", reference_scores),
+        given = {"scores": scores, "features": features, "reference_scores": reference_scores}
+        rows = {
+            name: self._features(values)
+            if name == "features"
+            else _checks.score_matrix(name, values)
+            for name, values in given.items()
+            if values is not None
         }
-        for name in sorted(self.calibrator.reads):
-            if given[name] is None:
-                raise _checks.fail(name, f"given, since this thermometer reads {name}", "None")
-        rows = {name: values for name, values in given.items() if values is not None}
+        for name in sorted(self.calibrator.reads - set(rows)):
+            raise _checks.fail(name, f"given, since this thermometer reads {name}", "None")
         sizes = {name: len(values) for name, values in rows.items()}
         if len(set(sizes.values())) != 1:
             raise _checks.fail(" and ".join(given), "of one length", sizes)
@@ -246,9 +249,12 @@ class TemperatureStream:
         forgetting = 0.5 ** (1 / self.half_life)
         for row in range(next(iter(sizes.values()))):
             for name, values in rows.items():
-                old = self._latest.get(name)
-                self._latest[name] = _joined(old, values[row : row + 1], self.window)
-            temperature.append(self._last())
+                latest = _joined(self._latest.get(name), values[row : row + 1])
+                self._latest[name] = latest[-self.window :]
+            with torch.inference_mode():
+                window = {name: torch.tensor(values) for name, values in self._latest.items()}
+                found = self.calibrator.thermometer(**window, model=self.calibrator.model)
+            temperature.append(float(found[-1]))
             self._sum = forgetting * self._sum + 1 / temperature[-1]
             self._weight = forgetting * self._weight + 1
             running.append(self._weight / self._sum)
@@ -265,21 +271,12 @@ class TemperatureStream:
             raise _checks.fail("features", "finite", f"NaN or infinity at row {row}")
         return found
 
-    def _last(self) -> float:
-        """Temperature of the last prompt, in the context of the window."""
-        with torch.inference_mode():
-            given = {name: torch.tensor(values) for name, values in self._latest.items()}
-            found = self.calibrator.thermometer(**given, model=self.calibrator.model)
-        return float(found[-1])
 
-
-def _joined(old: NDArray[Any] | None, new: NDArray[Any], window: int) -> NDArray[Any]:
-    """The latest rows; scores of different K are padded with ``-inf``."""
+def _joined(old: NDArray[Any] | None, new: NDArray[Any]) -> NDArray[Any]:
+    """New rows after old ones; scores of different K are padded with ``-inf``."""
     if old is None:
         return new
     width = max(old.shape[1], new.shape[1])
-    both = [
-        np.pad(rows, ((0, 0), (0, width - rows.shape[1])), constant_values=-np.inf)
-        for rows in (old, new)
-    ]
-    return np.concatenate(both)[-window:]
+    pads = [((0, 0), (0, width - rows.shape[1])) for rows in (old, new)]
+    both = zip((old, new), pads, strict=True)
+    return np.concatenate([np.pad(rows, pad, constant_values=-np.inf) for rows, pad in both])

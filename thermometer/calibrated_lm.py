@@ -1,4 +1,4 @@
-"""A language model that answers with a confidence one can believe: an LM and a calibrator."""
+"""A language model that answers with a calibrated confidence: an LM and a calibrator."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,14 +17,14 @@ from thermometer.types import Calibration, Question, Task
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a calibrated model says to one prompt with options.
+    """The answer of a calibrated model to one prompt with options.
 
     Args:
         answer: The most probable option.
         confidence: Its calibrated probability, in [0, 1].
         probs: Calibrated probability of every option, in their order.
         temperature: By which the scores were divided.
-        warnings: What the user should know before trusting the confidence.
+        warnings: See `Calibration.warnings`.
     """
 
     answer: str
@@ -100,19 +100,19 @@ class CalibratedLM:
             per: See `Calibrator.calibrate`.
         """
         template, one_forward = self.template, self.reads_itself
-        made = self.lm.provenance(template)
+        provenance = self.lm.provenance(template)
         outputs = self.lm.outputs(template.render_task(task), template, features=one_forward)
         assert outputs.scores is not None
         shift = self.calibrator.target.get(VERDICT_SHIFT)
         scores = shifted(outputs.scores, shift) if shift else outputs.scores
         if not one_forward:
-            return self.calibrator.calibrate(task, scores, per=per, answered_by=made)
+            return self.calibrator.calibrate(task, scores, per=per, answered_by=provenance)
         table = OutputTable.from_arrays(
             [question.id for question in task.questions],
             [task.name] * len(task),
             scores=scores,
             features=outputs.features,
-            provenance={"features": made, "scores": made},
+            provenance={"features": provenance, "scores": provenance},
         )
         reference = None
         if "reference_scores" in self.calibrator.reads:
@@ -151,23 +151,14 @@ class CalibratedLM:
             raise wrong_calibrator("questions with options", self.template)
         result = self.calibrate(questions, per=per)
         assert result.probs is not None
-        return [
-            Answer(
-                question.options[choice],
-                float(confidence),
-                dict(zip(question.options, map(float, probs), strict=False)),
-                temperature,
-                result.warnings,
-            )
-            for question, choice, confidence, probs, temperature in zip(
-                questions.questions,
-                result.prediction,
-                result.confidence,
-                result.probs,
-                divisors(result, per),
-                strict=True,
-            )
-        ]
+        answers = []
+        for row, (question, temperature) in enumerate(
+            zip(questions.questions, divisors(result, per), strict=True)
+        ):
+            probs = dict(zip(question.options, map(float, result.probs[row]), strict=False))
+            best = question.options[result.prediction[row]]
+            answers.append(Answer(best, probs[best], probs, temperature, result.warnings))
+        return answers
 
 
 def divisors(result: Calibration, per: Per) -> list[float]:

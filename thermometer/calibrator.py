@@ -479,9 +479,14 @@ class Calibrator:
 
     def push_to_hub(self, repository: str, *, private: bool = False) -> str:
         """Upload the checkpoint to a hub; returns its address."""
+        from huggingface_hub import HfApi
+
+        api = HfApi()
         with TemporaryDirectory() as folder:
-            self.save_pretrained(Path(folder) / "checkpoint")
-            return checkpoint.upload(Path(folder) / "checkpoint", repository, private=private)
+            self.save_pretrained(path := Path(folder) / "checkpoint")
+            url = api.create_repo(repository, private=private, exist_ok=True)
+            api.upload_folder(repo_id=repository, folder_path=path)
+        return str(url)
 
 
 class _Given:

@@ -49,12 +49,12 @@ class TrainingRecord:
 
     Args:
         train_tasks: Names of the tasks that it was trained on.
-        pooled_temperature: The one that suited all training tasks together, of the first model.
+        pooled_temperature: That of all training tasks together, of the first answering model.
         features: Provenance of the features that it reads; empty if there are none.
         reference: Provenance of the reference scores that it reads; likewise.
         targets: Provenance of the scores that it was trained for, of each answering model.
         spread: Standard deviation of the log of the factor by which task temperatures missed on
-            tasks held out in training; 0 if nobody measured it.
+            tasks held out in training; 0 if not measured.
         domain: The training tasks as points, to tell how far a new one is; saved with the weights.
         metrics: Measured quality, any JSON values.
         training: The resolved configuration that made it, as YAML.
@@ -163,11 +163,8 @@ def read(folder: str | Path) -> Checkpoint:
             raise ValueError(f"{weights_file}: expected {name} to be float32, got {tensor.dtype}")
         if not tensor.isfinite().all():
             raise ValueError(f"{weights_file}: {name} holds NaN or infinity")
-    metrics = path / METRICS
-    points = {
-        k.removeprefix(_DOMAIN): v.double().numpy()
-        for k, v in weights.items()
-        if k.startswith(_DOMAIN)
+    domain = {
+        k.removeprefix(_DOMAIN): weights.pop(k) for k in sorted(weights) if k.startswith(_DOMAIN)
     }
     record = TrainingRecord(
         config["train_tasks"],
@@ -176,17 +173,12 @@ def read(folder: str | Path) -> Checkpoint:
         reference=config["reference"],
         targets=config["targets"],
         spread=config["spread"],
-        domain=Domain.from_arrays(points),
-        metrics=_read_json(metrics) if metrics.is_file() else {},
+        domain=Domain.from_arrays({k: points.double().numpy() for k, points in domain.items()}),
+        metrics=_read_json(path / METRICS) if (path / METRICS).is_file() else {},
         training=_read_text(path / TRAINING),
         pictures={file.name: file.read_bytes() for file in sorted(path.glob("*.png"))},
     )
-    return Checkpoint(
-        config["network"],
-        {k: v for k, v in weights.items() if not k.startswith(_DOMAIN)},
-        record,
-        _read_text(path / CARD),
-    )
+    return Checkpoint(config["network"], weights, record, _read_text(path / CARD))
 
 
 def rebuild(checkpoint: Checkpoint, path: Path) -> Thermometer:
@@ -230,31 +222,17 @@ def locate(folder: str | Path, revision: str | None = None) -> Path:
         raise NotADirectoryError(f"Expected a checkpoint folder, but {folder} is a file in one")
     if path.is_absolute() or str(folder).startswith(".") or str(folder).count("/") != 1:
         raise FileNotFoundError(f"Expected a checkpoint folder, but there is no {folder}")
-    try:
-        return download(str(folder), revision)
+    from huggingface_hub import snapshot_download
+
+    try:  # only the files of the format
+        files = [*_FILES, "*.png"]
+        return Path(snapshot_download(str(folder), revision=revision, allow_patterns=files))
     except (OSError, ValueError) as error:
         why = str(error).partition("\n")[0]
         raise OSError(
             f"Expected a checkpoint folder or hub id, but there is no folder {folder} in "
             f"{Path.cwd()}, and nothing could be fetched from a hub ({why})"
         ) from error
-
-
-def upload(folder: Path, repository: str, *, private: bool) -> str:
-    """Put a checkpoint on a hub; returns its address."""
-    from huggingface_hub import HfApi
-
-    api = HfApi()
-    url = api.create_repo(repository, private=private, exist_ok=True)
-    api.upload_folder(repo_id=repository, folder_path=folder)
-    return str(url)
-
-
-def download(repository: str, revision: str | None = None) -> Path:
-    """Fetch a checkpoint from a hub, only the files of the format; returns its local folder."""
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(repository, revision=revision, allow_patterns=[*_FILES, "*.png"]))
 
 
 def _read_config(file: Path) -> dict[str, Any]:
@@ -364,7 +342,7 @@ never what it answers, and cannot make a model right more often.
 
 
 def _temperatures(checkpoint: Checkpoint) -> str:
-    """The pooled temperature, of each answering model if there are several."""
+    """The pooled temperature of each answering model."""
     of_models = checkpoint.weights["model_temperatures"].tolist()
     if len(of_models) == 1:
         return f"{checkpoint.record.pooled_temperature:.4g}"

@@ -1,12 +1,12 @@
 """Labelled tables as training data: rows of one or several answering models, drawn by task.
 
-A model is told from another by the provenance of its scores. Each has a pooled temperature of its
-own; divided by it and multiplied by the anchor, their geometric mean, scores of all models are on
-one scale. The whole table lives on the device, and rows are drawn there, so that no step copies
-anything from the host.
+Answering models are distinguished by the provenance of their scores. Each has a pooled temperature
+of its own; divided by it and multiplied by the anchor, their geometric mean, scores of all models
+are on one scale. The whole table lies on the device, and rows are drawn there, so that no step
+copies anything from the host.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,8 +38,7 @@ class Rows:
         targets: Provenance of the scores of each model.
         source: Provenance of the features.
         reference_scores: (N, K) of the reference model as it gave them, or `None`.
-        reference_temperatures: Its pooled temperature, for each answering model; 1 if there are
-            none.
+        reference_temperatures: Its pooled temperature beside each answering model, or 1.
         reference: Provenance of the reference scores.
     """
 
@@ -59,7 +58,7 @@ class Rows:
 
     @property
     def given(self) -> dict[str, Tensor | None]:
-        """What a network makes its inputs of, as tensors; `None` is not read."""
+        """The arguments of `Thermometer.inputs`, as tensors; `None` is not read."""
         names = ("features", "scores", "reference_scores")
         columns = {name: getattr(self, name) for name in names}
         return {k: None if v is None else torch.from_numpy(v) for k, v in columns.items()}
@@ -90,73 +89,36 @@ def rows_of(tables: OutputTable | Sequence[OutputTable], needs: frozenset[str]) 
         if not table.labelled:
             row = int((table.labels < 0).nonzero()[0][0])
             raise _checks.fail("tables", "labelled", f"no label for question {table.ids[row]}")
-    temperatures = tuple(
-        fit_temperature(table.require("scores"), table.labels).temperature for table in of_models
-    )
+    scores, temperatures = _scores(of_models, "scores")
     anchor = float(np.exp(np.mean(np.log(temperatures))))
     scales = [1.0 if len(of_models) == 1 else anchor / t for t in temperatures]
-    width = max(table.require("scores").shape[1] for table in of_models)
-    scores = [_padded(table.require("scores"), width) for table in of_models]
-    sizes = [len(table) for table in of_models]
-    names = [table.task_names for table in of_models]
-    first = np.cumsum([0, *(len(of_model) for of_model in names)])
-    features = None
+    sizes, n_tasks = zip(*((len(table), len(table.task_names)) for table in of_models), strict=True)
+    tasks = [np.unique(table.tasks, return_inverse=True)[1] for table in of_models]
+    features, reference, of_reference = None, None, (1.0,) * len(of_models)
     if "features" in needs:
         features = np.concatenate([table.require("features") for table in of_models])
-    other, of_other = None, (1.0,) * len(of_models)
     if "reference_scores" in needs:
-        found = [table.require("reference_scores") for table in of_models]
-        other = np.concatenate([_padded(values, width) for values in found])
-        of_other = tuple(
-            fit_temperature(values, table.labels).temperature
-            for values, table in zip(found, of_models, strict=True)
-        )
+        reference, of_reference = _scores(of_models, "reference_scores")
+    provenance = of_models[0].provenance
     return Rows(
         features,
-        np.concatenate(scores),
-        np.concatenate([s * scale for s, scale in zip(scores, scales, strict=True)]),
+        scores,
+        scores * np.repeat(scales, sizes)[:, None],
         np.concatenate([table.labels for table in of_models]),
-        np.concatenate(
-            [
-                np.unique(table.tasks, return_inverse=True)[1] + start
-                for table, start in zip(of_models, first, strict=False)
-            ]
-        ),
+        np.concatenate(tasks) + np.repeat(np.cumsum((0, *n_tasks[:-1])), sizes),
         np.repeat(np.arange(len(of_models)), sizes),
-        tuple(name for of_model in names for name in of_model),
+        tuple(name for table in of_models for name in table.task_names),
         temperatures,
         tuple(dict(table.provenance.get("scores") or {}) for table in of_models),
-        dict(of_models[0].provenance.get("features") or {}),
-        other,
-        of_other,
-        {} if other is None else dict(of_models[0].provenance.get("reference_scores") or {}),
+        dict(provenance.get("features") or {}),
+        reference,
+        of_reference,
+        {} if reference is None else dict(provenance.get("reference_scores") or {}),
     )
-
-
-def number_of(targets: Sequence[Mapping[str, Any]], model: str | int) -> int:
-    """The place of an answering model, given by its name or place.
-
-    Raises:
-        ValueError: If there is no such model, or several of one name.
-
-    Example:
-        >>> number_of([{"model": "7B"}, {"model": "70B"}], "70B")
-        1
-    """
-    names = [str(target.get("model")) for target in targets]
-    if isinstance(model, str):
-        if names.count(model) != 1:
-            expected = f"the name of one answering model, of {', '.join(map(repr, names))}"
-            raise _checks.fail("model", expected, repr(model))
-        return names.index(model)
-    place = _checks.integer("model", model, minimum=0)
-    if place >= len(names):
-        raise _checks.fail("model", f"less than {len(names)}", place)
-    return place
 
 
 def _by_model(tables: Sequence[OutputTable]) -> list[OutputTable]:
-    """One table for each provenance of scores."""
+    """One table for each provenance of scores, that is for each answering model."""
     if not tables:
         raise _checks.fail("tables", "at least one table", "none")
     parts: list[list[OutputTable]] = []
@@ -176,9 +138,18 @@ def _by_model(tables: Sequence[OutputTable]) -> list[OutputTable]:
     return [OutputTable.concatenate(part) for part in parts]
 
 
-def _padded(scores: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    missing = ((0, 0), (0, width - scores.shape[1]))
-    return np.pad(scores, missing, constant_values=-np.inf)
+def _scores(
+    of_models: Sequence[OutputTable], name: str
+) -> tuple[NDArray[np.float64], tuple[float, ...]]:
+    """Scores of all tables, padded to one width, and their pooled temperatures."""
+    found = [table.require(name) for table in of_models]
+    width = max(table.require("scores").shape[1] for table in of_models)
+    padded = [
+        np.pad(scores, ((0, 0), (0, width - scores.shape[1])), constant_values=-np.inf)
+        for scores in found
+    ]
+    fits = [fit_temperature(s, t.labels) for s, t in zip(found, of_models, strict=True)]
+    return np.concatenate(padded), tuple(fit.temperature for fit in fits)
 
 
 @dataclass(eq=False)
@@ -186,7 +157,7 @@ class TaskData:
     """Rows of several tasks as tensors.
 
     Args:
-        inputs: (N, R) float32 by source, what the members read; `debiased` is of the whole task.
+        inputs: (N, R) float32 by source, that the members read; `debiased` is of the whole task.
         scores: (N, K) float32, ``-inf`` in short rows; of several answering models on one scale.
         labels: (N,) int64.
         models: (N,) int64, the answering model of each row.
@@ -203,7 +174,7 @@ class TaskData:
 
     @classmethod
     def from_rows(cls, rows: Rows, inputs: dict[str, Tensor]) -> "TaskData":
-        """Rows of a training, and what the members read of them."""
+        """Rows of a training, and the inputs of the members for them."""
         tasks = torch.from_numpy(rows.tasks)
         return cls(
             inputs,
@@ -241,7 +212,7 @@ class TaskData:
 
 
 def random_groups(segment_ids: Tensor) -> Tensor:
-    """Rows of each task in groups of one random size: what may be at hand of a task.
+    """Rows of each task in groups of one random size, as if only so many prompts were at hand.
 
     The logarithm of the size is uniform between that of 1 and of the task, so that single prompts
     are practised as much as hundreds.
@@ -275,36 +246,33 @@ def set_aside(
         data: All rows.
         by: `rows`: a random `fraction` of every task's rows is for validation; `tasks`: whole
             tasks are, of all answering models, the member's part in `n_members`, or a `fraction` if
-            there is one member.
+            there is one member. Where there is but one task, its rows are split.
         fraction: In (0, 1).
         member: From 0.
-        n_members: Of the thermometer.
+        n_members: Of each view.
         seed: Of the order of tasks, the same for all members; rows come from torch's generator.
-            Where there is but one task, its rows are split.
     """
     tasks = sorted(set(data.names))
     n_tasks = len(tasks)
     if by == "rows" or n_tasks < 2:
         shuffled = [rows[torch.randperm(len(rows))] for rows in data.rows]
         cuts = [min(max(1, round(len(rows) * fraction)), len(rows) - 1) for rows in shuffled]
-        seen = [rows[cut:] for rows, cut in zip(shuffled, cuts, strict=True)]
-        kept = [rows[:cut] for rows, cut in zip(shuffled, cuts, strict=True) if cut]
-        of_kept = tuple(name for name, cut in zip(data.names, cuts, strict=True) if cut)
-        if not kept:
-            kept, of_kept = seen, data.names
-        return replace(data, rows=seen), replace(data, rows=kept, names=of_kept)
+        split = list(zip(shuffled, cuts, strict=True))
+        training = replace(data, rows=[rows[cut:] for rows, cut in split])
+        names = tuple(name for name, cut in zip(data.names, cuts, strict=True) if cut)
+        validation = replace(data, rows=[rows[:cut] for rows, cut in split if cut], names=names)
+        return training, validation if names else training
     order = torch.randperm(n_tasks, generator=torch.Generator().manual_seed(seed)).tolist()
     if n_members > 1:
-        tested = order[member % n_tasks :: n_members]
+        held_out = order[member % n_tasks :: n_members]
     else:
-        tested = order[: max(1, round(n_tasks * fraction))]
-    tested = tested if len(tested) < n_tasks else order[:1]
-    of_tested = {tasks[number] for number in tested}
+        held_out = order[: max(1, round(n_tasks * fraction))]
+    held_out_names = {tasks[i] for i in (held_out if len(held_out) < n_tasks else order[:1])}
     parts = []
     for validates in (False, True):
-        chosen = [i for i, name in enumerate(data.names) if (name in of_tested) == validates]
-        rows, its_names = [data.rows[i] for i in chosen], tuple(data.names[i] for i in chosen)
-        parts.append(replace(data, rows=rows, names=its_names))
+        chosen = [i for i, n in enumerate(data.names) if (n in held_out_names) == validates]
+        rows, names = [data.rows[i] for i in chosen], tuple(data.names[i] for i in chosen)
+        parts.append(replace(data, rows=rows, names=names))
     return parts[0], parts[1]
 
 

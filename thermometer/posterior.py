@@ -1,4 +1,4 @@
-"""From what a network predicts, and a few labels, to a calibration.
+"""From predictions of a network, and a few labels, to a calibration.
 
 `combined` turns predictions into a `Calibration` with a standard error and a distance from the
 training tasks (`Domain`). With labels of the new task, all its temperatures are multiplied by one
@@ -17,14 +17,17 @@ from thermometer import _checks
 from thermometer.scaling import harmonic_mean, scale_scores
 from thermometer.types import Calibration
 
-Matrix = NDArray[np.float64]
-_MODELS = "models"
+Per = Literal["sample", "task"]
+Array = NDArray[np.float64]
+_GRID = np.linspace(-3.0, 3.0, 601)  # of d: factors from 1/20 to 20
+_SPREADS = np.geomspace(0.02, 2.0, 80)
+_MODELS = "models"  # their numbers, beside the points of the sources in a checkpoint
 _WORDS = {
     "features": "the hidden states of its prompts",
     "scores": "the shape of its scores",
-    "positions": "the places that get high scores",
+    "positions": "the positions that get high scores",
     "debiased": "its scores without the position bias",
-    "reference": "what the reference model says",
+    "reference": "the scores of the reference model",
 }
 
 
@@ -33,11 +36,11 @@ class Domain:
     """The training tasks as points.
 
     Args:
-        points: By source, (T, R): one row per training task of each answering model; none if
-            nobody knows them.
-        models: (T,) the answering model of each row; one for all by default. How far training
-            tasks are from one another is a matter of tasks of one model: the same task answered by
-            another would always be near.
+        points: By source, (T, R): one row per training task of each answering model; empty if
+            unknown.
+        models: (T,) the answering model of each row; one for all by default. Distances among
+            training tasks are between tasks of one model: the same task answered by another would
+            always be near.
 
     Example:
         >>> domain = Domain({"scores": np.array([[0.0], [1.0], [2.0]])})
@@ -47,11 +50,11 @@ class Domain:
         True
     """
 
-    points: Mapping[str, Matrix] = field(default_factory=dict)
+    points: Mapping[str, Array] = field(default_factory=dict)
     models: NDArray[np.int64] | None = None
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Matrix]) -> "Domain":
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> "Domain":
         """The inverse of `arrays`."""
         points = {name: values for name, values in arrays.items() if name != _MODELS}
         if _MODELS not in arrays:
@@ -59,13 +62,13 @@ class Domain:
         return cls(points, arrays[_MODELS].astype(np.int64))
 
     @property
-    def arrays(self) -> dict[str, Matrix]:
+    def arrays(self) -> dict[str, Array]:
         """Points and models as a checkpoint keeps them."""
         if self.models is None:
             return dict(self.points)
         return {**self.points, _MODELS: self.models.astype(np.float64)}
 
-    def distances(self, point: Mapping[str, Matrix]) -> dict[str, float]:
+    def distances(self, point: Mapping[str, Array]) -> dict[str, float]:
         """Distance to the nearest training task, in units of the farthest that one of them has.
 
         Args:
@@ -94,7 +97,7 @@ class Domain:
 
 
 def verdict(distances: Mapping[str, float]) -> tuple[bool, str]:
-    """Whether a task is among its like, and if not, why.
+    """Whether a task is as near to the training tasks as these to one another, and if not, why.
 
     Example:
         >>> verdict({"scores": 2.0, "features": 0.5})
@@ -103,28 +106,20 @@ task as these ever are')
         >>> verdict({"scores": 0.9})
         (True, '')
     """
-    far = {name: ratio for name, ratio in distances.items() if ratio > 1}
     reasons = [
-        f"in {_WORDS.get(name, name)} it is {_times(ratio)} times as far from the nearest training "
-        "task as these ever are"
-        for name, ratio in sorted(far.items(), key=lambda item: -item[1])
+        # where training tasks hardly differ, everything else is infinitely far
+        f"in {_WORDS.get(name, name)} it is {f'{ratio:.1f}' if ratio < 1000 else 'over 1,000'} "
+        "times as far from the nearest training task as these ever are"
+        for name, ratio in sorted(distances.items(), key=lambda item: -item[1])
+        if ratio > 1
     ]
-    return not far, "; ".join(reasons)
-
-
-def _times(ratio: float) -> str:
-    """A ratio in words; where training tasks hardly differ, everything else is infinitely far."""
-    return f"{ratio:.1f}" if ratio < 1000 else "over 1,000"
-
-
-Per = Literal["sample", "task"]
-Vector = NDArray[np.float64]
+    return not reasons, "; ".join(reasons)
 
 
 def combined(
-    b: Vector,
+    b: Array,
     ids: tuple[str, ...],
-    scores: Vector | None,
+    scores: Array | None,
     per: Per,
     spread: float,
     distances: Mapping[str, float],
@@ -169,20 +164,16 @@ def combined(
     )
 
 
-_GRID = np.linspace(-3.0, 3.0, 601)  # of d: factors from 1/20 to 20
-_SPREADS = np.geomspace(0.02, 2.0, 80)
-
-
 @dataclass(frozen=True)
 class FactorPosterior:
-    """What is known of the factor of a task's temperatures.
+    """Estimate and interval of the factor of a task's temperatures.
 
     Args:
         factor: exp of the posterior mean of d.
         low: Lower bound of its interval.
         high: Upper bound.
         standard_error: Posterior standard deviation of d, that is of the log temperature.
-        n_labels: Number of labels that it rests on.
+        n_labels: Number of labels behind it.
     """
 
     factor: float
@@ -192,7 +183,7 @@ class FactorPosterior:
     n_labels: int
 
 
-def log_likelihoods(scores: ArrayLike, labels: ArrayLike, temperature: ArrayLike) -> Vector:
+def log_likelihoods(scores: ArrayLike, labels: ArrayLike, temperature: ArrayLike) -> Array:
     r"""(G,) log-likelihood of labels if every temperature were e^d times as large.
 
     .. math:: \sum_i \log \mathrm{softmax}(s_i / (e^d t_i))_{y_i}
@@ -236,12 +227,8 @@ def fit_spread(log_likelihood: ArrayLike) -> float:
     """
     rows = np.asarray(log_likelihood, dtype=np.float64)
     likelihood = np.exp(rows - rows.max(axis=1, keepdims=True))
-    best, found = -np.inf, float(_SPREADS[0])
-    for spread in _SPREADS:
-        evidence = float(np.log(likelihood @ _prior(float(spread))).sum())
-        if evidence > best:
-            best, found = evidence, float(spread)
-    return found
+    marginal = [np.log(likelihood @ _prior(float(spread))).sum() for spread in _SPREADS]
+    return float(_SPREADS[np.argmax(marginal)])
 
 
 def factor_posterior(
@@ -251,7 +238,7 @@ def factor_posterior(
     spread: float,
     coverage: float = 0.95,
 ) -> FactorPosterior:
-    """What n labels say of the factor of a task's temperatures; without any, the prior.
+    """The posterior of the factor of a task's temperatures given n labels; without any, the prior.
 
     Args:
         scores: (n, K) of the labelled rows, ``-inf`` in short ones.
@@ -288,7 +275,7 @@ def factor_posterior(
 def updated(
     prior: Calibration, scores: ArrayLike, labels: ArrayLike, spread: float, *, per: str
 ) -> tuple[Calibration, FactorPosterior]:
-    """A calibration after some labels of its task, and what they say of its factor.
+    """A calibration after some labels of its task, and the posterior of its factor.
 
     Args:
         prior: Of N prompts of one task.
@@ -315,8 +302,8 @@ def updated(
     return result, found
 
 
-def _prior(spread: float) -> Vector:
+def _prior(spread: float) -> Array:
     """Masses of N(0, spread^2) on the grid."""
-    mass: Vector = np.exp(-0.5 * (_GRID / spread) ** 2)
+    mass: Array = np.exp(-0.5 * (_GRID / spread) ** 2)
     mass /= mass.sum()
     return mass

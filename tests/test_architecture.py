@@ -144,7 +144,7 @@ def test_only_these_modules_import_lightning():
             name.split(".")[0] in ("lightning", "pytorch_lightning") for name, _ in imports(path)
         )
     }
-    assert users == {"_lightning", "extraction", "data", "training", "ats.training"}
+    assert users == {"_lightning", "extraction", "training", "ats.training"}
 
 
 def test_the_mathematics_loads_neither_transformers_nor_lightning():

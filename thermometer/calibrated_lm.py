@@ -176,15 +176,7 @@ def wrong_calibrator(expected: str, template: Template) -> ValueError:
 def questions_of(
     prompts: Sequence[str], options: Sequence[str] | Sequence[Sequence[str]]
 ) -> tuple[Question, ...]:
-    """Questions with options, numbered from 1.
-
-    Args:
-        prompts: At least one text.
-        options: The same for all prompts, or one sequence per prompt.
-
-    Raises:
-        TypeError: If one string stands where several are meant.
-        ValueError: For no prompts, or options that do not fit them or a `Question` refuses.
+    """Questions numbered from 1; options are the same for all, or one sequence per prompt.
 
     Example:
         >>> [question.id for question in questions_of(["Is it?", "Was it?"], ["yes", "no"])]

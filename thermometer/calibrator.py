@@ -137,10 +137,10 @@ def origin_warnings(
 
     Args:
         targets: Provenance of the scores that it was trained for; it is set to the first.
-        provenance: Provenance of the scores, if known.
+        provenance: That of the scores, if known.
 
     Returns:
-        One sentence, or none: if the models agree, or either is unnamed.
+        One sentence, or none if the models agree or either is unnamed.
 
     Example:
         >>> origin_warnings([{"model": "7B"}], {"model": "70B"})[0].split(":")[0]
@@ -490,14 +490,7 @@ class Calibrator:
 
 
 class _Given:
-    """Prompts and scores as they were given, checked.
-
-    Args:
-        prompts: A task, a table, complete prompts; or `None` where scores are all that is read.
-        scores: (N, K) of the answering model; by default those of a table, if it has any.
-        reference_scores: (N, K) of the reference model, likewise.
-        provenance: Of the scores, if known; that of a table where they are its own.
-    """
+    """Prompts and scores as they were given, checked; a table gives what is not there."""
 
     def __init__(
         self,

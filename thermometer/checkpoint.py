@@ -28,10 +28,7 @@ TRAINING = "training.yaml"
 CARD = "README.md"
 _FILES = (CONFIG, WEIGHTS, METRICS, TRAINING, CARD)
 
-_KEYS = {
-    "format_version": int,
-    "thermometer_version": str,
-    "network": dict,
+_OF_RECORD = {
     "features": dict,
     "reference": dict,
     "targets": list,
@@ -39,6 +36,7 @@ _KEYS = {
     "pooled_temperature": float,
     "spread": float,
 }
+_KEYS = {"format_version": int, "thermometer_version": str, "network": dict, **_OF_RECORD}
 _DAMAGED = "the file is damaged or was cut off: copy or download the checkpoint again"
 _DOMAIN = "domain."  # before the names of the points of the training tasks
 
@@ -81,7 +79,7 @@ class TrainingRecord:
         if not self.targets:
             raise _checks.fail("targets", "at least one", "none")
         object.__setattr__(self, "train_tasks", _checks.strings("train_tasks", self.train_tasks))
-        object.__setattr__(self, "targets", tuple(self.targets))
+        object.__setattr__(self, "targets", tuple(map(dict, self.targets)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +100,9 @@ class Checkpoint:
 
 
 def write(checkpoint: Checkpoint, folder: str | Path) -> None:
-    """Write a checkpoint; an existing checkpoint in that place is replaced as a whole.
+    """Write a checkpoint; one that is there is replaced as a whole, and stays if that fails.
 
-    If that fails midway the old one stays. Files that no checkpoint has are kept.
+    Files that no checkpoint has are kept.
 
     Raises:
         FileExistsError: If the folder exists and holds something else.
@@ -117,12 +115,7 @@ def write(checkpoint: Checkpoint, folder: str | Path) -> None:
         "format_version": FORMAT_VERSION,
         "thermometer_version": __version__,
         "network": dict(checkpoint.network),
-        "features": dict(record.features),
-        "reference": dict(record.reference),
-        "targets": [dict(target) for target in record.targets],
-        "train_tasks": list(record.train_tasks),
-        "pooled_temperature": float(record.pooled_temperature),
-        "spread": float(record.spread),
+        **{key: kind(getattr(record, key)) for key, kind in _OF_RECORD.items()},
     }
     with _files.replaced_folder(path) as new:
         _write_json(new / CONFIG, config)
@@ -167,12 +160,7 @@ def read(folder: str | Path) -> Checkpoint:
         k.removeprefix(_DOMAIN): weights.pop(k) for k in sorted(weights) if k.startswith(_DOMAIN)
     }
     record = TrainingRecord(
-        config["train_tasks"],
-        config["pooled_temperature"],
-        features=config["features"],
-        reference=config["reference"],
-        targets=config["targets"],
-        spread=config["spread"],
+        **{key: config[key] for key in _OF_RECORD},
         domain=Domain.from_arrays({k: points.double().numpy() for k, points in domain.items()}),
         metrics=_read_json(path / METRICS) if (path / METRICS).is_file() else {},
         training=_read_text(path / TRAINING),
@@ -297,6 +285,7 @@ def model_card(checkpoint: Checkpoint) -> str:
     reference = f"| reads reference scores of | {_model(record.reference)} |\n"
     reads = small if checkpoint.network.get("n_features") else ""
     reads += reference if "reference_temperatures" in checkpoint.weights else ""
+    pooled = checkpoint.weights["model_temperatures"].tolist()  # of each answering model
     pictures = "".join(f"\n![{name}]({name})\n" for name in sorted(record.pictures))
     return f"""---
 library_name: thermometer
@@ -322,7 +311,7 @@ result.probs, result.temperature, result.task_temperature
 | template | `{json.dumps(features.get("template"))}` |
 | network | `{json.dumps(dict(checkpoint.network))}` |
 | trained on | {len(record.train_tasks)} tasks |
-| pooled temperature | {_temperatures(checkpoint)} |
+| pooled temperature | {", ".join(f"{temperature:.4g}" for temperature in pooled)} |
 | made with | thermometer {__version__} |
 
 ## How good it is
@@ -339,14 +328,6 @@ never what it answers, and cannot make a model right more often.
 
 {", ".join(record.train_tasks)}
 """
-
-
-def _temperatures(checkpoint: Checkpoint) -> str:
-    """The pooled temperature of each answering model."""
-    of_models = checkpoint.weights["model_temperatures"].tolist()
-    if len(of_models) == 1:
-        return f"{checkpoint.record.pooled_temperature:.4g}"
-    return ", ".join(f"{temperature:.4g}" for temperature in of_models)
 
 
 def _model(provenance: Mapping[str, Any]) -> str:
@@ -368,8 +349,8 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
         return str(metrics.get("summary", "Not measured on unseen tasks."))
     lines = [
         f"{metrics['verdict']} Protocol: {metrics['protocol']['description']}. "
-        "Means over tasks, each tested by a network that had not seen it; the network in this "
-        "folder was trained on all of them.",
+        "Means over tasks, each tested by a network that was not trained on it; the network in "
+        "this folder was trained on all of them.",
         "",
         "| method | NLL | ECE (10 bins) | smooth ECE | accuracy |",
         "| --- | --: | --: | --: | --: |",

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 
 from thermometer import _checks
 from thermometer.scaling import fit_temperature
@@ -68,12 +67,11 @@ def rows_of(tables: OutputTable | Sequence[OutputTable], needs: frozenset[str]) 
     """The rows of one or several tables, models in the order in which they first appear.
 
     Args:
-        tables: Labelled, with scores; features of one provenance, if they are read.
+        tables: Labelled, with scores; features and reference scores of one provenance, if read.
         needs: Of `features`, `scores` and `reference_scores`, what is read.
 
     Raises:
-        ValueError: If there is no table, one lacks labels, scores or what is read, or tables of
-            different features or reference models are given.
+        ValueError: If there is no table, or one lacks something or differs in provenance.
 
     Example:
         >>> def table(model, scores):
@@ -276,29 +274,11 @@ def set_aside(
     return parts[0], parts[1]
 
 
-class TaskBatches(LightningDataModule):
-    """Endless training batches of `tasks_per_step` tasks; one validation batch of all tasks."""
+class RandomTasks(IterableDataset[list[int]]):
+    """Endless batches of the numbers of `size` random tasks; of all `n_tasks` if it is 0."""
 
-    def __init__(self, n_tasks: int, n_validation_tasks: int, tasks_per_step: int) -> None:
-        super().__init__()
-        self._n_tasks = n_tasks
-        self._n_validation_tasks = n_validation_tasks
-        self._tasks_per_step = min(tasks_per_step or n_tasks, n_tasks)
-
-    def train_dataloader(self) -> DataLoader[list[int]]:
-        """Numbers of the tasks of each step."""
-        return DataLoader(_RandomTasks(self._n_tasks, self._tasks_per_step), batch_size=None)
-
-    def val_dataloader(self) -> DataLoader[list[int]]:
-        """All validation tasks, once."""
-        tasks: list[list[int]] = [list(range(self._n_validation_tasks))]
-        return DataLoader(tasks, batch_size=None)  # type: ignore[arg-type]
-
-
-class _RandomTasks(IterableDataset[list[int]]):
     def __init__(self, n_tasks: int, size: int) -> None:
-        self._n_tasks = n_tasks
-        self._size = size
+        self._n_tasks, self._size = n_tasks, size or n_tasks
 
     def __iter__(self) -> Iterator[list[int]]:
         while True:

@@ -167,15 +167,9 @@ class Pool(nn.Module):
 
 
 def pool_together(pools: Sequence[Pool], rows: Tensor, groups: Tensor) -> Tensor:
-    """The numbers of several pools of one shape from the same rows, by group and not yet by row.
+    """The (G, M, P + 1) numbers of M pools of one shape, by group, in at least float32.
 
-    Args:
-        pools: M of them.
-        rows: (N, R), which each of them reads.
-        groups: (N,) int64 from 0.
-
-    Returns:
-        (G, M, P + 1) in at least float32; means of groups without rows are 0.
+    `rows` are (N, R), which all pools read, and `groups` (N,) int64; means of empty groups are 0.
     """
     weight = torch.cat([pool.read.weight for pool in pools])
     bias = torch.cat([pool.read.bias for pool in pools])
@@ -224,10 +218,7 @@ class Member(nn.Module):
 
     @torch.no_grad()
     def start_at(self, temperature: float) -> None:
-        """Make the untrained network predict one temperature for everything.
-
-        The paper's network starts at random, and so does any with a `softplus` output.
-        """
+        """Predict one temperature for everything; with `softplus`, the paper's, start at random."""
         if self._output == "log":
             for branch in self.branches:
                 branch[-1].weight.zero_()  # type: ignore[index]
@@ -439,14 +430,8 @@ class Thermometer(nn.Module):
     ) -> None:
         """Learn the scale of what is read from the training rows, before any member is trained.
 
-        Args:
-            features: (N, D); more rows than components.
-            scores: (N, K).
-            groups: (N,) int64 from 0, the task of each row, other numbers for each model.
-            temperatures: The pooled temperature of each answering model.
-            models: (N,) int64, the answering model of each row; the first by default.
-            reference_scores: (N, K).
-            reference_temperatures: That of the reference model, for each answering model.
+        Arrays are as for `inputs`, of more rows than components; no group has rows of two models.
+        `temperatures` and `reference_temperatures` are pooled ones, for each answering model.
         """
         self.set_model_temperatures(temperatures)
         if "features" in self.config.sources and self.config.n_components:
@@ -510,13 +495,7 @@ def batched_forward(
     They read the same numbers. What their first layers make of the pooled ones is the same for all
     rows of a group: it is computed once and added like a bias.
 
-    Args:
-        members: M of one view and one configuration.
-        inputs: As for `Member.forward`, and so are `groups`.
-        groups: (N,) int64.
-
-    Returns:
-        (M, N) b.
+    The M members are of one view and one configuration; the result is their (M, N) b.
     """
     one = members[0]
     row, pooled = one.read(inputs)
@@ -548,15 +527,12 @@ def principal_components(features: Tensor, size: int, whitening: float) -> tuple
     eigendecomposition of 4,096 features would take longer than the training.
 
     Args:
-        features: (N, D); more rows than components.
+        features: (N, D); more rows than components, else `ValueError`.
         size: Number R of components.
         whitening: In [0, 1].
 
     Returns:
         (D,) shift and (R, D) projection, float32.
-
-    Raises:
-        ValueError: If there are not more rows than components.
 
     Example:
         >>> shift, projection = principal_components(torch.randn(50, 6), size=2, whitening=1.0)

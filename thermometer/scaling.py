@@ -29,7 +29,7 @@ class TemperatureFit:
         at_bound: Whether the search ended at 0.01 or 100, where the likelihood still rises: all
             labels are top options (towards 0), or the scores speak against the labels (towards
             infinity). The temperature is then a limit of the search, not a property of the data.
-        n: Number of rows that were fitted, those of weight 0 not counted.
+        n: Number of rows of positive weight.
     """
 
     temperature: float
@@ -215,9 +215,8 @@ def _temperatures(temperature: ArrayLike, n: int) -> NDArray[np.float64]:
     """Checked temperatures, shaped to divide (N, K) scores."""
     array = _checks.array("temperature", temperature, np.float64)
     if array.ndim > 1 or (array.ndim == 1 and len(array) != n):
-        raise _checks.fail(
-            "temperature", f"a number or a vector of length {n}", f"shape {array.shape}"
-        )
+        expected = f"a number or a vector of length {n}"
+        raise _checks.fail("temperature", expected, f"shape {array.shape}")
     bad = ~((array > 0) & np.isfinite(array))
     if bad.any():
         where = f" at row {int(np.flatnonzero(bad)[0])}" if array.ndim else ""

@@ -68,14 +68,11 @@ def softened(scores: Tensor, temperature: float) -> Softened:
 
 
 def sample_statistics(rows: Softened) -> Tensor:
-    r"""Spread, leads, entropies and confidences of each row.
+    r"""Spread, leads, entropies and confidences of each row, (N, 12) float32.
 
     Log of the standard deviation of z; log(1 + lead) of the best option over the second, over the
     mean of the others and over the last; and at each temperature the entropy of softmax(z / t) as a
     share of log K, and its largest probability.
-
-    Returns:
-        (N, 12) float32.
 
     Example:
         >>> rows = softened(torch.tensor([[4.0, 0.0], [0.0, 4.0]]), temperature=2.0)
@@ -104,10 +101,7 @@ def position_statistics(rows: Softened) -> Tensor:
     r"""The scores of each of the first eight positions, such as the letters A to H.
 
     Models prefer some positions, and are right more often at some than at others. By position: z
-    less its mean over the row's options, and softmax(z).
-
-    Returns:
-        (N, 16) float32, 0 where the row has no such option.
+    less its mean over the row's options, and softmax(z); (N, 16) float32, 0 for missing options.
 
     Example:
         >>> position_statistics(softened(torch.tensor([[2.0, 0.0]]), temperature=1.0))[0, :3]
@@ -121,7 +115,7 @@ def position_statistics(rows: Softened) -> Tensor:
 
 
 def debiased_statistics(rows: Softened, groups: Tensor) -> Tensor:
-    r"""Each row without its group's position bias.
+    r"""Each row without its group's position bias, (N, 12) float32.
 
     Let r_k be the mean of K p_ik over the rows of the group that have an option k: above 1 if the
     model prefers that position. At each temperature of 1/4, 1/2 and 1 the row without that bias,
@@ -132,9 +126,6 @@ def debiased_statistics(rows: Softened, groups: Tensor) -> Tensor:
     Args:
         rows: N of them.
         groups: (N,) int64 from 0, the group of each row.
-
-    Returns:
-        (N, 12) float32.
 
     Example:
         >>> rows = softened(torch.tensor([[4.0, 0.0], [2.0, 0.0]]), temperature=1.0)
@@ -189,7 +180,7 @@ def _sums(rows: Tensor, groups: Tensor, n_groups: int) -> Tensor:
 
 
 def reference_statistics(rows: Softened, reference: Softened) -> Tensor:
-    r"""How sure the reference model is, and how far it agrees.
+    r"""How sure the reference model is, and how far it agrees, (N, 28) float32.
 
     `sample_statistics` of the reference model; whether both give the same answer; and with p and r
     the probabilities of the answering and the reference model, at each temperature of 1/2, 1 and 2:
@@ -199,9 +190,6 @@ def reference_statistics(rows: Softened, reference: Softened) -> Tensor:
     Args:
         rows: N scores of the answering model over its pooled temperature, softened.
         reference: The same of the reference model, rows and options alike.
-
-    Returns:
-        (N, 28) float32.
 
     Example:
         >>> rows = softened(torch.tensor([[4.0, 0.0], [4.0, 0.0]]), 1.0)

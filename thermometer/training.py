@@ -6,6 +6,7 @@ with the weights of its best validation.
 """
 
 import importlib.util
+import json
 import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -21,12 +22,13 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, LambdaCallback,
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from thermometer import _checks
 from thermometer._lightning import Bar, is_first_process, quiet, shows_progress
 from thermometer.calibrator import Calibrator
 from thermometer.checkpoint import TrainingRecord
-from thermometer.data import TaskBatches, TaskData, random_groups, rows_of, set_aside
+from thermometer.data import RandomTasks, TaskData, random_groups, rows_of, set_aside
 from thermometer.network import Member, Thermometer, ThermometerConfig
 from thermometer.objective import gamma_prior_nll, mean_inverse, scaled_nll
 from thermometer.posterior import Domain, fit_spread, log_likelihoods
@@ -85,16 +87,9 @@ class TrainingConfig:
         for name, minimum in {**least, "tasks_per_step": 0, "patience": 0, "seed": 0}.items():
             value: float = _checks.integer(name, getattr(self, name), minimum)
             object.__setattr__(self, name, value)
-        largest = {
-            "sample_weight": 1.0,
-            "scores_sample_weight": 1.0,
-            "prior_weight": math.inf,
-            "learning_rate": math.inf,
-            "weight_decay": math.inf,
-            "validation_fraction": 0.9,
-            "partial_context": 1.0,
-        }
-        for name, maximum in largest.items():
+        shares = dict.fromkeys(("sample_weight", "scores_sample_weight", "partial_context"), 1.0)
+        others = dict.fromkeys(("prior_weight", "learning_rate", "weight_decay"), math.inf)
+        for name, maximum in {**shares, **others, "validation_fraction": 0.9}.items():
             strict = name in ("learning_rate", "validation_fraction")
             value = _checks.number(name, getattr(self, name), 0.0, maximum, strict=strict)
             object.__setattr__(self, name, value)
@@ -208,11 +203,8 @@ class MemberTraining(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW."""
-        return torch.optim.AdamW(
-            self.member.parameters(),
-            lr=self.config.learning_rate,
-            weight_decay=self.config.weight_decay,
-        )
+        rate, decay = self.config.learning_rate, self.config.weight_decay
+        return torch.optim.AdamW(self.member.parameters(), lr=rate, weight_decay=decay)
 
     def training_step(self, batch: list[int]) -> Tensor:
         """Loss of a few tasks, and the prior."""
@@ -309,9 +301,9 @@ def fit_member(
     Args:
         module: One member with its data.
         keywords: Of `lightning.Trainer`.
-        logs: Folder for loss curves and best weights; none are written by default.
-        bar: Shows the steps of all members.
-        before: Steps of the members before this one.
+        logs: Folder for loss curves and best weights; `None` writes none.
+        bar: Shows the steps of all members, of which `before` were those before this one.
+        before: See `bar`.
     """
     config = module.config
     show = LambdaCallback(
@@ -340,13 +332,18 @@ def fit_member(
         "enable_model_summary": False,
     }
     bars = {"enable_progress_bar": any(isinstance(one, ProgressBar) for one in callbacks)}
-    n_tasks = len(module.training_data.rows), len(module.validation_data.rows)
+    tasks = RandomTasks(len(module.training_data.rows), config.tasks_per_step)
+    all_validation_tasks: Any = [list(range(len(module.validation_data.rows)))]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with quiet():
             trainer = Trainer(**{**defaults, **keywords, "callbacks": callbacks, **bars})
-            trainer.fit(module, TaskBatches(*n_tasks, config.tasks_per_step))
+            trainer.fit(
+                module,
+                DataLoader(tasks, batch_size=None),
+                DataLoader(all_validation_tasks, batch_size=None),
+            )
     finally:
         torch.set_num_threads(threads)
 
@@ -411,7 +408,7 @@ def train(
     settings = {
         "network": asdict(network),
         "training": asdict(training),
-        "trainer": {key: _plain(value) for key, value in (trainer or {}).items()},
+        "trainer": json.loads(json.dumps(dict(trainer or {}), default=repr)),
     }
     record = TrainingRecord(
         sorted(set(rows.task_names)),
@@ -439,28 +436,19 @@ def _train_members(
     n_members, steps = len(thermometer.members), training.max_steps
     text = f"training {n_members} {'network' if n_members == 1 else 'networks'}"
     shown = is_first_process() and shows_progress(trainer)
-    validation_rows = {}
+    how, validation_rows = (training.validation, training.validation_fraction), {}
     with Bar(text, n_members * steps, shown=shown) as bar:
         for number, member in enumerate(thermometer.members):
             torch.manual_seed(training.seed * 1000 + number)
             assert isinstance(member, Member)
             member.start_at(anchor)
             replica = number % n_replicas
-            training_data, validation_data = set_aside(
-                data,
-                training.validation,
-                training.validation_fraction,
-                replica,
-                n_replicas,
-                training.seed,
-            )
+            parts = set_aside(data, *how, replica, n_replicas, training.seed)
             logs = None if log_dir is None else log_dir / f"member-{number}"
-            module = MemberTraining(
-                member, score_inputs, anchor, training_data, validation_data, training
-            )
+            module = MemberTraining(member, score_inputs, anchor, *parts, training)
             fit_member(module, trainer, logs, bar, number * steps)
             bar.show((number + 1) * steps)
-            validation_rows[replica] = validation_data.rows
+            validation_rows[replica] = parts[1].rows
     return validation_rows
 
 
@@ -473,8 +461,7 @@ def _held_out_spread(
 ) -> float:
     """How far the log temperatures of tasks are missed by members that did not train on them.
 
-    Where validation takes rows, not tasks, the members trained on the tasks, and the spread is too
-    small.
+    With validation by rows the members did train on the tasks, and the spread is too small.
     """
     b = thermometer.eval().float().cpu().predict_views(data.inputs, groups).mean(dim=0)
     found = []
@@ -495,10 +482,3 @@ def _domain(data: TaskData) -> Domain:
     }
     models = np.array([int(data.models[rows[0]]) for rows in data.rows])
     return Domain(points, models if models.any() else None)
-
-
-def _plain(value: Any) -> Any:
-    """A value of the configuration as YAML can write it: objects by their description."""
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if value is None or type(value) in (bool, int, float, str) else repr(value)

@@ -12,7 +12,7 @@ from test_adaptation import QUIET, SCORES, answers, family  # noqa: F401 a fixtu
 from thermometer.adaptation import adapt, for_model
 from thermometer.calibrator import origin_warnings
 from thermometer.commands import calibrate
-from thermometer.experiment import Source
+from thermometer.experiment import ModelSpec
 from thermometer.extraction import extract
 from thermometer.language_model import LanguageModel
 from thermometer.network import ThermometerConfig
@@ -117,7 +117,7 @@ def test_the_command_sets_a_thermometer_for_several_to_the_model_that_answers(tm
     for name, table in tables.items():
         out = tmp_path / f"{name}.jsonl"
         asked = TaskSource(str(tmp_path / "tasks.jsonl"))
-        calibrate(str(tmp_path / "checkpoint"), str(out), asked, Source(str(tmp_path / name)))
+        calibrate(str(tmp_path / "checkpoint"), str(out), asked, ModelSpec(str(tmp_path / name)))
         found = [json.loads(line)["temperature"] for line in out.read_text().splitlines()]
         expected = for_model(both, str(tmp_path / name)).temperature(table)
         np.testing.assert_allclose(found, expected, rtol=1e-4)

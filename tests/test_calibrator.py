@@ -144,15 +144,15 @@ def test_a_task_has_one_temperature_at_the_level_of_tasks(calibrator):
     assert not np.allclose(sample.probs, task.probs)
 
 
-@pytest.mark.parametrize("level", ["sample", "task"])
-def test_the_answer_never_changes(calibrator, level):
-    result = calibrator.calibrate(TASK, SCORES, coverage=level)
+@pytest.mark.parametrize("per", ["sample", "task"])
+def test_the_answer_never_changes(calibrator, per):
+    result = calibrator.calibrate(TASK, SCORES, per=per)
     np.testing.assert_array_equal(result.prediction, SCORES.argmax(axis=1))
 
 
-def test_an_unknown_level_is_refused(calibrator):
-    with pytest.raises(ValueError, match="`level` to be one of 'sample', 'task'"):
-        calibrator.calibrate(TASK, SCORES, coverage="row")
+def test_an_unknown_per_is_refused(calibrator):
+    with pytest.raises(ValueError, match="`per` to be one of 'sample', 'task'"):
+        calibrator.calibrate(TASK, SCORES, per="row")
 
 
 @pytest.mark.parametrize("n", [0, 1, N - 1, N + 1])

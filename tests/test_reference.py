@@ -18,12 +18,12 @@ from thermometer.adapters.api_logprobs import calibrate_responses, option_probab
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
 from thermometer.commands import calibrate
-from thermometer.experiment import Experiment, Source
+from thermometer.experiment import Experiment, ModelSpec, TableSpec
 from thermometer.extraction import extract
 from thermometer.language_model import LanguageModel
 from thermometer.network import Thermometer, ThermometerConfig
 from thermometer.score_features import (
-    N_REFERENCE,
+    WIDTHS,
     reference_statistics,
     sample_statistics,
     softened,
@@ -78,7 +78,7 @@ def test_statistics_are_those_of_the_formulas(seed, width, rows):
     rng = np.random.default_rng(seed)
     z, reference = rng.normal(size=(2, rows, width)) * 3
     found = statistics(z, reference).numpy()
-    assert found.shape == (rows, N_REFERENCE)
+    assert found.shape == (rows, WIDTHS["reference"])
     own = sample_statistics(softened(torch.tensor(reference), 1.0)).numpy()
     np.testing.assert_allclose(found[:, :12], own, atol=1e-6)
     answer, other = z.argmax(axis=1), reference.argmax(axis=1)
@@ -168,7 +168,7 @@ def test_tables_of_other_questions_or_options_are_refused():
         large.with_reference(second.scores)
 
 
-def test_it_learns_whom_to_believe():
+def test_it_learns_which_model_to_believe():
     large, second = table_of()
     table = large.with_reference(second)
     seen, unseen = table.of_tasks(table.task_names[:16]), table.of_tasks(table.task_names[16:])
@@ -423,9 +423,9 @@ def folders(tmp_path_factory):
 def experiment(folders, out, **changes):
     given = {
         "tasks": TaskSource(str(folders / "tasks.jsonl")),
-        "scores": Source(str(folders / "large")),
-        "features": Source(str(folders / "small")),
-        "reference": Source(str(folders / "base")),
+        "large": ModelSpec(str(folders / "large")),
+        "small": ModelSpec(str(folders / "small")),
+        "reference": ModelSpec(str(folders / "base")),
         "out_dir": str(out),
         "template": TEMPLATE,
         "preset": "reference",
@@ -454,17 +454,17 @@ def test_an_experiment_asks_the_reference_model_too(folders, tmp_path):
     np.testing.assert_allclose(large.calibrate(task).temperature, expected, rtol=1e-4)
     out = tmp_path / "calibrated.jsonl"
     source = TaskSource(str(folders / "tasks.jsonl"))
-    calibrate(str(tmp_path / "checkpoint"), str(out), source, Source(str(folders / "large")))
+    calibrate(str(tmp_path / "checkpoint"), str(out), source, ModelSpec(str(folders / "large")))
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     found = [row["temperature"] for row in rows if row["task"] == task.name]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_a_small_model_that_is_the_reference_is_asked_once(folders, tmp_path):
-    small = Source(str(folders / "small"))
+    small = ModelSpec(str(folders / "small"))
     table = experiment(folders, tmp_path / "one", reference=small).extract()
     assert {p.parent.name for p in tmp_path.glob(f"one/*/{MANIFEST}")} == {"features", "scores"}
-    beside = Source(str(folders / "small"), dtype="float32")  # the same, said otherwise
+    beside = ModelSpec(str(folders / "small"), dtype="float32")  # the same, said otherwise
     apart = experiment(folders, tmp_path / "two", reference=beside).extract()
     np.testing.assert_allclose(table.reference_scores, apart.reference_scores, atol=1e-4)
     np.testing.assert_allclose(table.features, apart.features, atol=1e-4)
@@ -474,15 +474,15 @@ def test_a_small_model_that_is_the_reference_is_asked_once(folders, tmp_path):
 def test_a_table_of_features_alone_is_not_taken_for_both(folders, tmp_path):
     plain = experiment(folders, tmp_path, preset="default", reference=None)
     plain.extract()
-    small = Source(str(folders / "small"))
+    small = ModelSpec(str(folders / "small"))
     with pytest.raises(ValueError, match="features holds a table without scores: delete"):
         experiment(folders, tmp_path, reference=small).extract()
 
 
 def test_what_does_not_go_together_is_refused(folders, tmp_path):
-    base = Source(str(folders / "base"))
+    base = ModelSpec(str(folders / "base"))
     with pytest.raises(
-        ValueError, match="`reference` to be a model or table, since the preset 'reference'"
+        ValueError, match="`reference` to be a model.* the preset 'reference' reads"
     ):
         experiment(folders, tmp_path, reference=None)
     with pytest.raises(
@@ -491,8 +491,8 @@ def test_what_does_not_go_together_is_refused(folders, tmp_path):
         experiment(folders, tmp_path, preset="default")
     with pytest.raises(ValueError, match=r"`reference\.num_layers` to be None"):
         experiment(folders, tmp_path, reference=replace(base, num_layers=1))
-    large = Source(str(folders / "large"), dtype="float32", template=TEMPLATE)
-    with pytest.raises(ValueError, match="`reference` to be another model than `scores`, or"):
+    large = ModelSpec(str(folders / "large"), dtype="float32", template=TEMPLATE)
+    with pytest.raises(ValueError, match="`reference` to be another model than `large`"):
         experiment(folders, tmp_path, reference=large)
     experiment(folders, tmp_path, reference=replace(large, template=Template("letter")))
     with pytest.raises(ValueError, match="`n_resamples` to be an integer of at least 1"):
@@ -510,7 +510,7 @@ def test_an_experiment_reads_a_table_of_the_reference_model(tmp_path):
             "scores": table.scores.tolist(),
         }
         pq.write_table(pa.table(rows), tmp_path / f"{name}.parquet")
-    large, second = (Source(table=str(tmp_path / f"{n}.parquet")) for n in ("large", "second"))
+    large, second = (TableSpec(str(tmp_path / f"{n}.parquet")) for n in ("large", "second"))
     given = {
         "scores": large,
         "out_dir": str(tmp_path / "out"),
@@ -520,12 +520,13 @@ def test_an_experiment_reads_a_table_of_the_reference_model(tmp_path):
         "n_resamples": 10,
         "trainer": CPU,
     }
-    with pytest.raises(ValueError, match="`reference` to be a model or table, since"):
+    with pytest.raises(ValueError, match="`reference` to be a model, or"):
         Experiment(**given)
-    with pytest.raises(ValueError, match="`reference` to be another model than `scores`"):
-        Experiment(**given, reference=large)
-    report = Experiment(**given, reference=second).run()
+    with pytest.raises(ValueError, match="`reference` to be another model"):
+        Experiment(**given, reference_scores=large)
+    report = Experiment(**given, reference_scores=second).run()
     assert len(report.tasks) == 6
     assert (
-        Calibrator.from_pretrained(tmp_path / "out" / "checkpoint").reference["model"] == "second"
+        Calibrator.from_pretrained(tmp_path / "out" / "checkpoint").record.reference["model"]
+        == "second"
     )

@@ -270,7 +270,7 @@ def test_of_the_same_scores_the_reference_gives_their_factor():
     ("others", "message"),
     [
         ([[0.0, 3.0]], "same preferred option as `scores` in some row, but got none"),
-        ([[3.0, 0.0, 1.0]], r"`reference_scores` to be of shape \(1, 2\), and padded like"),
+        ([[3.0, 0.0, 1.0]], r"`reference_scores` to be of shape \(1, 2\) \(as `scores`\)"),
         ([[3.0, 0.0], [1.0, 0.0]], r"of shape \(1, 2\)"),
         ([[3.0, math.nan]], "`reference_scores`"),
     ],

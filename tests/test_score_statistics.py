@@ -9,9 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thermometer.score_features import (
-    N_DEBIASED,
-    N_POSITIONS,
-    N_SAMPLE,
+    WIDTHS,
     ScoreInputs,
     debiased_statistics,
     position_statistics,
@@ -48,7 +46,7 @@ def literal_sample(row, reference):
     return found
 
 
-def literal_fair(rows, groups, reference):
+def literal_debiased(rows, groups, reference):
     found = []
     for row, group in zip(rows, groups, strict=True):
         members = [r for r, g in zip(rows, groups, strict=True) if g == group]
@@ -74,7 +72,7 @@ def padded(rows):
 @settings(max_examples=60, deadline=None)
 def test_sample_statistics_by_the_formulas(rows, reference):
     found = sample_statistics(softened(padded(rows).double(), reference))
-    assert found.shape == (len(rows), N_SAMPLE)
+    assert found.shape == (len(rows), WIDTHS["scores"])
     expected = [literal_sample(row, reference) for row in rows]
     np.testing.assert_allclose(found.numpy(), expected, rtol=2e-3, atol=2e-4)
 
@@ -84,8 +82,8 @@ def test_fair_statistics_by_the_formulas():
     rows = [list(rng.normal(size=4 - i % 2) * 3) for i in range(12)]
     groups = [0] * 5 + [1] * 7
     found = debiased_statistics(softened(padded(rows), 1.7), torch.tensor(groups))
-    assert found.shape == (12, N_DEBIASED)
-    expected = literal_fair(rows, groups, 1.7)
+    assert found.shape == (12, WIDTHS["debiased"])
+    expected = literal_debiased(rows, groups, 1.7)
     np.testing.assert_allclose(found.numpy(), expected, rtol=2e-3, atol=2e-4)
 
 
@@ -93,8 +91,8 @@ def test_fair_statistics_by_the_formulas():
 @settings(max_examples=60, deadline=None)
 def test_place_statistics_by_the_formulas(rows):
     found = position_statistics(softened(padded(rows).double(), 1.3))
-    assert found.shape == (len(rows), N_POSITIONS)
-    places = N_POSITIONS // 2
+    assert found.shape == (len(rows), WIDTHS["positions"])
+    places = WIDTHS["positions"] // 2
     for row, values in zip(rows, found.numpy(), strict=True):
         z = [s / 1.3 for s in row]
         centred = [v - math.fsum(z) / len(z) for v in z]

@@ -13,8 +13,7 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from safetensors.torch import load_file
 
 from thermometer import training as module
-from thermometer.data import TaskBatches, TaskData, set_aside
-from thermometer.data import rows_of as rows_of_tables
+from thermometer.data import RandomTasks, TaskData, rows_of, set_aside
 from thermometer.network import ThermometerConfig
 from thermometer.objective import scaled_nll
 from thermometer.scaling import fit_temperature, scale_scores
@@ -36,7 +35,7 @@ def small_table():
 
 
 def recovered(network, training, n_rows):
-    """Typical error of the log temperature on unseen tasks, and that of one for all."""
+    """Typical error of the log temperature on unseen tasks, and that of the pooled one."""
     seen, _ = recovery.make(n_tasks=30, n_rows=n_rows, seed=0)
     unseen, truth = recovery.make(n_tasks=12, seed=1, prefix="unseen")
     calibrator = train(seen, network, training)
@@ -76,9 +75,9 @@ def recovered(network, training, n_rows):
     ],
 )
 def test_known_temperatures_are_recovered_on_unseen_tasks(network, training, n_rows):
-    """Root mean squared error of log temperature below 0.35; one for all tasks is off by 0.55.
+    """Root mean squared error of log temperature below 0.35; the pooled one is off by 0.55.
 
-    Of tasks, by less than 0.25 on average; and of the loss that pooled temperature for all has more
+    Of tasks, by less than 0.25 on average; and of the loss that the pooled temperature has more
     than the true ones have, six tenths are gained.
     """
     error, pooled, of_tasks, nll = recovered(network, training, n_rows)
@@ -251,8 +250,8 @@ def test_the_weights_kept_are_those_of_the_best_validation(small_table, tmp_path
     with (tmp_path / "member-0" / "metrics.csv").open() as file:
         losses = [float(row["val_nll"]) for row in csv.DictReader(file) if row["val_nll"]]
     data = table_data(small_table)
-    _, kept = set_aside(data, "tasks", 0.2, 0, 1, training.seed)
-    rows = torch.cat(kept.rows)
+    _, validation = set_aside(data, "tasks", 0.2, 0, 1, training.seed)
+    rows = torch.cat(validation.rows)
     b = -calibrator.thermometer(torch.tensor(small_table.features)[rows]).log()
     loss = float(scaled_nll(data.scores[rows], data.labels[rows], b).mean())
     assert loss == pytest.approx(min(losses), rel=1e-5)
@@ -308,18 +307,20 @@ def test_bfloat16_mixed_precision_trains(small_table):
 
 
 def table_data(table):
-    return TaskData.from_rows(rows_of_tables(table, frozenset()), {})
+    return TaskData.from_rows(rows_of(table, frozenset()), {})
 
 
-def rows_of(data):
+def row_sets(data):
     return [set(rows.tolist()) for rows in data.rows]
 
 
 def test_rows_set_aside_are_disjoint_and_of_every_task(small_table):
     torch.manual_seed(0)
     data = table_data(small_table)
-    seen, kept = set_aside(data, "rows", 0.2, 0, 1)
-    for whole, mine, theirs in zip(rows_of(data), rows_of(seen), rows_of(kept), strict=True):
+    training, validation = set_aside(data, "rows", 0.2, 0, 1)
+    for whole, mine, theirs in zip(
+        row_sets(data), row_sets(training), row_sets(validation), strict=True
+    ):
         assert not mine & theirs
         assert mine | theirs == whole
         assert len(theirs) == 4
@@ -328,10 +329,10 @@ def test_rows_set_aside_are_disjoint_and_of_every_task(small_table):
 @pytest.mark.parametrize("n_members", [1, 2, 3, 5, 8])
 def test_tasks_set_aside_are_disjoint_and_each_is_in_turn(small_table, n_members):
     data = table_data(small_table)
-    everything, tested = set().union(*rows_of(data)), set()
+    everything, tested = set().union(*row_sets(data)), set()
     for member in range(n_members):
-        seen, kept = set_aside(data, "tasks", 0.2, member, n_members)
-        mine, theirs = set().union(*rows_of(seen)), set().union(*rows_of(kept))
+        training, validation = set_aside(data, "tasks", 0.2, member, n_members)
+        mine, theirs = set().union(*row_sets(training)), set().union(*row_sets(validation))
         assert mine
         assert theirs
         assert not mine & theirs
@@ -351,9 +352,11 @@ def test_a_batch_has_the_rows_of_its_tasks_only(small_table):
     assert len(rows) == 20
 
 
-def test_every_task_is_validated_once():
-    batches = TaskBatches(5, 3, 2)
-    assert list(batches.val_dataloader()) == [[0, 1, 2]]
+@pytest.mark.parametrize(("size", "expected"), [(2, 2), (0, 5), (9, 5)])
+def test_random_tasks_are_of_one_number_and_never_end(size, expected):
+    batches = [batch for batch, _ in zip(RandomTasks(5, size), range(40), strict=False)]
+    assert all(len(batch) == len(set(batch)) == expected for batch in batches)
+    assert {task for batch in batches for task in batch} == set(range(5))
 
 
 def test_tasks_weigh_equally_whatever_their_size():

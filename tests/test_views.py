@@ -133,10 +133,8 @@ def test_every_view_asks_for_what_it_reads_and_trains(view, needed):
 
 
 def test_unknown_views_are_refused():
-    with pytest.raises(
-        ValueError,
-        match="`views` to be one of 'fair', 'features', 'model', 'places', 'reference', 'scores'",
-    ):
+    sources = "'debiased', 'features', 'model', 'positions', 'reference', 'scores'"
+    with pytest.raises(ValueError, match=f"`views` to be one of {sources}"):
         ThermometerConfig(("scores+magic",))
     with pytest.raises(ValueError, match="at least one view"):
         ThermometerConfig(())

@@ -482,7 +482,7 @@ def test_a_table_of_features_alone_is_not_taken_for_both(folders, tmp_path):
 def test_what_does_not_go_together_is_refused(folders, tmp_path):
     base = ModelSpec(str(folders / "base"))
     with pytest.raises(
-        ValueError, match="`reference` to be a model.* the preset 'reference' reads"
+        ValueError, match=r"`reference` to be a model.* the preset 'reference' reads"
     ):
         experiment(folders, tmp_path, reference=None)
     with pytest.raises(

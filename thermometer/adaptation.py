@@ -43,7 +43,7 @@ def for_model(calibrator: Calibrator, model: str | int) -> Calibrator:
         if names.count(model) != 1:
             expected = f"the name of one answering model, of {', '.join(map(repr, names))}"
             raise _checks.fail("model", expected, repr(model))
-        return replace(calibrator, chosen=names.index(model))
+        model = names.index(model)
     place = _checks.integer("model", model, minimum=0)
     if place >= len(names):
         raise _checks.fail("model", f"less than {len(names)}", place)

@@ -79,10 +79,7 @@ class CalibratedLM:
 
     @property
     def reads_itself(self) -> bool:
-        """Whether the thermometer reads hidden states of the answering model itself.
-
-        Then one forward pass gives both features and scores.
-        """
+        """Whether the features that are read are those of the answering model itself."""
         expected = self.calibrator.record.features
         if "features" not in self.calibrator.reads or not expected:
             return False

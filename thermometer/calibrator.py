@@ -185,8 +185,7 @@ def place_of(targets: Sequence[Provenance], provenance: Provenance) -> int | Non
 def scores_template(target: Provenance) -> Template:
     """The template of the scores that a calibrator was trained for.
 
-    Raises:
-        ValueError: If their provenance names none: the scores were made elsewhere.
+    If their provenance names none, since they were recorded elsewhere, it is a `ValueError`.
     """
     if (fields := target.get("template")) is None:
         raise ValueError(
@@ -406,8 +405,7 @@ class Calibrator:
     def _inputs(self, given: "_Given") -> dict[str, Tensor]:
         """What the network reads of each prompt; language models run for what is missing.
 
-        Raises:
-            ValueError: If something that it reads is missing or of another origin, or N is 0.
+        A `ValueError` if something that it reads is missing or of another origin, or N is 0.
         """
         if "scores" in self.reads and given.scores is None:
             raise _checks.fail("scores", "given, since this thermometer reads them", "None")
@@ -502,9 +500,10 @@ class _Given:
         if prompts is None and scores is None:
             raise _checks.fail("prompts", "given, since there are no `scores`", "None")
         self.prompts = prompts
-        self.table = table = prompts if isinstance(prompts, OutputTable) else None
+        self.table: OutputTable | None = None
         ids: tuple[str, ...] | None = None
-        if table is not None:
+        if isinstance(prompts, OutputTable):
+            self.table = table = prompts
             ids = table.ids
             if provenance is None and scores is None:
                 provenance = table.provenance.get("scores")
@@ -525,8 +524,8 @@ class _Given:
         self.ids = ids
         self.groups = np.zeros(len(ids), dtype=np.int64)
         """(N,) the task of each prompt, from 0: by name in a table, one for all otherwise."""
-        if table is not None:
-            self.groups = np.unique(table.tasks, return_inverse=True)[1].astype(np.int64)
+        if self.table is not None:
+            self.groups = np.unique(self.table.tasks, return_inverse=True)[1].astype(np.int64)
 
     def rendered(self, template: Template) -> list[Prompt]:
         """A task by the template; strings are complete prompts already."""
@@ -541,7 +540,7 @@ class _Given:
 def _matrix(
     name: str, scores: ArrayLike | None, ids: tuple[str, ...] | None
 ) -> NDArray[np.float64] | None:
-    """Checked scores, as many as there are ids."""
+    """Checked scores, one row for each id."""
     if scores is None:
         return None
     matrix = _checks.score_matrix(name, scores)

@@ -172,8 +172,7 @@ def read(folder: str | Path) -> Checkpoint:
 def rebuild(checkpoint: Checkpoint, path: Path) -> Thermometer:
     """The network of a checkpoint, with its weights.
 
-    Raises:
-        ValueError: If they do not fit each other. The message names the file under `path`.
+    If they do not fit each other, the `ValueError` names the file under `path`.
     """
     for name in ("n_members", "n_branches"):  # each of which has weights of its own
         number = checkpoint.network.get(name)
@@ -199,9 +198,7 @@ def locate(folder: str | Path, revision: str | None = None) -> Path:
     """A local checkpoint folder, fetched from a hub if there is none of that name.
 
     Raises:
-        FileNotFoundError: If it is no folder and cannot be the name of a repository.
-        NotADirectoryError: If it is a file.
-        OSError: If there is no such repository, or no hub can be reached.
+        OSError: If it is a file, cannot be the name of a repository, or no hub has it.
     """
     path = Path(folder)
     if path.is_dir():

@@ -197,8 +197,7 @@ class TaskData:
     def draw(self, tasks: list[int], batch_size: int) -> tuple[Tensor, Tensor]:
         """Up to `batch_size` random rows of each task, in random order.
 
-        Returns:
-            (n,) indices of rows, and (n,) which of `tasks`, from 0, each is of.
+        The result is (n,) indices of rows, and (n,) which of `tasks`, from 0, each is of.
         """
         drawn = []
         for task in tasks:
@@ -215,11 +214,7 @@ def random_groups(segment_ids: Tensor) -> Tensor:
     The logarithm of the size is uniform between that of 1 and of the task, so that single prompts
     are practised as much as hundreds.
 
-    Args:
-        segment_ids: (n,) int64, the task of each row, from 0 and rising.
-
-    Returns:
-        (n,) int64, the group of each row, from 0.
+    `segment_ids` are (n,) int64, the task of each row, from 0 and rising; so are the groups.
 
     Example:
         >>> groups = random_groups(torch.tensor([0, 0, 0, 1, 1]))

@@ -375,9 +375,8 @@ class Thermometer(nn.Module):
     def components(self, features: Tensor) -> Tensor:
         """(N, R) float32 inputs of the members from (N, D) features; constant in training."""
         if features.ndim != 2 or features.shape[1] != self.n_features:
-            raise _checks.fail(
-                "features", f"of shape (N, {self.n_features})", f"shape {tuple(features.shape)}"
-            )
+            expected = f"of shape (N, {self.n_features})"
+            raise _checks.fail("features", expected, f"shape {tuple(features.shape)}")
         features = features.float()
         return (features - self.shift) @ self.projection.T if self.config.n_components else features
 
@@ -520,19 +519,17 @@ def batched_forward(
 
 
 def principal_components(features: Tensor, size: int, whitening: float) -> tuple[Tensor, Tensor]:
-    """Standardise, rotate, scale, cut: components are ``(features - shift) @ projection.T``.
+    """Standardise, rotate, scale, cut: (D,) shift and (R, D) projection of principal components.
 
-    A component of variance v gets v^(1 - whitening), then all are scaled to variance 1 on average.
-    By randomised PCA, whose random start comes from torch's global generator: a full
-    eigendecomposition of 4,096 features would take longer than the training.
+    Components are ``(features - shift) @ projection.T``. One of variance v gets v^(1 - whitening),
+    then all are scaled to variance 1 on average. By randomised PCA, whose random start comes from
+    torch's global generator: a full eigendecomposition of 4,096 features would take longer than the
+    training.
 
     Args:
         features: (N, D); more rows than components, else `ValueError`.
         size: Number R of components.
         whitening: In [0, 1].
-
-    Returns:
-        (D,) shift and (R, D) projection, float32.
 
     Example:
         >>> shift, projection = principal_components(torch.randn(50, 6), size=2, whitening=1.0)
@@ -543,7 +540,7 @@ def principal_components(features: Tensor, size: int, whitening: float) -> tuple
         raise too_few_rows(len(features), size)
     data = features.float()
     shift, scale = data.mean(dim=0), data.std(dim=0)
-    # What is constant but for rounding says nothing, and dividing by it would say very much.
+    # What is constant but for rounding carries no information, and must not be magnified.
     scale = scale.where(scale > 1e-6 * shift.abs().clamp(min=1e-6), torch.inf)
     data = (data - shift) / scale
     oversampled = min(size + 16, *data.shape)

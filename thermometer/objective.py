@@ -1,7 +1,7 @@
 r"""The training objective: likelihood at the predicted temperature, and a prior on it.
 
-Pure functions of tensors. The network speaks in *log inverse temperatures*, b = -log temperature,
-in which every real number is a valid temperature and the likelihood is well scaled.
+Pure functions of tensors. Networks predict *log inverse temperatures*, b = -log temperature, in
+which every real number is a valid temperature and the likelihood is well scaled.
 """
 
 import math
@@ -45,12 +45,9 @@ def gamma_prior_nll(log_inverse: Tensor, shape: float = 1.25, scale: float = 4.0
     With shape k = 1.25 and scale theta = 4 its mode is at temperature 1 (Shen et al. 2024).
 
     Args:
-        log_inverse: Any shape; b = -log temperature.
+        log_inverse: b = -log temperature, of any shape, which is that of the result.
         shape: k > 0.
         scale: theta > 0.
-
-    Returns:
-        The shape of `log_inverse`.
 
     Example:
         >>> gamma_prior_nll(torch.tensor(0.0)).round(decimals=4)

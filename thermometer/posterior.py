@@ -71,12 +71,8 @@ class Domain:
     def distances(self, point: Mapping[str, Array]) -> dict[str, float]:
         """Distance to the nearest training task, in units of the farthest that one of them has.
 
-        Args:
-            point: By source, (R,): the new task.
-
-        Returns:
-            By source; at most 1 if some training task is as far from all others. Empty if there
-            are fewer than three training tasks.
+        Both are by source, `point` (R,) of the new task. At most 1 if some training task is as far
+        from all others; empty if there are fewer than three of them.
         """
         found = {}
         for name, tasks in self.points.items():
@@ -188,10 +184,7 @@ def log_likelihoods(scores: ArrayLike, labels: ArrayLike, temperature: ArrayLike
 
     .. math:: \sum_i \log \mathrm{softmax}(s_i / (e^d t_i))_{y_i}
 
-    Args:
-        scores: (n, K), ``-inf`` in short rows; n may be 0.
-        labels: (n,) index of the right option.
-        temperature: (n,) predicted.
+    The arguments are those of `factor_posterior`; n may be 0.
     """
     logits = _checks.score_matrix("scores", scores)
     divisor = _checks.vector("temperature", temperature, len(logits))
@@ -214,11 +207,7 @@ def fit_spread(log_likelihood: ArrayLike) -> float:
 
     .. math:: \arg\max_\tau \sum_t \log \int L_t(d) N(d; 0, \tau^2) \, \mathrm{d}d
 
-    Args:
-        log_likelihood: (T, G), `log_likelihoods` of each task.
-
-    Returns:
-        In [0.02, 2].
+    `log_likelihood` is (T, G), `log_likelihoods` of each task; the spread is in [0.02, 2].
 
     Example:
         >>> sharp = -0.5 * ((_GRID - np.array([[0.4], [-0.4], [0.5], [-0.3]])) / 0.05) ** 2
@@ -266,10 +255,9 @@ def factor_posterior(
     mean = float(mass @ _GRID)
     deviation = float(np.sqrt(mass @ (_GRID - mean) ** 2))
     low, high = np.interp([(1 - coverage) / 2, (1 + coverage) / 2], np.cumsum(mass), _GRID)
-    n = len(_checks.array("labels", labels))
-    return FactorPosterior(
-        float(np.exp(mean)), float(np.exp(low)), float(np.exp(high)), deviation, n
-    )
+    factor, lowest, highest = map(float, np.exp([mean, low, high]))
+    n_labels = len(_checks.array("labels", labels))
+    return FactorPosterior(factor, lowest, highest, deviation, n_labels)
 
 
 def updated(
@@ -277,19 +265,14 @@ def updated(
 ) -> tuple[Calibration, FactorPosterior]:
     """A calibration after some labels of its task, and the posterior of its factor.
 
-    Args:
-        prior: Of N prompts of one task.
-        scores: (N, K).
-        labels: (N,) integers, -1 where there is no label.
-        spread: As for `factor_posterior`.
-        per: `sample` or `task`: which of its temperatures divide the scores.
+    `prior` is of N prompts of one task, `scores` are (N, K), and `labels` (N,) integers, -1 where
+    there is none; `per` says which temperatures divide the scores.
     """
     matrix, chosen = _checks.score_matrix("scores", scores), _checks.array("labels", labels)
     if chosen.shape != (len(matrix),):
         raise _checks.fail("labels", f"of shape ({len(matrix)},)", chosen.shape)
-    used = prior.temperature
-    if per == "task":
-        used = np.full(len(matrix), prior.task_temperature)
+    of_task = np.full(len(matrix), prior.task_temperature)
+    used = of_task if per == "task" else prior.temperature
     known = chosen >= 0
     found = factor_posterior(matrix[known], chosen[known], used[known], spread)
     result = replace(

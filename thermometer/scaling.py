@@ -156,10 +156,7 @@ def fit_to_reference(scores: ArrayLike, reference_scores: ArrayLike) -> Temperat
 
 
 def shifted(scores: ArrayLike, shift: float) -> NDArray[np.float64]:
-    """(N, 2) scores of verdicts with a shift added to that of Yes, the first.
-
-    Raises:
-        ValueError: If the scores are not of two options, or not finite.
+    """(N, 2) finite scores of verdicts with a shift added to that of Yes, the first.
 
     Example:
         >>> shifted([[2.0, 0.0]], -1.5).tolist()

@@ -123,9 +123,7 @@ def debiased_statistics(rows: Softened, groups: Tensor) -> Tensor:
     2023, arXiv 2309.17249), gives four numbers: q of the option that the scores answer, the largest
     q, its entropy as a share of log K, and whether its answer is the same.
 
-    Args:
-        rows: N of them.
-        groups: (N,) int64 from 0, the group of each row.
+    `groups` are (N,) int64 from 0, the group of each row.
 
     Example:
         >>> rows = softened(torch.tensor([[4.0, 0.0], [2.0, 0.0]]), temperature=1.0)

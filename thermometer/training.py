@@ -306,9 +306,7 @@ def fit_member(
         before: See `bar`.
     """
     config = module.config
-    show = LambdaCallback(
-        on_train_batch_end=lambda trainer, *_: bar.show(before + trainer.global_step)
-    )
+    show = LambdaCallback(on_train_batch_end=lambda t, *_: bar.show(before + t.global_step))
     callbacks: list[Callback] = [_KeepBest(logs), show]
     if config.patience:
         callbacks.append(EarlyStopping("val_nll", patience=config.patience, min_delta=1e-5))

@@ -1,8 +1,10 @@
 """The shipped checkpoint and the demo's config, on the bundled language model."""
 
 import json
+from functools import cache
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,14 @@ from thermometer.cli import main
 
 ROOT = Path(__file__).parent.parent
 RECORDED = Path(__file__).parent / "data" / "demo_temperatures.json"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_parsing():
+    """The file of the bundled model is parsed once: transformers parses it four times a load."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gguf, "GGUFReader", cache(gguf.GGUFReader))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -148,7 +148,7 @@ def test_it_says_what_it_was_made_from(report):
     assert set(report.versions) == {
         *("python", "thermometer", "torch", "transformers", "lightning", "numpy")
     }
-    assert report.settings == {"seed": 0, "n_resamples": 200, "level": 0.95}
+    assert report.settings == {"seed": 0, "n_resamples": 200, "coverage": 0.95}
     with pytest.raises(KeyError, match="thermometer - uncalibrated"):
         report.difference("oracle", "uncalibrated")
 

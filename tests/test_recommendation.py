@@ -274,7 +274,7 @@ def test_it_reads_well_and_goes_into_json():
         ({"confidence": [1.5], "correct": [1]}, r"`confidence` to be in \[0, 1\]"),
         ({"scores": [[1, 0]], "labels": [2]}, r"`labels` to be in \[0, 2\), but got 2 at row 0"),
         ({"confidence": [0.5], "correct": [1], "n_folds": 1}, "`n_folds` to be an integer"),
-        ({"confidence": [0.5], "correct": [1], "level": 1.0}, "`level` to be a number in"),
+        ({"confidence": [0.5], "correct": [1], "coverage": 1.0}, "`coverage` to be a number in"),
         ({"confidence": [0.5], "correct": [1], "worth": 0.0}, "`worth` to be a number in"),
     ],
 )

@@ -320,7 +320,7 @@ def test_nothing_to_compare_is_said():
         ([["a", "b"]], {}, TypeError, "mapping of columns or a frame"),
         ({"g": "ab"}, {}, TypeError, "column of values"),
         ({"g": [["a"], ["b"]]}, {}, ValueError, "vector"),
-        ({"g": ["a", "b"]}, {"level": 1.0}, ValueError, "level"),
+        ({"g": ["a", "b"]}, {"coverage": 1.0}, ValueError, "coverage"),
         ({"g": ["a", "b"]}, {"min_size": 0}, ValueError, "min_size"),
         ({"g": ["a", "b"]}, {"n_ranges": 0}, ValueError, "n_ranges"),
         ({"g": ["a", "b"]}, {"correction": "none"}, ValueError, "correction"),

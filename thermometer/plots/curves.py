@@ -2,17 +2,19 @@
 
 from collections.abc import Collection, Mapping
 from itertools import cycle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from thermometer import _checks
 from thermometer.metrics.basic import RiskCoverage
 from thermometer.plots import drawing
 from thermometer.plots.drawing import SMALL, TEXT, Theme
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _FEW = 15  # tasks that are labelled by name
 

@@ -1,19 +1,20 @@
 """The look shared by all pictures of the package: a plain ground, a light frame, quiet ticks.
 
-There are two themes, for light and for dark pages. Matplotlib is imported inside the functions,
-without pyplot: no window opens, no global setting is read for the look or changed. Nothing here
-knows what is drawn.
+There are two themes, for light and for dark pages. Without pyplot no window opens, and no global
+setting is read for the look or changed.
 """
 
-import re
 from dataclasses import dataclass
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from thermometer import _checks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MOST_TICKS = 9
 _STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,))
@@ -68,14 +69,12 @@ def theme_named(theme: str) -> Theme:
     return THEMES[_checks.one_of("theme", theme, THEMES)]
 
 
-def figure(
-    width: float, height: float, title: str | None, theme: Theme, layout: str = "constrained"
-) -> "Figure":
+def figure(width: float, height: float, title: str | None, theme: Theme) -> "Figure":
     """An empty figure that belongs to no window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure((width, height), dpi=200, facecolor=theme.ground, layout=layout)  # type: ignore[arg-type]
+    figure = Figure((width, height), dpi=200, facecolor=theme.ground, layout="constrained")
     FigureCanvasAgg(figure)
     if title:
         figure.suptitle(plain(title), fontsize=HEAD, color=theme.ink)
@@ -188,22 +187,6 @@ def fitted(figure: "Figure", text: str, width: float, size: float) -> str:
     while length > 3 and width_of(figure, shorten(text, length), size) > width:
         length -= 1
     return shorten(text, length)
-
-
-def on_two_lines(figure: "Figure", text: str, width: float, size: float) -> str:
-    """`text` if it fits, else broken after the separator that leaves the shorter lines.
-
-    Lines that are still too wide are `fitted`. A text without separators stays on one line.
-    """
-    if width_of(figure, text, size) <= width:
-        return text
-    ends = [match.end() for match in re.finditer(r"[\s_/.:-]+", text)]
-    ends = [end for end in ends if end < len(text)]
-    if not ends:
-        return fitted(figure, text, width, size)
-    end = min(ends, key=lambda end: max(end, len(text) - end))
-    lines = text[:end].rstrip(), text[end:]
-    return "\n".join(fitted(figure, line, width, size) for line in lines)
 
 
 def png(figure: "Figure") -> bytes:

@@ -1,7 +1,7 @@
 """Pictures for the terminal: reliability diagrams and bars as plain text.
 
-Strings come out, nothing is printed, and no line is wider than asked for. With ``ascii=True`` they
-hold ASCII only; `canvas` says what a console can show. Nothing here knows models, tables or files.
+No line is wider than asked for. With ``ascii=True`` they hold ASCII only; `canvas` says what a
+console can show.
 """
 
 import math

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from thermometer.metrics import calibration_floor, expected_calibration_error
-from thermometer.metrics.intervals import Interval, bootstrap
+from thermometer.metrics.calibration_error import ece_floor
+from thermometer.metrics.intervals import Interval, bootstrap, ece_interval
 from thermometer.segments.columns import cut
-from thermometer.segments.gaps import chance, ece_interval, gap_interval
+from thermometer.segments.gaps import gap_interval
 from thermometer.segments.report import _verdict, segments
 
 MINUS = "\N{MINUS SIGN}"
@@ -67,7 +68,7 @@ def test_the_planted_segment_comes_first_and_alone(report):
     assert len(report) == report.n_tested == 9
     worst = report.segments[0]
     assert (worst.name, worst.verdict, worst.differs) == ("topic = law", "overconfident", True)
-    assert not worst.ece_is_chance
+    assert not worst.within_floor
     assert {s.verdict for s in report if s is not worst} <= {
         "like the rest",
         "better than the rest",
@@ -185,7 +186,7 @@ def test_an_ece_at_its_floor_is_told_from_a_bad_one():
         confidence, correct, {"g": np.arange(3000) % 100}, n_resamples=10, n_ranges=100
     )
     assert len(report) == 100
-    assert sum(s.ece_is_chance for s in report) >= 88  # 95 expected, deviation 2.2
+    assert sum(s.within_floor for s in report) >= 88  # 95 expected, deviation 2.2
     assert np.mean([s.ece.estimate for s in report]) > 0.1
     assert np.mean([s.ece.estimate - s.floor for s in report]) == pytest.approx(0, abs=0.015)
 
@@ -257,10 +258,10 @@ def test_the_normal_limit_of_many_rows_is_what_resampling_gives():
     rng = np.random.default_rng(0)
     confidence = rng.uniform(0.5, 1, 10_000)
     correct = rng.random(10_000) < confidence - 0.4
-    limit = ece_interval(confidence, correct, n_resamples=2000), chance(confidence)
+    limit = ece_interval(confidence, correct, n_resamples=2000), ece_floor(confidence)
     drawn = (
         ece_interval(confidence[:-1], correct[:-1], n_resamples=500),
-        chance(confidence[:-1]),
+        ece_floor(confidence[:-1]),
     )
     width = drawn[0].high - drawn[0].low
     assert limit[0].high - limit[0].low == pytest.approx(width, rel=0.15)
@@ -271,13 +272,13 @@ def test_the_normal_limit_of_many_rows_is_what_resampling_gives():
 def test_chance_is_the_floor_and_what_calibrated_samples_seldom_exceed():
     rng = np.random.default_rng(0)
     confidence = rng.uniform(0.25, 1, 80)
-    expected = chance(confidence, 10, n_simulations=4000)
+    expected = ece_floor(confidence, 10, n_simulations=4000)
     assert expected.floor == pytest.approx(calibration_floor(confidence, 10, 4000, 1), abs=0.002)
     eces = [
         expected_calibration_error(confidence, rng.random(80) < confidence, 10) for _ in range(600)
     ]
     assert np.mean(np.array(eces) <= expected.ceiling) == pytest.approx(0.95, abs=0.03)
-    assert chance([0.0, 1.0]) == (0, 0)
+    assert ece_floor([0.0, 1.0]) == (0, 0)
 
 
 def test_frames_dicts_and_texts(planted, report):

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thermometer import _checks, metrics
-from thermometer.metrics.intervals import Interval, Resampled, task_counts
 from thermometer.metrics.calibration_error import residual_density, smooth_ece_of
+from thermometer.metrics.intervals import Interval, Resampled, task_counts
 from thermometer.plots.reliability import ReliabilityDiagram, prepare_reliability
 from thermometer.scaling import TemperatureFit, fit_temperature, scale_scores
 

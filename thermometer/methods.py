@@ -49,17 +49,19 @@ METHODS: Mapping[str, Method] = {
     "uncalibrated": Method("uncalibrated", "the model's own confidence, temperature 1"),
     "pooled": Method(
         "pooled temperature",
-        "fitted on the labelled seen tasks: the baseline that needs no thermometer",
+        "fitted on the labelled training tasks: the baseline that needs no thermometer",
     ),
-    "platt": Method("Platt", f"a sigmoid of the log odds, fitted on the seen tasks; {_REST}"),
-    "isotonic": Method("isotonic", f"a rising step function, fitted on the seen tasks; {_REST}"),
+    "platt": Method("Platt", f"a sigmoid of the log odds, fitted on the training tasks; {_REST}"),
+    "isotonic": Method(
+        "isotonic", f"a rising step function, fitted on the training tasks; {_REST}"
+    ),
     "histogram": Method(
-        "histogram binning", f"the accuracy of 15 equal-mass bins of the seen tasks; {_REST}"
+        "histogram binning", f"the accuracy of 15 equal-mass bins of the training tasks; {_REST}"
     ),
     "batch": Method(
         "batch calibration",
-        "each task's mean log-odds taken off, without labels (Zhou et al. 2023), then one "
-        "temperature fitted on the seen tasks so treated; may change answers",
+        "each task's mean log-odds taken off, without labels (Zhou et al. 2023), then a pooled "
+        "temperature fitted on the training tasks so treated; may change answers",
     ),
     "thermometer": Method(
         "thermometer", "a temperature for each question, predicted without labels"

@@ -79,13 +79,7 @@ def prepare_reliability(
 
     The bins are those of `metrics.bin_index`, the intervals those of `intervals.wilson`.
 
-    Args:
-        confidence: (N,) probabilities of the chosen options, in [0, 1].
-        correct: (N,) booleans, or zeros and ones.
-        n_bins: Number of bins of equal width.
-
-    Raises:
-        ValueError: If N is 0 or the lengths differ, or a value is NaN or out of range.
+    Arguments and errors are those of `metrics.expected_calibration_error`.
 
     Example:
         >>> diagram = prepare_reliability([0.9, 0.8, 0.3], [1, 0, 0], n_bins=2)
@@ -345,17 +339,7 @@ def draw_smooth_reliability(
     and dark where confidences are dense, with its band; below, how the confidences are spread, with
     the mean confidence (dashed) and the accuracy (solid).
 
-    Args:
-        diagrams: Diagrams by panel title, or a single one.
-        title: Above all panels.
-        columns: Most panels in a row.
-        theme: ``"light"`` or ``"dark"``, the page that the picture is for.
-
-    Returns:
-        A `matplotlib.figure.Figure`, 4 inches per panel at 200 dpi; save it with ``savefig``.
-
-    Raises:
-        ValueError: If there is no diagram, or the theme is unknown.
+    Arguments, size and errors are those of `draw_reliability`.
 
     Example:
         >>> figure = draw_smooth_reliability(prepare_smooth_reliability([0.9, 0.8, 0.3], [1, 0, 0]))

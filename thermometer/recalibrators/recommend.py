@@ -27,8 +27,7 @@ from thermometer.recalibrators.confidence import (
 )
 from thermometer.recalibrators.temperature import TemperatureScaling
 from thermometer.reports import render
-from thermometer.reports.blocks import Cell, Document, Table, Verdict
-from thermometer.reports.numbers import difference, percent, row
+from thermometer.reports.blocks import Cell, Document, Table, Verdict, difference, percent, row
 from thermometer.scaling import scale_scores
 
 NONE = "none"

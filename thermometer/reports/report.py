@@ -1,7 +1,6 @@
-"""The result of an evaluation: plain data, in and out of JSON, and its files.
+"""The result of an evaluation: plain data, in and out of JSON, and what is shown of it.
 
-The numbers come from `evaluation`; the keys of report.json are the fields of `Report`.
-`Report.document` says what is shown of them.
+The keys of report.json are the fields of `Report`.
 """
 
 import json
@@ -24,6 +23,9 @@ from thermometer.plots.reliability import draw_reliability
 from thermometer.plots.terminal import text_reliability
 from thermometer.reports import render
 from thermometer.reports.blocks import (
+    DASH,
+    MINUS,
+    NOTES,
     Block,
     Cell,
     Document,
@@ -33,11 +35,6 @@ from thermometer.reports.blocks import (
     Terms,
     Text,
     Verdict,
-)
-from thermometer.reports.numbers import (
-    DASH,
-    MINUS,
-    NOTES,
     decimals,
     difference,
     number,
@@ -67,7 +64,7 @@ _METHODS = {
     **METHODS,
     ORACLE: Method(
         "oracle (uses labels)",
-        "the temperature that suits each task's own labels best: no method, but the most that one "
+        "the temperature fitted on each task's own labels: no method, but the most that a "
         "temperature per task can reach",
     ),
 }
@@ -92,9 +89,9 @@ class TaskResult:
         fold: Number of the split that tested it.
         seen: Whether the thermometer was trained on it.
         temperature: Predicted for the task, without labels.
-        oracle_temperature: The best on the task's own labels.
-        at_bound: Whether that is only the end of the search, so that there is no best one.
-        pooled_temperature: The pooled temperature of the tasks that were trained on.
+        oracle_temperature: Fitted on the task's own labels.
+        at_bound: Whether that is only the end of the search, so that there is no oracle.
+        pooled_temperature: Fitted on all rows of the tasks that were trained on.
         metrics: Values by method and metric.
     """
 
@@ -179,7 +176,7 @@ class Report(render.Written):
         notes = {method.title: f"{method.note}." for method in known}
         without = ("accuracy", "ECE, 15 bins", _METRICS["gap"])  # in 80 columns
         coverage = percent(self.settings["coverage"])
-        note = f"Below numbers: {coverage} intervals. Chance: what perfect calibration would score."
+        note = f"Below numbers: {coverage} intervals. Floor: what perfect calibration would score."
         return Document(
             title="Calibration" if self.seen else "Calibration on unseen tasks",
             subtitle=f"{n} tasks, {self.n_rows:,} questions · {self.created}",
@@ -277,6 +274,11 @@ def _title(name: str) -> str:
     return _METHODS[name].title if name in _METHODS else name
 
 
+def _named(name: str) -> str:
+    """The title of a method in a sentence."""
+    return "the pooled temperature" if name == "pooled" else _title(name)
+
+
 def _main(report: Report) -> str:
     """The method that the report is about: the thermometer, or else that with the lowest NLL."""
     if "thermometer" in report.methods:
@@ -292,14 +294,14 @@ def _sentences(report: Report) -> list[str]:
     if seen:
         sentences.append(f"No test on unseen tasks: the thermometer was trained on {seen} of {n}.")
     kind = ("" if seen else "unseen ") + ("task" if n == 1 else "tasks")
-    subject = "" if main == "thermometer" else f"with {_title(main)}, "
+    subject = "" if main == "thermometer" else f"with {_named(main)}, "
     ece = _change(report, "the mean task ECE (10 bins)", "uncalibrated", "ece_10")
     nll = _change(report, "the NLL", "uncalibrated", "nll")
     sentences.append(f"On {n} {kind} ({report.n_rows:,} questions) {subject}{ece}, and {nll}.")
     if main != "pooled":
         ece = _change(report, "the ECE", "pooled", "ece_10")
         nll = _change(report, "the NLL", "pooled", "nll")
-        sentences.append(f"Against one temperature for all tasks, {ece}, and {nll}.")
+        sentences.append(f"Against the pooled temperature, {ece}, and {nll}.")
         sentences.append(_gap_closed(report.methods[main].mean_over_tasks["gap_closed"]))
     if worse := [task for task in report.tasks if _gain(task, main) > 0]:
         worst = max(worse, key=lambda task: _gain(task, main))
@@ -310,7 +312,7 @@ def _sentences(report: Report) -> list[str]:
     nlls = {m: r.mean_over_tasks["nll"].estimate for m, r in report.methods.items() if m != ORACLE}
     if set(nlls) - {"uncalibrated", "pooled", "thermometer", "thermometer_task"}:
         lowest = min(nlls, key=lambda name: nlls[name])
-        sentences.append(f"Of all methods {_title(lowest)} has the lowest NLL: {nlls[lowest]:.3f}.")
+        sentences.append(f"Of all methods {_named(lowest)} has the lowest NLL: {nlls[lowest]:.3f}.")
     found = {m: decimals(r.mean_over_tasks["accuracy"].estimate) for m, r in report.methods.items()}
     usual = found["uncalibrated"]
     others = [f"{_title(name)} ({value})" for name, value in found.items() if value != usual]
@@ -321,7 +323,7 @@ def _sentences(report: Report) -> list[str]:
 
 def _gap_closed(closed: Interval) -> str:
     if isnan(closed.estimate):
-        return "Fitting each task on its own labels gains nothing: there is no gap to close."
+        return "The oracle gains nothing: there is no gap to close."
     share = f"{percent(closed.estimate)}{_between(closed, percent)}."
     if closed.estimate < 0:
         start = "It is further from the oracle than the pooled temperature is: NLL gap closed"
@@ -373,9 +375,10 @@ def _figures(report: Report) -> list[tuple[str, Cell]]:
 def _results(report: Report, scope: str) -> Table:
     """Methods by metrics; the best that use no labels of the task stand out."""
     numbers: dict[str, Numbers] = {n: getattr(m, scope) for n, m in report.methods.items()}
-    fair = [name for name in numbers if name != ORACLE]
+    usable = [name for name in numbers if name != ORACLE]
     best = {
-        key: min(round(numbers[name][key].estimate, 3) for name in fair) for key in LOWER_IS_BETTER
+        key: min(round(numbers[name][key].estimate, 3) for name in usable)
+        for key in LOWER_IS_BETTER
     }
 
     def cell(name: str, key: str) -> Cell:
@@ -387,10 +390,10 @@ def _results(report: Report, scope: str) -> Table:
         cell = number(value, _SHOW.get(key, decimals), tone)
         return cell._replace(detail="") if value.low == value.high else cell
 
-    rows = [[Cell(_title(n)), *(cell(n, key) for key in _METRICS)] for n in (*fair, ORACLE)]
+    rows = [[Cell(_title(n)), *(cell(n, key) for key in _METRICS)] for n in (*usable, ORACLE)]
     floor = report.methods[_main(report)].floor[scope]
-    chance = (Cell(decimals(floor[k]) if k in floor else "", tone="faint") for k in _METRICS)
-    rows.append([Cell("chance", tone="faint"), *chance])
+    values = (Cell(decimals(floor[k]) if k in floor else "", tone="faint") for k in _METRICS)
+    rows.append([Cell("floor", tone="faint"), *values])
     return Table(_SCOPES[scope], ("", *_METRICS.values()), rows)
 
 
@@ -410,7 +413,7 @@ def _differences(report: Report, scope: str) -> Table:
 
 
 def _temperatures(report: Report) -> list[Block]:
-    """Predicted against best temperatures, if a thermometer predicted any."""
+    """Predicted temperatures against the oracle's, if a thermometer predicted any."""
     if "thermometer" not in report.methods:
         return []
     ours, pooled = (
@@ -420,13 +423,13 @@ def _temperatures(report: Report) -> list[Block]:
     words = []
     if ours and pooled and not isnan(ours.estimate):
         words.append(
-            "Task temperatures miss the best ones by a factor of "
-            f"{exp(ours.estimate):.2f} on (geometric) average; one temperature for all, by "
+            "Task temperatures miss those of the oracle by a factor of "
+            f"{exp(ours.estimate):.2f} on (geometric) average; the pooled temperature, by "
             f"{exp(pooled.estimate):.2f}."
         )
     if bounded:
         words.append(
-            "Tasks without a best temperature, because the search ended at its bound (all answers "
+            "Tasks without an oracle, because the search ended at its bound (all answers "
             f"right, or scores that say nothing): {len(bounded)}. They are drawn as triangles at "
             "the edge, and not counted in that average."
         )
@@ -434,8 +437,8 @@ def _temperatures(report: Report) -> list[Block]:
         Heading("Temperatures"),
         *([Text(" ".join(words))] if words else []),
         Picture(
-            "Predicted and best temperature of each task",
-            "Predicted without labels; the best on the labels.",
+            "Predicted and oracle temperature of each task",
+            "Predicted without labels; the oracle is fitted on the labels.",
             "temperatures.png",
             partial(
                 draw_temperatures,
@@ -453,7 +456,7 @@ def _tasks(report: Report) -> Table:
     """One row per task, those that gain most in NLL first."""
     main = _main(report)
     shown = [n for n in report.methods if n not in ("thermometer_task", ORACLE)] + [ORACLE]
-    brief = {"pooled": "one temp.", "thermometer": "therm.", ORACLE: "oracle"}
+    brief = {"pooled": "pooled", "thermometer": "therm.", ORACLE: "oracle"}
     header = [
         *("task", "size", "options", "fold", "accuracy", "oracle temp.", "predicted"),
         *(f"NLL {brief.get(name) or _title(name)}" for name in shown),
@@ -483,7 +486,6 @@ def _temperature(value: float) -> str:
 
 
 def _segments(report: Report) -> Sequence[Block]:
-    """Where the confidence lies."""
     if report.segments is None:
         return ()
     whose = " of the thermometer's confidence" if "thermometer" in report.methods else ""

@@ -91,7 +91,7 @@ def test_opposite_temperatures_are_reported_as_worse(table):
     result = quick(table, make_fit(sign=-1.0))
     assert result.methods["thermometer"].mean_over_tasks["gap_closed"].estimate < 0
     assert "rises" in result.verdict
-    assert "further from the labelled optimum" in result.verdict
+    assert "further from the oracle" in result.verdict
     assert "worse than uncalibrated's on" in result.verdict
 
 

@@ -10,9 +10,9 @@ from thermometer import metrics, recalibrators
 from thermometer.metrics.intervals import Interval
 from thermometer.recalibrators.recommend import (
     Candidate,
-    _choose,
-    _labels_needed,
+    choose,
     deal_folds,
+    labels_needed,
     recommend,
 )
 from thermometer.scaling import scale_scores
@@ -140,9 +140,9 @@ def test_what_is_not_clearly_better_than_none_is_not_preferred_for_being_simple(
         "isotonic": candidate((-0.01, 0.05), (-0.06, -0.001)),
         "histogram": candidate((0, 0), (-0.09, -0.01)),
     }
-    assert _choose(found) == "isotonic"
+    assert choose(found) == "isotonic"
     found["none"] = candidate((0, 0.09), (0, 0))
-    assert _choose(found) == "none"
+    assert choose(found) == "none"
 
 
 def test_labels_needed_follow_the_half_width_and_the_gain():
@@ -151,8 +151,8 @@ def test_labels_needed_follow_the_half_width_and_the_gain():
         "platt": candidate((0, 0), (-0.07, 0.03), gain=0.03),
         "isotonic": candidate((0, 0), (-0.005, 0.2), gain=0.05),  # could not be worth it
     }
-    assert _labels_needed(found, 100, worth=0.01) == 280  # 100 (0.05 / 0.03)^2 = 277.8
-    assert _labels_needed(found, 100, worth=0.05) == 110  # 100 would do, but did not
+    assert labels_needed(found, 100, worth=0.01) == 280  # 100 (0.05 / 0.03)^2 = 277.8
+    assert labels_needed(found, 100, worth=0.05) == 110  # 100 would do, but did not
 
 
 def test_losses_are_those_of_rows_that_were_not_fitted():

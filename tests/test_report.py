@@ -304,7 +304,7 @@ def test_recalibrators_stand_beside_the_thermometer(report):
     again = Report.from_json(more.to_json())
     assert again.verdict == more.verdict
     text = render.to_markdown(again.document())
-    difference = f"Platt {MINUS} the pooled temperature"
+    difference = f"Platt {MINUS} pooled temperature"
     for words in (difference, "- **Platt**: a sigmoid", "NLL Platt", "ECE Platt"):
         assert words in text
     assert "Platt" in printed(more)

@@ -16,7 +16,7 @@ from thermometer.calibrator import Calibrator
 from thermometer.comparison import Predicted
 from thermometer.protocols import Protocol
 from thermometer.recalibrators.base import ConfidenceRecalibrator, with_confidence
-from thermometer.recalibrators.bias import BatchCalibration
+from thermometer.recalibrators.scores import BatchCalibration
 from thermometer.recalibrators.confidence import (
     HistogramBinning,
     IsotonicCalibration,

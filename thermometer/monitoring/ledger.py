@@ -15,7 +15,7 @@ from thermometer.monitoring.alarm import CalibrationAlarm, EarlySign, Episode, S
 from thermometer.monitoring.history import History, MonitorSettings
 from thermometer.monitoring.storage import Store
 from thermometer.recalibrators.base import ConfidenceRecalibrator
-from thermometer.recalibrators.loading import CLASSES
+from thermometer.recalibrators import CLASSES
 
 Vector = NDArray[np.float64]
 

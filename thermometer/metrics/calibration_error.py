@@ -320,13 +320,8 @@ def smooth_ece(confidence: ArrayLike, correct: ArrayLike, bandwidth: float | Non
     over some 200 points. Here the equation is solved by Brent's method to 1e-9. The grid matters
     only for errors near its cell, 6e-5: below, opposite residuals within one cell cancel.
 
-    Args:
-        confidence: (N,) probabilities of the chosen options, in [0, 1].
-        correct: (N,) booleans, or zeros and ones.
-        bandwidth: Standard deviation s > 0 to use instead of the fixed point.
-
-    Raises:
-        ValueError: If N is 0 or the lengths differ, or a value is NaN or out of range.
+    `bandwidth` is a standard deviation s > 0 to use instead of the fixed point. Other arguments and
+    errors are those of `expected_calibration_error`.
 
     Example:
         >>> round(smooth_ece([0.9, 0.9, 0.9, 0.9], [1, 1, 0, 0]), 4)  # one confidence: the gap
@@ -350,10 +345,7 @@ def fine_density(confidence: ArrayLike, correct: ArrayLike) -> Vector:
 
 
 def smooth_ece_at_fixed_point(density: Vector) -> float:
-    """The one bandwidth at which the smoothed density of residuals has that error.
-
-    Args:
-        density: (G + 1,) as `fine_density` gives.
+    """The one bandwidth at which a (G + 1,) `fine_density` has that smoothed error.
 
     Example:
         >>> round(smooth_ece_at_fixed_point(fine_density([0.9, 0.9], [1, 0])), 4)
@@ -365,17 +357,10 @@ def smooth_ece_at_fixed_point(density: Vector) -> float:
 
 
 def residual_density(confidence: Vector, correct: Vector, n_cells: int = COARSE_GRID) -> Vector:
-    """Residuals c_i - y_i, shared linearly among the points of a grid, as a density.
+    """Residuals c_i - y_i, shared linearly among the G + 1 points of a grid, as a density.
 
-    Densities of several sets of rows add up to that of their union.
-
-    Args:
-        confidence: (N,) in [0, 1].
-        correct: (N,) zeros and ones.
-        n_cells: Cells G of the grid.
-
-    Returns:
-        (G + 1,) float64, whose integral by the trapezoidal rule is sum_i (c_i - y_i).
+    Its integral by the trapezoidal rule is sum_i (c_i - y_i). Densities of several sets of rows add
+    up to that of their union.
     """
     residual = confidence - correct
     position = confidence * n_cells
@@ -408,13 +393,10 @@ def grid_shares(confidence: Vector, n_cells: int = COARSE_GRID) -> Any:
 
 
 def smooth_ece_of(densities: Vector) -> Vector:
-    """Smooth calibration error of many data sets at once, by bisection, within about 1e-4.
+    """Smooth calibration error of R data sets at once, by bisection, within about 1e-4.
 
-    Args:
-        densities: (R, G + 1), each a sum of `residual_density` divided by its number of rows.
-
-    Returns:
-        (R,) float64 in [0, 1]; NaN where a density is NaN.
+    Each of the (R, G + 1) densities is a sum of `residual_density` divided by its number of rows.
+    The errors are (R,) float64 in [0, 1]; NaN where a density is NaN.
 
     Example:
         >>> density = residual_density(np.full(4, 0.9), np.array([1.0, 1.0, 0.0, 0.0])) / 4

@@ -48,8 +48,7 @@ def wilson(right: float, n: float, coverage: float = 0.95) -> Interval:
         >>> interval.estimate, round(interval.low, 3), interval.high
         (1.0, 0.839, 1.0)
     """
-    z2 = float(ndtri((1 + _coverage(coverage)) / 2)) ** 2 / n
-    p = right / n
+    p, z2 = float(right / n), float(ndtri((1 + _coverage(coverage)) / 2) ** 2 / n)
     middle, half = p + z2 / 2, math.sqrt(z2 * (p * (1 - p) + z2 / 4))
     low, high = (middle - half) / (1 + z2), (middle + half) / (1 + z2)
     return Interval(p, low if right > 0 else 0.0, high if right < n else 1.0)
@@ -140,13 +139,7 @@ def task_counts(n_tasks: int, n_resamples: int = 1000, seed: int = 0) -> NDArray
     chance within them, so that drawing rows as well would count it twice (Davison and Hinkley 1997,
     "Bootstrap Methods and their Application", section 3.8).
 
-    Args:
-        n_tasks: Number T of tasks.
-        n_resamples: Number R of resamples.
-        seed: Equal seeds give equal counts.
-
-    Returns:
-        (R, T) float64 whole numbers.
+    The counts are whole numbers, (R, T) float64 for R resamples of T tasks.
 
     Example:
         >>> counts = task_counts(3, n_resamples=2)
@@ -232,11 +225,8 @@ def gather(confidence: Vector, correct: Vector, n_bins: int, groups: Index | Non
     against the 1/2 or so of right and wrong: less than a millionth of the variance. NLL varies in
     a cell by 1/8 nat at most. For AUROC and AURC the rows of a cell count as ties.
 
-    Args:
-        confidence: (N,) checked.
-        correct: (N,) zeros and ones.
-        n_bins: Number of bins of equal width; no cell spans two.
-        groups: (N,) numbers of groups in [0, T).
+    Rows are checked (N,) confidences and zeros and ones, `groups` numbers in [0, T). No cell spans
+    two of the `n_bins` bins of equal width.
     """
     order = np.argsort(confidence)
     ordered = confidence[order]
@@ -291,11 +281,7 @@ def measure(cells: Cells, counts: Vector) -> dict[str, Vector]:
     """Metrics of R resamples by their names in `summary.Summary`, each (R,) float64.
 
     Each is that of `metrics` on the drawn rows; NaN where it is undefined there. The smooth ECE is
-    that of `smooth_ece_of`, within about 1e-4.
-
-    Args:
-        cells: The rows.
-        counts: (R, 2U) how often each cell is drawn.
+    that of `smooth_ece_of`, within about 1e-4. `counts` are (R, 2U), as `resample` gives.
 
     Example:
         >>> cells = gather(np.array([0.9, 0.9, 0.6]), np.array([1.0, 0.0, 1.0]), n_bins=10)
@@ -313,6 +299,8 @@ def measure(cells: Cells, counts: Vector) -> dict[str, Vector]:
     into[np.arange(n_cells), cells.bin] = 1
     of_bins = both @ into, claimed @ into, right @ into
     residual = cells.means[:, 0] - np.repeat([1.0, 0.0], n_cells)
+    below = np.cumsum(wrong, axis=1) - wrong / 2  # pairs with a surer right answer, ties half
+    pairs = right.sum(axis=1) * wrong.sum(axis=1)
     density = (counts * residual) @ grid_shares(cells.means[:, 0])
     return {
         "accuracy": accuracy,
@@ -324,7 +312,7 @@ def measure(cells: Cells, counts: Vector) -> dict[str, Vector]:
         "smooth_ece": smooth_ece_of(density / n[:, None]),
         "nll": nll,
         "brier": brier,
-        "auroc": _wins(right, wrong),
+        "auroc": np.einsum("ru,ru->r", right, below) / np.where(pairs, pairs, np.nan),
         "aurc": area(both[:, ::-1], wrong[:, ::-1]),
     }
 
@@ -338,14 +326,6 @@ def _mass_error(both: Vector, gap: Vector, n_bins: int) -> Vector:
     of_bins = np.bincount(place.ravel(), gap.ravel(), n_bins * len(both))
     error: Vector = np.abs(of_bins).reshape(len(both), n_bins).sum(axis=1) / up_to[:, -1]
     return error
-
-
-def _wins(right: Vector, wrong: Vector) -> Vector:
-    """AUROC: pairs in which the right answer has more confidence, ties counting half."""
-    below = np.cumsum(wrong, axis=1) - wrong / 2
-    pairs = right.sum(axis=1) * wrong.sum(axis=1)
-    wins: Vector = np.einsum("ru,ru->r", right, below) / np.where(pairs, pairs, np.nan)
-    return wins
 
 
 def paired_differences(
@@ -369,16 +349,13 @@ def paired_differences(
         second: (N,) other ones of the same answers.
         correct: (N,) booleans, or zeros and ones.
         n_bins: Bins of equal width of the ECE.
-        n_resamples: Number of resamples.
+        n_resamples: As for `bootstrap`, like `seed` and `coverage`.
         seed: Equal seeds give equal results.
         coverage: Coverage aimed at, in (0, 1).
 
     Returns:
         By the names in `PAIRED`: below zero the second is better. ``gap`` is the difference of the
         absolute gaps. Bounds are NaN for one row.
-
-    Raises:
-        ValueError: If N is 0 or the lengths differ, or a value is NaN or out of range.
 
     Example:
         >>> changes = paired_differences([0.95] * 400, [0.75] * 400, [1, 1, 1, 0] * 100)

@@ -101,12 +101,8 @@ class SmoothCalibrationError(_OfOutcomes):
     """`metrics.smooth_ece`, batch by batch.
 
     The state is the density of residuals on the same 16,384 cells (131 kB), and the number of rows.
-    Equality, dtypes, empty batches and errors are as in `ExpectedCalibrationError`; the fixed point
-    is found on the CPU, in float64.
-
-    Args:
-        validate_args: Check that values are in range. On a GPU each check waits for the device.
-        **kwargs: Those of `torchmetrics.Metric`.
+    Arguments, dtypes, empty batches and errors are those of `ExpectedCalibrationError`; the fixed
+    point is found on the CPU, in float64.
 
     Example:
         >>> metric = SmoothCalibrationError()

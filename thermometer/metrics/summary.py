@@ -97,14 +97,11 @@ def summarise(
         confidence: (N,) probabilities of the chosen options, in [0, 1].
         correct: (N,) booleans, or zeros and ones.
         n_bins: Number of bins of `ece`, `ece_mass`, `debiased_ece` and `floor`.
-        n_resamples: Number of resamples.
+        n_resamples: As for `bootstrap`, like `seed` and `coverage`.
         seed: Equal seeds give equal results.
         coverage: Coverage aimed at, in (0, 1).
         groups: (N,) group (task, document) of every row, of any type that sorts: whole groups are
             drawn, as rows of one group are not independent.
-
-    Returns:
-        A `Summary`. Bounds are NaN where there is only one row or group.
 
     Raises:
         ValueError: If N is 0 or the lengths differ, or a value is NaN or out of range.

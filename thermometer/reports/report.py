@@ -4,7 +4,7 @@ The keys of report.json are the fields of `Report`.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import exp, isnan
@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from thermometer import _checks, _files
-from thermometer._files import from_plain
-from thermometer._files import plain as plain
+from thermometer._files import from_plain, plain
 from thermometer.comparison import LOWER_IS_BETTER, ORACLE, Difference, MethodResult, Numbers
 from thermometer.methods import METHODS, Method
 from thermometer.metrics.intervals import Interval
@@ -223,14 +222,11 @@ class Report(render.Written):
         if not isinstance(fields, dict):
             raise _checks.fail("report", "a JSON object", type(fields).__name__)
         if "kind" in fields:
-            raise _checks.fail(
-                "report", "one of `evaluate`", f"one of {fields['kind']}, which report.html shows"
-            )
+            got = f"one of {fields['kind']}, which report.html shows"
+            raise _checks.fail("report", "one of `evaluate`", got)
         version = fields.pop("format_version", None)
         if version != FORMAT_VERSION:
-            raise ValueError(
-                f"Expected a report of format {FORMAT_VERSION}, but got format {version}"
-            )
+            raise _checks.fail("report", f"of format {FORMAT_VERSION}", f"format {version}")
         fields.pop("verdict", None)  # follows from the numbers
         report = from_plain(cls, fields, "report")
         report._check_names()
@@ -238,36 +234,28 @@ class Report(render.Written):
 
     def _check_names(self) -> None:
         """Whatever is shown of a report must be in it."""
-        needed = {"uncalibrated", "pooled", ORACLE}
-        if absent := sorted(needed - set(self.methods)):
-            raise _checks.fail("methods", f"with {', '.join(absent)}", sorted(self.methods))
-        held = {(d.method, d.baseline) for d in self.differences}
-        pairs = {("thermometer", "uncalibrated"), ("thermometer", "pooled")}
-        if "thermometer" in self.methods and (missing := sorted(pairs - held)):
-            raise _checks.fail("differences", f"with {missing}", sorted(held))
-        shown: dict[str, Mapping[str, Any]] = {}  # in tables of methods
+
+        def need(place: str, wanted: Iterable[str], found: Iterable[str]) -> None:
+            if absent := sorted({*wanted} - {*found}):
+                raise _checks.fail(place, f"with {', '.join(absent)}", sorted(found))
+
+        need("protocol", ["description"], self.protocol)
+        need("methods", ["uncalibrated", "pooled", ORACLE], self.methods)
         for name, method in self.methods.items():
-            shown |= {f"methods.{name}": method.mean_over_tasks}
-            shown |= {f"all rows of {name}": method.all_rows}
-        compared: dict[str, Mapping[str, Any]] = {}
+            need(f"methods.{name}", _METRICS, method.mean_over_tasks)
+            need(f"all rows of {name}", _METRICS, method.all_rows)
+            need(f"floor of {name}", _SCOPES, method.floor)
+            for task in self.tasks:
+                need(f"task {task.task}, {name}", LOWER_IS_BETTER, task.metrics.get(name, {}))
+        if "thermometer" in self.methods:
+            pairs = ["thermometer - uncalibrated", "thermometer - pooled"]
+            need("differences", pairs, [f"{d.method} - {d.baseline}" for d in self.differences])
         for d in self.differences:
+            need("methods of differences", [d.method, d.baseline], self.methods)
             where = f"difference of {d.method} and {d.baseline}"
-            compared |= {where: d.mean_over_tasks, f"{where} on all rows": d.all_rows}
-            compared |= {f"n_better of {where}": d.n_better}
-            if absent := sorted({d.method, d.baseline} - set(self.methods)):
-                raise _checks.fail("differences", f"of {sorted(self.methods)}", absent)
-        for task in self.tasks:
-            compared |= {f"task {task.task}, {m}": task.metrics.get(m, {}) for m in self.methods}
-        scopes = {f"floor of {name}": method.floor for name, method in self.methods.items()}
-        for places, wanted in (
-            (shown, set(_METRICS)),
-            (compared, set(LOWER_IS_BETTER)),
-            (scopes, set(_SCOPES)),
-            ({"protocol": self.protocol}, {"description"}),
-        ):
-            for place, numbers in places.items():
-                if absent := sorted(wanted - set(numbers)):
-                    raise _checks.fail(place, f"with {', '.join(absent)}", sorted(numbers))
+            need(where, LOWER_IS_BETTER, d.mean_over_tasks)
+            need(f"{where} on all rows", LOWER_IS_BETTER, d.all_rows)
+            need(f"n_better of {where}", LOWER_IS_BETTER, d.n_better)
 
 
 def _title(name: str) -> str:
@@ -336,10 +324,10 @@ def _change(report: Report, what: str, baseline: str, key: str) -> str:
     """'the NLL falls from 1.300 to 1.100 (−0.200, between −0.250 and −0.150)'."""
     main = _main(report)
     before, after = (report.methods[m].mean_over_tasks[key].estimate for m in (baseline, main))
-    change = Interval(after - before, float("nan"), float("nan"))
-    for found in report.differences:
-        if (found.method, found.baseline) == (main, baseline):
-            change = found.mean_over_tasks[key]
+    try:
+        change = report.difference(main, baseline).mean_over_tasks[key]
+    except KeyError:
+        change = Interval(after - before, float("nan"), float("nan"))
     verb = "falls" if change.estimate < 0 else "rises"
     if change.low <= 0 <= change.high:
         same = decimals(before) == decimals(after)
@@ -495,7 +483,7 @@ def _segments(report: Report) -> Sequence[Block]:
 def _facts(report: Report) -> dict[str, str]:
     """How it was measured."""
     settings = report.settings
-    made = {key: _source(report.provenance.get(key)) for key in ("features", "scores")}
+    sources = {key: _source(report.provenance.get(key)) for key in ("features", "scores")}
     return {
         "protocol": str(report.protocol["description"]),
         "measured on": f"{report.n_rows:,} questions of {len(report.tasks)} tasks",
@@ -503,18 +491,18 @@ def _facts(report: Report) -> dict[str, str]:
         f"draws of whole tasks (seed {settings['seed']}), the same draws for every method; they do "
         "not cover the chance of training. Of ECE over all questions they sit high, as ECE is "
         "biased upwards",
-        **{name: source for name, source in made.items() if source},
+        **{name: source for name, source in sources.items() if source},
         "made with": ", ".join(f"{name} {number}" for name, number in report.versions.items()),
         "made on": report.created,
     }
 
 
-def _source(made: Mapping[str, Any] | None) -> str:
+def _source(provenance: Mapping[str, Any] | None) -> str:
     """A model in a few words."""
-    if not isinstance(made, Mapping):
-        return "" if made is None else str(made)
-    words = [str(made.get("model", "unknown"))]
-    words += [f"{key} {made[key]}" for key in ("revision", "dtype", "layer") if made.get(key)]
-    if made.get("num_layers"):
-        words.append(f"first {made['num_layers']} blocks")
+    if not isinstance(provenance, Mapping):
+        return "" if provenance is None else str(provenance)
+    keys = [key for key in ("revision", "dtype", "layer") if provenance.get(key)]
+    words = [str(provenance.get("model", "unknown")), *(f"{k} {provenance[k]}" for k in keys)]
+    if provenance.get("num_layers"):
+        words.append(f"first {provenance['num_layers']} blocks")
     return ", ".join(words)

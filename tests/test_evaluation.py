@@ -92,7 +92,7 @@ def test_opposite_temperatures_are_reported_as_worse(table):
     assert result.methods["thermometer"].mean_over_tasks["gap_closed"].estimate < 0
     assert "rises" in result.verdict
     assert "further from the oracle" in result.verdict
-    assert "worse than uncalibrated's on" in result.verdict
+    assert "worse than the uncalibrated one on" in result.verdict
 
 
 def test_task_temperature_is_the_mean_over_the_task(table):

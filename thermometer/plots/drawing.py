@@ -81,17 +81,17 @@ def figure(width: float, height: float, title: str | None, theme: Theme) -> "Fig
     return figure
 
 
-def style(axis: "Axes", theme: Theme, size: float = SMALL) -> None:
+def style(axis: "Axes", theme: Theme) -> None:
     """The look shared by all plots: light frame, quiet ticks, plain ground."""
     axis.set_facecolor(theme.ground)
-    axis.tick_params(which="both", labelsize=size, colors=theme.quiet, length=3, width=0.8)
+    axis.tick_params(which="both", labelsize=SMALL, colors=theme.quiet, length=3, width=0.8)
     for side, spine in axis.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set(color=theme.quiet, linewidth=0.8)
     axis.set_axisbelow(True)
 
 
-def note(axis: "Axes", text: str, theme: Theme, *, above: bool, size: float = TEXT) -> None:
+def note(axis: "Axes", text: str, theme: Theme, *, above: bool) -> None:
     """Text in the upper left corner (above the diagonal) or in the lower right one."""
     x, y, side = (0.04, 0.96, "left") if above else (0.97, 0.05, "right")
     axis.text(
@@ -101,21 +101,12 @@ def note(axis: "Axes", text: str, theme: Theme, *, above: bool, size: float = TE
         transform=axis.transAxes,
         ha=side,
         va="top" if above else "bottom",
-        fontsize=size,
+        fontsize=TEXT,
         linespacing=1.35,
         color=theme.ink,
         zorder=5,
         bbox={"facecolor": theme.ground, "edgecolor": "none", "alpha": 0.8, "pad": 2},
     )
-
-
-def unit_square(axis: "Axes", theme: Theme, step: float = 0.2, size: float = SMALL) -> None:
-    """An axis from 0 to 1 both ways, with grid and diagonal."""
-    ticks = np.arange(0, 1 + step / 2, step)
-    axis.set(xlim=(0, 1), ylim=(0, 1), xticks=ticks, yticks=ticks)
-    style(axis, theme, size)
-    axis.grid(color=theme.faint, linewidth=0.8)
-    axis.plot([0, 1], [0, 1], color=theme.quiet, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
 
 
 def log_ticks(low: float, high: float) -> list[float]:

@@ -412,18 +412,21 @@ def _panels(
     rows = -(-n // columns)
     figure = drawing.figure(4.0 * columns, 5.0 * rows, title, theme)
     cells = figure.add_gridspec(rows, columns)
-    panels = []
+    panels, ticks = [], np.arange(0, 1.1, 0.2)
     for position, (name, diagram) in enumerate(diagrams.items()):
         cell = cells[position // columns, position % columns].subgridspec(
             2, 1, height_ratios=(4, 1), hspace=0.03
         )
         square, strip = figure.add_subplot(cell[0]), figure.add_subplot(cell[1])
-        drawing.unit_square(square, theme)
+        square.set(xlim=(0, 1), ylim=(0, 1), xticks=ticks, yticks=ticks)
+        drawing.style(square, theme)
+        square.grid(color=theme.faint, linewidth=0.8)
+        square.plot([0, 1], [0, 1], color=theme.quiet, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
         square.tick_params(labelbottom=False)
         square.set_ylabel("accuracy", fontsize=TEXT, color=theme.ink)
         shown = drawing.plain(drawing.fitted(figure, name, _TITLE, HEAD))
         square.set_title(shown, pad=8, fontsize=HEAD, color=theme.ink, fontweight="bold")
-        strip.set(xlim=(0, 1), xticks=np.arange(0, 1.1, 0.2), yticks=[])
+        strip.set(xlim=(0, 1), xticks=ticks, yticks=[])
         drawing.style(strip, theme)
         strip.spines["left"].set_visible(False)
         strip.set_ylabel("share", fontsize=TEXT, color=theme.ink)

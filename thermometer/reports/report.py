@@ -294,8 +294,8 @@ def _sentences(report: Report) -> list[str]:
     if worse := [task for task in report.tasks if _gain(task, main) > 0]:
         worst = max(worse, key=lambda task: _gain(task, main))
         sentences.append(
-            f"Its NLL is worse than uncalibrated's on {len(worse)} of {n}, most on {worst.task} "
-            f"({signed(_gain(worst, main))})."
+            f"Its NLL is worse than the uncalibrated one on {len(worse)} of {n}, most on "
+            f"{worst.task} ({signed(_gain(worst, main))})."
         )
     nlls = {m: r.mean_over_tasks["nll"].estimate for m, r in report.methods.items() if m != ORACLE}
     if set(nlls) - {"uncalibrated", "pooled", "thermometer", "thermometer_task"}:
@@ -343,7 +343,7 @@ def _between(interval: Interval, show: Callable[[float], str] = signed) -> str:
 
 
 def _gain(task: TaskResult, main: str) -> float:
-    """NLL of a method minus uncalibrated's; below zero it is better."""
+    """NLL of a method minus the uncalibrated one; below zero it is better."""
     return task.metrics[main]["nll"] - task.metrics["uncalibrated"]["nll"]
 
 

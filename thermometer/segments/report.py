@@ -315,7 +315,7 @@ def segments(
                 difference=test.difference,
                 p_value=test.p_value,
                 p_adjusted=p_adjusted,
-                verdict=_verdict(gap, test.difference, p_adjusted, coverage),
+                verdict=verdict_of(gap, test.difference, p_adjusted, coverage),
             )
         )
     found.sort(key=lambda s: (isnan(s.p_value), -s.sure_gap, -abs(s.gap.estimate)))
@@ -334,7 +334,8 @@ def segments(
     )
 
 
-def _verdict(gap: Interval, difference: float, p_adjusted: float, coverage: float) -> Kind:
+def verdict_of(gap: Interval, difference: float, p_adjusted: float, coverage: float) -> Kind:
+    """The verdict on a segment, as `Segment` says."""
     if isnan(p_adjusted):
         return "too few"
     if p_adjusted > 1 - coverage:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -441,9 +441,9 @@ def _mark_means(
 ) -> None:
     """Accuracy and mean confidence as lines, named above the strip."""
     accuracy, confidence = diagram.accuracy, diagram.mean_confidence
-    dashed = {"linewidth": 1.8, "linestyle": (0, (2, 1)), "label": f"confidence {confidence:.3f}"}
+    dashed: dict[str, Any] = {"linewidth": 1.8, "linestyle": (0, (2, 1))}
     strip.axvline(accuracy, color=theme.ink, linewidth=1.4, label=f"accuracy {accuracy:.3f}")
-    strip.axvline(confidence, color=colour, **dashed)
+    strip.axvline(confidence, color=colour, label=f"confidence {confidence:.3f}", **dashed)
     strip.legend(
         loc="lower center",
         bbox_to_anchor=(0.5, 0.98),

@@ -113,8 +113,9 @@ def text_bars(
 ) -> str:
     """Named values as bars from zero, one line each, with their intervals and figures.
 
-    A bar is solid up to the interval and shaded within it, lighter beyond the value. Bars of negative values go left from zero. Names that are too long are cut in
-    the middle, and characters that no terminal can show are replaced.
+    A bar is solid up to the interval and shaded within it, lighter beyond the value. Bars of
+    negative values go left from zero. Names that are too long are cut in the middle, and characters
+    that no terminal can show are replaced.
 
     Args:
         rows: Name, value, and the bounds of its interval, NaN where there are none. A value that is

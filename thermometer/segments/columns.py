@@ -119,16 +119,14 @@ def _missing(values: Any, array: NDArray[Any]) -> NDArray[np.bool_]:
     """Which cells hold nothing; frames know it of their own columns."""
     if hasattr(values, "isna"):
         return np.asarray(values.isna(), dtype=np.bool_)
+    real, nothing = float | np.floating, np.zeros(len(array), dtype=np.bool_)
     if array.dtype.kind == "f":
-        return np.isnan(array)
-    if array.dtype.kind in "mM":
-        return np.isnat(array)
-    if array.dtype.kind != "O":
-        return np.zeros(len(array), dtype=np.bool_)
-    real = float | np.floating
-    return np.array(
-        [v is None or (isinstance(v, real) and bool(np.isnan(v))) for v in array], dtype=np.bool_
-    )
+        nothing[:] = np.isnan(array)
+    elif array.dtype.kind in "mM":
+        nothing[:] = np.isnat(array)
+    elif array.dtype.kind == "O":
+        nothing[:] = [v is None or (isinstance(v, real) and bool(np.isnan(v))) for v in array]
+    return nothing
 
 
 def _as_numbers(present: NDArray[Any]) -> NDArray[Any] | None:

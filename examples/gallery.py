@@ -37,7 +37,7 @@ def options(path):
 
 
 def oracle_temperatures(scores, labels, tasks):
-    """The best temperature of each task, from its labels."""
+    """The temperature fitted on each task's own labels."""
     return {
         str(task): th.fit_temperature(scores[tasks == task], labels[tasks == task])
         for task in np.unique(tasks)
@@ -56,7 +56,7 @@ def pictures(small, large, stated):
     scores, labels, tasks = small
     one = th.fit_temperature(scores, labels).temperature
     rows = {
-        "as it is": metrics.top_label(th.scale_scores(scores, 1.0), labels),
+        "uncalibrated": metrics.top_label(th.scale_scores(scores, 1.0), labels),
         "pooled temperature": metrics.top_label(th.scale_scores(scores, one), labels),
     }
     bins = {name: prepare_reliability(*row, n_bins=10) for name, row in rows.items()}
@@ -68,7 +68,7 @@ def pictures(small, large, stated):
     ours, theirs = oracle_temperatures(*small), oracle_temperatures(*large)
     best = {task: fit.temperature for task, fit in ours.items()}
     inner = [task for task, fit in ours.items() if not fit.at_bound]
-    print(text_reliability(bins["as it is"]), end="\n\n")
+    print(text_reliability(bins["uncalibrated"]), end="\n\n")
     chosen = ("college_physics", "professional_law", "marketing", "us_foreign_policy", "virology")
     print(text_bars([gap_of(task, after, tasks) for task in chosen if task in best], 72))
     return {

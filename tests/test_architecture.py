@@ -25,7 +25,7 @@ LAYERS = {
     "calibration": "posterior checkpoint calibrator",
     "training": "data training adaptation calibrated_lm",
     "measures": "metrics recalibrators display protocols",
-    "pictures": "plots reports.blocks reports.numbers reports.render",
+    "pictures": "plots reports.blocks reports.render",
     "findings": "recalibrators.recommend segments comparison methods",
     "reports": "reports routing monitoring",
     "beyond option scores": "generation free_form signals ats adapters",

@@ -12,7 +12,6 @@ from safetensors.numpy import load_file, save_file
 from sklearn.exceptions import NotFittedError
 
 from thermometer import recalibrators
-from thermometer.recalibrators import loading
 
 CONFIG, ARRAYS = "recalibrator.json", "recalibrator.safetensors"
 NAN = float("nan")
@@ -39,7 +38,7 @@ def predictions(made):
 
 
 ALL = [
-    *((kind, {}) for kind in loading.CLASSES.values()),
+    *((kind, {}) for kind in recalibrators.CLASSES.values()),
     (recalibrators.TemperatureScaling, {"per_task": True}),
     (recalibrators.BatchCalibration, {"per_task": True}),
     (recalibrators.PlattScaling, {"epsilon": 0.02}),
@@ -71,7 +70,7 @@ def test_every_public_estimator_can_be_loaded():
         for name in dir(recalibrators)
         if hasattr(getattr(recalibrators, name), "fit") and not name.endswith("Recalibrator")
     }
-    assert public == set(loading.CLASSES)
+    assert public == set(recalibrators.CLASSES)
 
 
 def test_the_files_are_what_is_documented(tmp_path):
@@ -114,7 +113,7 @@ def changed(folder, change):
         (lambda c: c["fitted"].update(slope_="1"), "expected slope_ to be of kind number, got '1'"),
         (lambda c: c["fitted"].update(slope_=True), "expected slope_ to be of kind number"),
         (lambda c: c.update(format_version=9), "in format 9; this is .*upgrade it"),
-        (lambda c: c.update(format_version=0), "`format_version` to be an integer of at least 1"),
+        (lambda c: c.update(format_version=0), "format_version to be at least 1"),
         (lambda c: c.update({"class": "os.system"}), "class to be one of .*, got 'os.system'"),
         (lambda c: c.update({"class": "IsotonicCalibration"}), "missing centred in parameters"),
         (lambda c: c.update(fitted=[]), r"expected fitted to be dict, got \[\]"),

@@ -125,7 +125,7 @@ def test_no_one_temperature_beats_the_topline_of_a_task(table, result):
         for temperature in np.geomspace(0.02, 80, 40):
             one = literal(table, np.full(360, temperature), np.flatnonzero(rows))["nll"]
             assert result.per_task["oracle"]["nll"][i] <= one + 1e-9
-        assert result.best[i] == fit_temperature(table.scores[rows], table.labels[rows])
+        assert result.oracle[i] == fit_temperature(table.scores[rows], table.labels[rows])
 
 
 def test_gap_closed_is_the_ratio_of_the_means(result):
@@ -216,7 +216,7 @@ def test_tasks_without_a_best_temperature_do_not_count_in_the_ratio():
     tasks = ["all right"] * 4 + ["three right"] * 4
     flat = {"uncalibrated": np.ones(8)}
     result = compare(scores, [0] * 7 + [1], tasks, flat, baseline="uncalibrated", n_resamples=50)
-    assert [fit.at_bound for fit in result.best] == [True, False]
+    assert [fit.at_bound for fit in result.oracle] == [True, False]
     ratio = result.methods["uncalibrated"].mean_over_tasks["log_ratio"]
     assert ratio.estimate == pytest.approx(math.log(2 / math.log(3)))
     none = compare(

@@ -144,12 +144,9 @@ def test_ticks_lie_on_the_axis_and_are_few(low, ratio):
 @pytest.mark.parametrize("name", NAMES)
 def test_fitted_names_are_no_wider_than_allowed(name):
     figure = drawing.figure(4, 4, None, drawing.theme_named("light"))
-    shown = drawing.on_two_lines(figure, name, 1.5, 11)
-    assert shown.count("\n") <= 1
-    assert all(drawing.width_of(figure, line, 11) <= 1.5 for line in shown.split("\n"))
     assert drawing.width_of(figure, drawing.fitted(figure, name, 1.5, 11), 11) <= 1.5
     assert not figure.texts
-    assert drawing.on_two_lines(figure, "law", 1.5, 11) == "law"
+    assert drawing.fitted(figure, "law", 1.5, 11) == "law"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -215,7 +212,7 @@ def test_an_unknown_theme_is_refused_with_the_known_ones(kind):
 def test_drawing_needs_no_pyplot_and_numbers_no_matplotlib():
     code = (
         "import sys\n"
-        "from thermometer.plots import risk_plot, smooth_reliability as s, terminal_plots\n"
+        "from thermometer.plots import curves, reliability as s, terminal\n"
         "diagram = s.prepare_smooth_reliability([0.5, 0.7], [1, 0])\n"
         "assert 'matplotlib' not in sys.modules\n"
         "s.draw_smooth_reliability(diagram)\n"

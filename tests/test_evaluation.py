@@ -91,8 +91,8 @@ def test_opposite_temperatures_are_reported_as_worse(table):
     result = quick(table, make_fit(sign=-1.0))
     assert result.methods["thermometer"].mean_over_tasks["gap_closed"].estimate < 0
     assert "rises" in result.verdict
-    assert "further from the labelled optimum" in result.verdict
-    assert "worse than uncalibrated's on" in result.verdict
+    assert "further from the oracle" in result.verdict
+    assert "worse than the uncalibrated one on" in result.verdict
 
 
 def test_task_temperature_is_the_mean_over_the_task(table):
@@ -148,7 +148,7 @@ def test_it_says_what_it_was_made_from(report):
     assert set(report.versions) == {
         *("python", "thermometer", "torch", "transformers", "lightning", "numpy")
     }
-    assert report.settings == {"seed": 0, "n_resamples": 200, "level": 0.95}
+    assert report.settings == {"seed": 0, "n_resamples": 200, "coverage": 0.95}
     with pytest.raises(KeyError, match="thermometer - uncalibrated"):
         report.difference("oracle", "uncalibrated")
 

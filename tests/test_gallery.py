@@ -66,7 +66,7 @@ def test_the_pictures_of_the_page_are_there_and_small():
 def test_the_snippets_of_the_page_run(recorded, monkeypatch, capsys):
     monkeypatch.chdir(recorded / "options" / "mmlu")
     text, blocks = pages.text_of("docs/gallery.md"), pages.blocks("docs/gallery.md", "python")
-    assert len(blocks) == 9
+    assert len(blocks) == 7
     namespace, figures = {}, []
     for block in blocks:
         exec(compile("\n" * block.line + block.text, "gallery.md", "exec"), namespace)

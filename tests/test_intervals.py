@@ -64,7 +64,7 @@ def test_bootstrap_edge_cases():
         ([], {}, "at least one array"),
         ([[]], {}, "at least one row"),
         ([[1, 2], [1]], {}, "length 2"),
-        ([[1, 2]], {"level": 1.0}, "level"),
+        ([[1, 2]], {"coverage": 1.0}, "coverage"),
         ([[1, 2]], {"n_resamples": 0}, "n_resamples"),
         ([[1, 2]], {"groups": [1]}, "groups"),
     ],

@@ -16,7 +16,7 @@ from thermometer.recalibrators.confidence import (
     PlattScaling,
     StatedConfidenceCalibration,
 )
-from thermometer.recalibrators.temperature import TemperatureScaling
+from thermometer.recalibrators.scores import TemperatureScaling
 
 SMALL = MonitorSettings(window=30, max_pending=12, max_segments=2, level=0.2)
 

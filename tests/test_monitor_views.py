@@ -11,8 +11,7 @@ from rich.console import Console
 from thermometer import cli
 from thermometer.monitoring import Monitor
 from thermometer.monitoring.state import draw_monitor
-from thermometer.reports.blocks import Table, Terms
-from thermometer.reports.numbers import signed
+from thermometer.reports.blocks import Table, Terms, signed
 
 HOSTILE = "<script>alert(1)</script> $x$ [red]"
 
@@ -96,7 +95,7 @@ def test_the_tables_hold_the_numbers_of_the_state(state):
     assert row["n"].text == f"{summary.n:,}"
     assert row["ECE"].text == f"{summary.ece.estimate:.3f}"
     assert row["smooth ECE"].text == f"{summary.smooth_ece.estimate:.3f}"
-    assert row["chance"].text == f"{summary.floor:.3f}"
+    assert row["floor"].text == f"{summary.floor:.3f}"
     assert (row["evidence"].text, row["alarm"].text) == ("100 %", "underconfident")
     assert len(episodes.rows) == len(state.episodes)
     assert [row[-1].text for row in episodes.rows][-1] == "refit"

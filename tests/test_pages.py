@@ -26,9 +26,9 @@ from thermometer.reports.blocks import (
     Terms,
     Text,
     Verdict,
+    number,
 )
 from thermometer.reports.confidence_report import measure
-from thermometer.reports.numbers import number
 from thermometer.segments.report import segments
 
 GOLDEN = Path(__file__).parent / "golden"

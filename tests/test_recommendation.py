@@ -10,9 +10,9 @@ from thermometer import metrics, recalibrators
 from thermometer.metrics.intervals import Interval
 from thermometer.recalibrators.recommend import (
     Candidate,
-    _choose,
-    _labels_needed,
+    choose,
     deal_folds,
+    labels_needed,
     recommend,
 )
 from thermometer.scaling import scale_scores
@@ -140,9 +140,9 @@ def test_what_is_not_clearly_better_than_none_is_not_preferred_for_being_simple(
         "isotonic": candidate((-0.01, 0.05), (-0.06, -0.001)),
         "histogram": candidate((0, 0), (-0.09, -0.01)),
     }
-    assert _choose(found) == "isotonic"
+    assert choose(found) == "isotonic"
     found["none"] = candidate((0, 0.09), (0, 0))
-    assert _choose(found) == "none"
+    assert choose(found) == "none"
 
 
 def test_labels_needed_follow_the_half_width_and_the_gain():
@@ -151,8 +151,8 @@ def test_labels_needed_follow_the_half_width_and_the_gain():
         "platt": candidate((0, 0), (-0.07, 0.03), gain=0.03),
         "isotonic": candidate((0, 0), (-0.005, 0.2), gain=0.05),  # could not be worth it
     }
-    assert _labels_needed(found, 100, worth=0.01) == 280  # 100 (0.05 / 0.03)^2 = 277.8
-    assert _labels_needed(found, 100, worth=0.05) == 110  # 100 would do, but did not
+    assert labels_needed(found, 100, worth=0.01) == 280  # 100 (0.05 / 0.03)^2 = 277.8
+    assert labels_needed(found, 100, worth=0.05) == 110  # 100 would do, but did not
 
 
 def test_losses_are_those_of_rows_that_were_not_fitted():
@@ -274,7 +274,7 @@ def test_it_reads_well_and_goes_into_json():
         ({"confidence": [1.5], "correct": [1]}, r"`confidence` to be in \[0, 1\]"),
         ({"scores": [[1, 0]], "labels": [2]}, r"`labels` to be in \[0, 2\), but got 2 at row 0"),
         ({"confidence": [0.5], "correct": [1], "n_folds": 1}, "`n_folds` to be an integer"),
-        ({"confidence": [0.5], "correct": [1], "level": 1.0}, "`level` to be a number in"),
+        ({"confidence": [0.5], "correct": [1], "coverage": 1.0}, "`coverage` to be a number in"),
         ({"confidence": [0.5], "correct": [1], "worth": 0.0}, "`worth` to be a number in"),
     ],
 )

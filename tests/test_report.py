@@ -216,14 +216,14 @@ def test_terminal_needs_eighty_columns_and_cuts_nothing(report):
     text = printed(report)
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
-    for name in ("uncalibrated", "pooled temperature", "oracle (uses", "chance", "720 questions"):
+    for name in ("uncalibrated", "pooled temperature", "oracle (uses", "floor", "720 questions"):
         assert name in text
     for key in ("nll", "brier", "ece_10", "smooth_ece"):
         value = report.methods["thermometer"].mean_over_tasks[key]
         assert f"{value.estimate:.3f}" in text
         assert f"{value.low:.3f}{DASH}{value.high:.3f}" in text
     floor = report.methods["thermometer"].floor["mean_over_tasks"]["ece_10"]
-    assert re.search(rf"chance +{floor:.3f}\n", re.sub(" +\n", "\n", text))
+    assert re.search(rf"floor +{floor:.3f}\n", re.sub(" +\n", "\n", text))
     assert "its 95 % interval" not in text
     console = Console(width=80, record=True, file=StringIO())
     report.print(console, pictures=True)
@@ -304,7 +304,7 @@ def test_recalibrators_stand_beside_the_thermometer(report):
     again = Report.from_json(more.to_json())
     assert again.verdict == more.verdict
     text = render.to_markdown(again.document())
-    difference = f"Platt {MINUS} the pooled temperature"
+    difference = f"Platt {MINUS} pooled temperature"
     for words in (difference, "- **Platt**: a sigmoid", "NLL Platt", "ECE Platt"):
         assert words in text
     assert "Platt" in printed(more)

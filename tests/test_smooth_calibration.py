@@ -5,10 +5,10 @@ import pytest
 import reference
 
 from thermometer import metrics
-from thermometer.metrics.smooth_calibration import (
+from thermometer.metrics.calibration_error import (
     fine_density,
+    grid_shares,
     residual_density,
-    residual_matrix,
     smooth_ece_at_fixed_point,
     smooth_ece_of,
 )
@@ -98,10 +98,8 @@ def test_densities_of_parts_add_up_and_rows_alone_are_a_matrix():
         confidence[100:], correct[100:]
     )
     np.testing.assert_allclose(parts, whole, atol=1e-9)
-    weights = np.ones((1, len(confidence)))
-    np.testing.assert_allclose(
-        (weights @ residual_matrix(confidence, correct))[0], whole, atol=1e-9
-    )
+    shared = (confidence - correct) @ grid_shares(confidence)
+    np.testing.assert_allclose(shared, whole, atol=1e-9)
     trapezoid = (whole.sum() - (whole[0] + whole[-1]) / 2) / (len(whole) - 1)
     assert trapezoid == pytest.approx((confidence - correct).sum())
 

@@ -130,7 +130,7 @@ def test_bad_outcomes_are_refused(confidence, correct):
         prepare_smooth_reliability(confidence, correct)
     with pytest.raises(ValueError, match="n_resamples"):
         prepare_smooth_reliability([0.5], [1], 0)
-    with pytest.raises(ValueError, match="level"):
+    with pytest.raises(ValueError, match="coverage"):
         prepare_smooth_reliability([0.5], [1], coverage=1.0)
 
 

@@ -203,7 +203,7 @@ def test_a_summary_is_json():
     assert json.loads(json.dumps(given, allow_nan=False)) == given
     assert given["auroc"] == {"estimate": None, "low": None, "high": None}
     assert given["n"] == 3
-    assert given["level"] == 0.95
+    assert given["coverage"] == 0.95
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_a_summary_is_json():
         (([0.5], [2]), {}, "`correct`"),
         (([0.5], [1]), {"n_bins": 0}, "`n_bins`"),
         (([0.5], [1]), {"n_resamples": 0}, "`n_resamples`"),
-        (([0.5], [1]), {"level": 1.0}, "`level`"),
+        (([0.5], [1]), {"coverage": 1.0}, "`coverage`"),
         (([0.5], [1]), {"groups": ["a", "b"]}, "`groups` to be a vector of length 1"),
     ],
 )

@@ -53,7 +53,7 @@ def test_any_range_has_ticks(best):
         ({}, {}, "none at all"),
         ({"a": 1.0}, {"b": 1.0}, r"\['a', 'b'\]"),
         ({"a": 0.0}, {"a": 1.0}, r"predicted\['a'\]"),
-        ({"a": 1.0}, {"a": float("nan")}, r"best\['a'\]"),
+        ({"a": 1.0}, {"a": float("nan")}, r"oracle\['a'\]"),
     ],
 )
 def test_bad_temperatures_are_refused(predicted, best, message):
@@ -76,8 +76,8 @@ def test_tasks_without_a_best_temperature_stand_at_the_edge_and_count_for_nothin
     assert points == [[2.0, 2.2], [1.0, 1.1]]
     said = texts(figure)
     assert f"2 tasks\nmean |log ratio| {np.log(1.1):.3f}" in said
-    assert "triangles: 2 without a best" in said
-    assert "one for all: 1.5" in said
+    assert "triangles: 2 without an oracle" in said
+    assert "pooled: 1.5" in said
     only = draw_temperatures({"a": 1.0}, {"a": 100.0}, at_bound=["a"])
     only.draw_without_rendering()
     with pytest.raises(ValueError, match="at_bound"):

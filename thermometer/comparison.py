@@ -1,7 +1,7 @@
 """Methods compared on held-out tasks: metrics per task, means, and paired differences.
 
 A method is a temperature for each row, or probabilities that it changed in another way. The oracle,
-the best temperature of each task on its own labels, is no method but a bound.
+the temperature fitted on each task's own labels, is no method but a bound.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thermometer import _checks, metrics
+from thermometer.metrics.calibration_error import residual_density, smooth_ece_of
 from thermometer.metrics.intervals import Interval, Resampled, task_counts
-from thermometer.metrics.smooth_calibration import residual_density, smooth_ece_of
 from thermometer.plots.reliability import ReliabilityDiagram, prepare_reliability
 from thermometer.scaling import TemperatureFit, fit_temperature, scale_scores
 
@@ -117,17 +117,19 @@ class Outcomes:
         """(T,) number of rows of each task."""
         return np.diff(self.starts, append=len(self.confidence))
 
+    def _rows(self) -> list[slice]:
+        """The rows of each task."""
+        return [slice(s, s + n) for s, n in zip(self.starts, self.sizes, strict=True)]
+
     def per_task(self) -> dict[str, Vector]:
         """(T,) values of every metric in `METRICS`."""
-        rows = [slice(s, s + n) for s, n in zip(self.starts, self.sizes, strict=True)]
+        rows = self._rows()
 
         def mean(values: Vector) -> Vector:
             return np.array([values[r].mean() for r in rows])
 
-        def error(measure: Callable[..., float], *arguments: int) -> Vector:
-            return np.array(
-                [measure(self.confidence[r], self.correct[r], *arguments) for r in rows]
-            )
+        def error(measure: Callable[..., float], *bins: int) -> Vector:
+            return np.array([measure(self.confidence[r], self.correct[r], *bins) for r in rows])
 
         return {
             "accuracy": mean(self.correct),
@@ -149,12 +151,8 @@ class Outcomes:
         drawn = counts @ self.sizes
         gap = self.confidence - self.correct
         result = {}
-        for name, values in (
-            ("accuracy", self.correct),
-            ("nll", self.nll),
-            ("brier", self.brier),
-            ("gap", gap),
-        ):
+        rows = {"accuracy": self.correct, "nll": self.nll, "brier": self.brier, "gap": gap}
+        for name, values in rows.items():
             sums = np.add.reduceat(values, self.starts)
             result[name] = Resampled(float(values.mean()), counts @ sums / drawn)
         task = np.repeat(np.arange(len(self.starts)), self.sizes)
@@ -164,28 +162,21 @@ class Outcomes:
             ece = metrics.expected_calibration_error(self.confidence, self.correct, n_bins)
             result[name] = Resampled(ece, np.abs(counts @ gaps).sum(axis=1) / drawn)
         densities = np.array(
-            [
-                residual_density(self.confidence[s : s + n], self.correct[s : s + n])
-                for s, n in zip(self.starts, self.sizes, strict=True)
-            ]
+            [residual_density(self.confidence[r], self.correct[r]) for r in self._rows()]
         )
         smooth = smooth_ece_of(counts @ densities / drawn[:, None])
         result["smooth_ece"] = Resampled(metrics.smooth_ece(self.confidence, self.correct), smooth)
         return {name: result[name] for name in METRICS}
 
     def floor(self, seed: int = 0) -> dict[str, dict[str, float]]:
-        """The ECE that these confidences would score on so few rows if they were calibrated."""
-        parts = np.split(self.confidence, self.starts[1:])
-        floor, seeds = metrics.calibration_floor, range(seed, seed + len(parts))
-        return {
-            "mean_over_tasks": {
-                name: float(
-                    np.mean([floor(p, n, seed=s) for p, s in zip(parts, seeds, strict=True)])
-                )
-                for name, n in _BINS.items()
-            },
-            "all_rows": {name: floor(self.confidence, n, seed=seed) for name, n in _BINS.items()},
-        }
+        """Finite-sample floor of these confidences, over tasks and of all rows."""
+        floor = metrics.calibration_floor
+        over_tasks, all_rows = {}, {}
+        for name, n in _BINS.items():
+            parts = enumerate(np.split(self.confidence, self.starts[1:]), start=seed)
+            over_tasks[name] = float(np.mean([floor(part, n, seed=s) for s, part in parts]))
+            all_rows[name] = floor(self.confidence, n, seed=seed)
+        return {"mean_over_tasks": over_tasks, "all_rows": all_rows}
 
 
 Numbers = dict[str, Interval]
@@ -201,11 +192,10 @@ class MethodResult:
     Args:
         mean_over_tasks: Means over tasks, each task counting once, by the names in `METRICS`; and
             `gap_closed`, see `metrics.oracle_gap_closed`, of these means; and, of a method that
-            has temperatures, `log_ratio`, the mean of |log(task temperature / best temperature)|
-            over tasks that have a best one.
+            has temperatures, `log_ratio`, the mean of |log(task temperature / oracle's)| over tasks
+            that have an oracle.
         all_rows: The metrics of all rows thrown together, and `gap_closed`.
-        floor: For `mean_over_tasks` and `all_rows`, the `ece_10` and `ece_15` that these
-            confidences would score on so few rows if they were perfectly calibrated.
+        floor: Finite-sample floor of `ece_10` and `ece_15`, for `mean_over_tasks` and `all_rows`.
         diagram: Reliability diagram of all rows thrown together, 10 bins.
     """
 
@@ -240,7 +230,7 @@ class Comparison:
 
     Args:
         task_names: (T,) sorted.
-        best: (T,) the best temperature of each task on its own labels.
+        oracle: (T,) temperature fitted on each task's own labels.
         temperature: (T,) task temperature of each method that has temperatures: the harmonic mean
             over the task's rows.
         per_task: (T,) values by method and metric.
@@ -249,7 +239,7 @@ class Comparison:
     """
 
     task_names: tuple[str, ...]
-    best: tuple[TemperatureFit, ...]
+    oracle: tuple[TemperatureFit, ...]
     temperature: dict[str, Vector]
     per_task: dict[str, dict[str, Vector]]
     methods: dict[str, MethodResult]
@@ -268,7 +258,7 @@ def compare(
     seed: int = 0,
     coverage: float = 0.95,
 ) -> Comparison:
-    """Measure every method and `oracle`, the best temperature of each task on its own labels.
+    """Measure every method and `oracle`, the temperature fitted on each task's own labels.
 
     Resampling draws whole tasks and keeps their rows (see `intervals.task_counts`), for the means
     over tasks as for all rows together. The intervals say how much the numbers would change with
@@ -295,7 +285,7 @@ def compare(
         >>> scores, labels = [[4.0, 0.0]] * 4, [0, 0, 0, 1]
         >>> methods = {"uncalibrated": [1.0] * 4}
         >>> result = compare(scores, labels, ["t"] * 4, methods, baseline="uncalibrated")
-        >>> round(result.best[0].temperature, 2)  # 4/t = log 3
+        >>> round(result.oracle[0].temperature, 2)  # 4/t = log 3
         3.64
         >>> result.methods["uncalibrated"].all_rows["accuracy"].estimate
         0.75
@@ -304,54 +294,49 @@ def compare(
     logits = _checks.score_matrix("scores", scores)
     n_options = np.isfinite(logits).sum(axis=1)
     chosen = _checks.label_vector("labels", labels, n_options)
-    used = {
-        name: _predicted(name, method, n_options, logits.shape[1])
-        if isinstance(method, Predicted)
-        else _checks.vector(name, method, len(logits))
-        for name, method in methods.items()
-    }
     names, task = np.unique(np.asarray(tasks), return_inverse=True)
     order = np.argsort(task, kind="stable")
-    logits, chosen, task = logits[order], chosen[order], task[order]
-    used = {
-        name: Predicted(values.probs[order], values.answer[order])
-        if isinstance(values, Predicted)
-        else values[order]
-        for name, values in used.items()
-    }
+    task = task[order]
     starts = np.flatnonzero(np.diff(task, prepend=-1))
-    best = tuple(
-        _best_temperature(str(name), logits[task == i], chosen[task == i])
-        for i, name in enumerate(names)
+    outcomes, temperature = {}, {}
+    for name, method in methods.items():
+        if isinstance(method, Predicted):
+            probs = _checks.prob_matrix(name, method.probs)
+            if probs.shape != logits.shape:
+                got = f"shape {probs.shape}"
+                raise _checks.fail(name, f"probabilities of shape {logits.shape}", got)
+            answer = _checks.label_vector(name, method.answer, n_options)
+            predicted = Predicted(probs[order], answer[order])
+            outcomes[name] = Outcomes.of_predicted(predicted, chosen[order], starts)
+        else:
+            temperature[name] = _checks.vector(name, method, len(logits))[order]
+    logits, chosen = logits[order], chosen[order]
+    oracle = tuple(
+        _oracle(str(name), logits[task == i], chosen[task == i]) for i, name in enumerate(names)
     )
-    used[ORACLE] = np.array([fit.temperature for fit in best])[task]
-
-    outcomes = {
-        name: Outcomes.of_predicted(values, chosen, starts)
-        if isinstance(values, Predicted)
-        else Outcomes.measure(logits, chosen, values, starts)
-        for name, values in used.items()
+    temperature[ORACLE] = np.array([fit.temperature for fit in oracle])[task]
+    outcomes |= {
+        name: Outcomes.measure(logits, chosen, values, starts)
+        for name, values in temperature.items()
     }
+    outcomes = {name: outcomes[name] for name in (*methods, ORACLE)}
     per_task = {name: outcome.per_task() for name, outcome in outcomes.items()}
-    temperature = {
-        name: _task_temperatures(values, starts)
-        for name, values in used.items()
-        if not isinstance(values, Predicted)
-    }
+    sizes = np.diff(starts, append=len(task))
+    of_task = {n: sizes / np.add.reduceat(1 / v, starts) for n, v in temperature.items()}
     counts = task_counts(len(names), n_resamples, seed)
     if len(names) == 1:
         counts = np.full_like(counts, np.nan)  # one task says nothing about the spread
-    found = np.array([not fit.at_bound for fit in best])
+    found = np.array([not fit.at_bound for fit in oracle])
     over_tasks, all_rows = {}, {}
-    for name in used:
+    for name, outcome in outcomes.items():
         over_tasks[name] = {key: _mean(values, counts) for key, values in per_task[name].items()}
-        if name in temperature:
-            ratio = np.abs(np.log(temperature[name] / temperature[ORACLE]))
+        if name in of_task:
+            ratio = np.abs(np.log(of_task[name] / of_task[ORACLE]))
             over_tasks[name]["log_ratio"] = _mean(ratio, counts, found)
-        all_rows[name] = outcomes[name].all_rows(counts)
+        all_rows[name] = outcome.all_rows(counts)
     for scope in (over_tasks, all_rows):
         nll = {name: values["nll"] for name, values in scope.items()}
-        for name in used:
+        for name in outcomes:
             scope[name]["gap_closed"] = _gap_closed(nll[name], nll[baseline], nll[ORACLE])
 
     def numbers(values: Mapping[str, Resampled]) -> Numbers:
@@ -377,33 +362,15 @@ def compare(
         for name, outcome in outcomes.items()
     }
     differences = tuple(difference(*pair) for pair in pairs)
-    return Comparison(tuple(map(str, names)), best, temperature, per_task, results, differences)
+    return Comparison(tuple(map(str, names)), oracle, of_task, per_task, results, differences)
 
 
-def _predicted(
-    name: str, predicted: Predicted, n_options: NDArray[np.int64], width: int
-) -> Predicted:
-    """Checked probabilities (N, width) and answers."""
-    probs = _checks.prob_matrix(name, predicted.probs)
-    if probs.shape != (len(n_options), width):
-        shape = f"shape {probs.shape}"
-        raise _checks.fail(name, f"probabilities of shape {(len(n_options), width)}", shape)
-    return Predicted(probs, _checks.label_vector(name, predicted.answer, n_options))
-
-
-def _best_temperature(task: str, logits: Vector, labels: NDArray[np.int64]) -> TemperatureFit:
-    """The best temperature of a task; errors name it."""
+def _oracle(task: str, logits: Vector, labels: NDArray[np.int64]) -> TemperatureFit:
+    """The temperature fitted on a task's own labels; errors name the task."""
     try:
         return fit_temperature(logits, labels)
     except ValueError as error:
         raise ValueError(f"Task {task!r}: {error}") from error
-
-
-def _task_temperatures(temperature: Vector, starts: NDArray[np.int64]) -> Vector:
-    """(T,) harmonic means of the temperatures of rows that are sorted by task."""
-    sizes = np.diff(starts, append=len(temperature))
-    result: Vector = sizes / np.add.reduceat(1 / temperature, starts)
-    return result
 
 
 def _mean(values: Vector, counts: Vector, kept: NDArray[np.bool_] | None = None) -> Resampled:

@@ -1,7 +1,7 @@
 """Measure thermometers on labelled tasks that they were not trained on.
 
 `cross_validate` trains and tests by a protocol; `evaluate` tests a finished calibrator. Both give
-every row its temperatures and leave the numbers to `comparison`. Nothing here trains or draws.
+every row its temperatures and leave the numbers to `comparison`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -64,13 +64,13 @@ def cross_validate(
         seed: Of the resamples. That of the splits is in `protocol`.
         progress: Show a progress bar over the splits.
         by: Columns of N values that tell questions apart, rows in the order of the table, for the
-            segments of the report; by default `segmentation.question_columns` of the table.
+            segments of the report; by default `segments.columns.question_columns` of the table.
 
     Returns:
-        The report. Its methods: `uncalibrated` (temperature 1), `pooled` (one, fitted on the seen
-        tasks), those asked for, `thermometer` (a temperature of each sample), `thermometer_task`
-        (their mean over the task), `oracle` (the best of each task on its own labels: no method,
-        a bound).
+        The report. Its methods: `uncalibrated` (temperature 1), `pooled` (a temperature fitted on
+        the training tasks), those asked for, `thermometer` (a temperature of each sample),
+        `thermometer_task` (their mean over the task), `oracle` (fitted on each task's own labels:
+        no method, a bound).
 
     Raises:
         ValueError: If a row has no label, the table lacks scores or features that are read, a
@@ -113,12 +113,9 @@ def evaluate(
         table: Scores and labels, and features if the calibrator reads them.
         calibrator: From `train` or a checkpoint.
         allow_seen: Also test on tasks of the training; the report flags them and says so.
-        n_resamples: Number of resamples of tasks behind the intervals.
+        n_resamples: As for `cross_validate`, like `seed` and `by`.
         seed: Of the resamples.
-        by: As for `cross_validate`.
-
-    Returns:
-        The report, as from `cross_validate`.
+        by: Columns for the segments.
 
     Raises:
         ValueError: If a row has no label, the table lacks scores or the features that the
@@ -192,8 +189,8 @@ def _report(
                 fold=int(held.fold[first]),
                 seen=name in seen,
                 temperature=float(result.temperature["thermometer"][i]),
-                oracle_temperature=result.best[i].temperature,
-                at_bound=result.best[i].at_bound,
+                oracle_temperature=result.oracle[i].temperature,
+                at_bound=result.oracle[i].at_bound,
                 pooled_temperature=float(pooled[first]),
                 metrics=metrics,
             )
@@ -218,22 +215,19 @@ def _segments(
     n_resamples: int,
     seed: int,
 ) -> SegmentReport | None:
-    """Where the thermometer's confidence lies; nothing where all questions are alike."""
+    """Segments of the thermometer's confidence; `None` where all questions are alike."""
     columns = question_columns(table) if by is None else by
-    place = {identifier: row for row, identifier in enumerate(table.ids)}
-    rows = [place[identifier] for identifier in held.table.ids]
-    for name, values in columns.items():
-        if len(np.asarray(values)) != len(table):
-            raise _checks.fail(f"by[{name!r}]", f"of length {len(table)}", len(np.asarray(values)))
-    scores = held.table.require("scores")
-    probs = scale_scores(scores, np.asarray(held.methods["thermometer"]))
-    correct = scores.argmax(axis=1) == held.table.labels
     if not columns:
         return None
-    return segments(
-        probs.max(axis=1),
-        correct,
-        {name: [np.asarray(values)[row] for row in rows] for name, values in columns.items()},
-        n_resamples=n_resamples,
-        seed=seed,
-    )
+    place = {identifier: row for row, identifier in enumerate(table.ids)}
+    rows = [place[identifier] for identifier in held.table.ids]
+    ordered = {}
+    for name, values in columns.items():
+        array = np.asarray(values)
+        if len(array) != len(table):
+            raise _checks.fail(f"by[{name!r}]", f"of length {len(table)}", len(array))
+        ordered[name] = [array[row] for row in rows]
+    scores = held.table.require("scores")
+    confidence = scale_scores(scores, np.asarray(held.methods["thermometer"])).max(axis=1)
+    correct = scores.argmax(axis=1) == held.table.labels
+    return segments(confidence, correct, ordered, n_resamples=n_resamples, seed=seed)

@@ -1,6 +1,6 @@
 """The methods that can be compared by name, fitted on some tasks and applied to others.
 
-A method sees the labelled rows of some tasks and the unlabelled rows of others, and gives the
+A method reads the labelled rows of some tasks and the unlabelled rows of others, and gives the
 latter temperatures or probabilities.
 """
 
@@ -16,12 +16,12 @@ from thermometer.calibrator import Calibrator
 from thermometer.comparison import Predicted
 from thermometer.protocols import Protocol
 from thermometer.recalibrators.base import ConfidenceRecalibrator, with_confidence
-from thermometer.recalibrators.bias import BatchCalibration
 from thermometer.recalibrators.confidence import (
     HistogramBinning,
     IsotonicCalibration,
     PlattScaling,
 )
+from thermometer.recalibrators.scores import BatchCalibration
 from thermometer.scaling import fit_temperature, harmonic_mean, scale_scores
 from thermometer.tables import OutputTable
 
@@ -49,17 +49,19 @@ METHODS: Mapping[str, Method] = {
     "uncalibrated": Method("uncalibrated", "the model's own confidence, temperature 1"),
     "pooled": Method(
         "pooled temperature",
-        "fitted on the labelled seen tasks: the baseline that needs no thermometer",
+        "fitted on the labelled training tasks: the baseline that needs no thermometer",
     ),
-    "platt": Method("Platt", f"a sigmoid of the log odds, fitted on the seen tasks; {_REST}"),
-    "isotonic": Method("isotonic", f"a rising step function, fitted on the seen tasks; {_REST}"),
+    "platt": Method("Platt", f"a sigmoid of the log odds, fitted on the training tasks; {_REST}"),
+    "isotonic": Method(
+        "isotonic", f"a rising step function, fitted on the training tasks; {_REST}"
+    ),
     "histogram": Method(
-        "histogram binning", f"the accuracy of 15 equal-mass bins of the seen tasks; {_REST}"
+        "histogram binning", f"the accuracy of 15 equal-mass bins of the training tasks; {_REST}"
     ),
     "batch": Method(
         "batch calibration",
-        "each task's mean log-odds taken off, without labels (Zhou et al. 2023), then one "
-        "temperature fitted on the seen tasks so treated; may change answers",
+        "each task's mean log-odds taken off, without labels (Zhou et al. 2023), then a pooled "
+        "temperature fitted on the training tasks so treated; may change answers",
     ),
     "thermometer": Method(
         "thermometer", "a temperature for each question, predicted without labels"
@@ -243,7 +245,16 @@ def hold_out(
             rows = table.of_tasks(split.test)
             parts.append((rows, fitted.predict(rows)))
             bar.show(number)
-    return _together(parts, names)
+    tested: dict[str, Vector | Predicted] = {}
+    for name in names:
+        values = [predictions[name] for _, predictions in parts]
+        if isinstance(values[0], Predicted):
+            columns = zip(*values, strict=True)
+            tested[name] = Predicted(*(np.concatenate(column) for column in columns))
+        else:
+            tested[name] = np.concatenate(values)
+    fold = np.concatenate([np.full(len(rows), i) for i, (rows, _) in enumerate(parts)])
+    return HeldOut(OutputTable.concatenate([rows for rows, _ in parts]), tested, fold)
 
 
 def check_labelled(name: str, table: OutputTable) -> None:
@@ -251,25 +262,6 @@ def check_labelled(name: str, table: OutputTable) -> None:
     _checks.instance(name, table, OutputTable, "of one answering model")
     table.require("scores")
     if not table.labelled:
-        row = int(np.flatnonzero(table.labels < 0)[0])
-        raise _checks.fail(
-            name,
-            "labelled in every row",
-            f"{int((table.labels < 0).sum())} of {len(table)} rows without, first {table.ids[row]}",
-        )
-
-
-def _together(
-    parts: Sequence[tuple[OutputTable, dict[str, Vector | Predicted]]], names: Sequence[str]
-) -> HeldOut:
-    methods: dict[str, Vector | Predicted] = {}
-    for name in names:
-        values = [found[name] for _, found in parts]
-        if isinstance(values[0], Predicted):
-            methods[name] = Predicted(
-                *(np.concatenate(columns) for columns in zip(*values, strict=True))
-            )
-        else:
-            methods[name] = np.concatenate(values)
-    fold = np.concatenate([np.full(len(rows), i) for i, (rows, _) in enumerate(parts)])
-    return HeldOut(OutputTable.concatenate([rows for rows, _ in parts]), methods, fold)
+        without = np.flatnonzero(table.labels < 0)
+        got = f"{len(without)} of {len(table)} rows without, first {table.ids[without[0]]}"
+        raise _checks.fail(name, "labelled in every row", got)

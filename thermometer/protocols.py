@@ -1,8 +1,4 @@
-"""Which tasks are seen and which are tested: splits of task names.
-
-A split is decided by names and a seed alone, before any result is seen. Nothing here knows tables
-or models.
-"""
+"""Which tasks are trained on and which are tested: splits by names and a seed alone."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -74,13 +70,10 @@ class Protocol:
         if self.folds is not None:
             _checks.integer("folds", self.folds, minimum=2)
         object.__setattr__(self, "together", _checks.strings("together", self.together))
-        if (
-            _checks.one_of("unit", self.unit, ("task", "benchmark")) == "benchmark"
-            and self.together
-        ):
-            raise _checks.fail(
-                "together", "empty where whole benchmarks are left out", self.together
-            )
+        _checks.one_of("unit", self.unit, ("task", "benchmark"))
+        if self.together and self.unit == "benchmark":
+            expected = "empty where whole benchmarks are left out"
+            raise _checks.fail("together", expected, self.together)
         _checks.integer("seed", self.seed, minimum=0)
 
     def __str__(self) -> str:
@@ -101,10 +94,7 @@ class Protocol:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, as JSON values."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     def splits(self, task_names: Iterable[str]) -> list[Split]:
         """The splits of these tasks; every task is tested at most once.
@@ -197,9 +187,8 @@ def _groups(names: Sequence[str], together: Sequence[str]) -> dict[str, str]:
     for pattern in together:
         for name in _matching("together", names, (pattern,)):
             if name in group:
-                raise _checks.fail(
-                    "together", "patterns without a task in common", f"{name!r} in two"
-                )
+                got = f"{name!r} in two"
+                raise _checks.fail("together", "patterns without a task in common", got)
             group[name] = f"together {pattern}"
     return {name: group.get(name, name) for name in names}
 

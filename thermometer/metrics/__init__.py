@@ -1,8 +1,7 @@
 """Measures of calibration, with one public face: `from thermometer import metrics`.
 
-All are pure functions of numpy arrays, computed in float64. `intervals` gives them bounds,
-`summary` computes them all at once, `streaming` has the torchmetrics classes. Nothing here accepts
-scores (logits), knows what a task or a model is, or draws.
+All are functions of probabilities in numpy arrays, computed in float64. `intervals` gives them
+bounds, `summary` computes them all at once, `streaming` has the torchmetrics classes.
 """
 
 from thermometer.metrics.basic import RiskCoverage as RiskCoverage
@@ -25,5 +24,5 @@ from thermometer.metrics.calibration_error import debiased_ece as debiased_ece
 from thermometer.metrics.calibration_error import (
     expected_calibration_error as expected_calibration_error,
 )
+from thermometer.metrics.calibration_error import smooth_ece as smooth_ece
 from thermometer.metrics.calibration_error import top_label_ece as top_label_ece
-from thermometer.metrics.smooth_calibration import smooth_ece as smooth_ece

@@ -1,4 +1,4 @@
-"""Accuracy, NLL and Brier scores, and what is lost when the unsure are left out."""
+"""Accuracy, NLL, Brier scores and AUROC, and risk over coverage."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -146,8 +146,8 @@ def auroc(confidence: ArrayLike, correct: ArrayLike) -> float:
 
     In [0, 1]; 0.5 means that confidence says nothing about which answers are right. It is the area
     under the ROC curve, by the rank sum of Mann and Whitney (1947). NaN where all answers are right
-    or all are wrong, since there is no pair to compare. With two options, the pooled temperature
-    for a whole task cannot change it; with more options it can.
+    or all are wrong, since there is no pair to compare. With two options, a temperature for a whole
+    task cannot change it; with more options it can.
 
     Arguments and errors are those of `expected_calibration_error`.
 
@@ -164,7 +164,7 @@ def auroc(confidence: ArrayLike, correct: ArrayLike) -> float:
     return float((ranks - n_right * (n_right + 1) / 2) / (n_right * n_wrong))
 
 
-def oracle_gap_closed(nll_method: float, nll_baseline: float, nll_topline: float) -> float:
+def oracle_gap_closed(nll_method: float, nll_baseline: float, nll_oracle: float) -> float:
     """Share of the possible gain that a method reaches, (baseline - method)/(baseline - oracle).
 
     1 means as good as the oracle (a temperature fitted on the task's own labels), 0 no better than
@@ -176,13 +176,13 @@ def oracle_gap_closed(nll_method: float, nll_baseline: float, nll_topline: float
         ValueError: If a value is negative, infinite or NaN.
 
     Example:
-        >>> round(oracle_gap_closed(0.9, nll_baseline=1.3, nll_topline=0.8), 4)
+        >>> round(oracle_gap_closed(0.9, nll_baseline=1.3, nll_oracle=0.8), 4)
         0.8
     """
     largest = float(np.finfo(np.float64).max)
     method = _checks.number("nll_method", nll_method, maximum=largest)
     baseline = _checks.number("nll_baseline", nll_baseline, maximum=largest)
-    oracle = _checks.number("nll_topline", nll_topline, maximum=largest)
+    oracle = _checks.number("nll_oracle", nll_oracle, maximum=largest)
     if baseline <= oracle:
         return float("nan")
     return (baseline - method) / (baseline - oracle)

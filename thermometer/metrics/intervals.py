@@ -1,5 +1,6 @@
 """Bootstrap intervals: of metrics, of curves, and of paired differences over tasks."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -7,11 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
+from scipy.special import ndtri
 
 from thermometer import _checks, metrics
 from thermometer.metrics.basic import area, nll_of_rows
-from thermometer.metrics.calibration_error import bin_index, debiased
-from thermometer.metrics.smooth_calibration import residual_matrix, smooth_ece_of
+from thermometer.metrics.calibration_error import bin_index, debiased, grid_shares, smooth_ece_of
+
+Vector = NDArray[np.float64]
+Index = NDArray[np.int64]
+PAIRED = ("gap", "ece", "nll", "brier")
+"""What `paired_differences` compares."""
+
+_EXACT = 1 << 12  # different confidences up to which each is a cell of its own
+_FINE = 1 << 10  # steps of confidence, and of rank, that no larger cell spans
+_ODDS = 8  # steps per unit of log-odds, likewise
+_HELD = 1 << 18  # counts of cells held at a time
+_MANY = 20_000  # rows from which sums over rows are drawn from their normal limit
+_DRAWN = 1 << 22  # counts of rows held at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +39,19 @@ class Interval:
 def wilson(right: float, n: float, coverage: float = 0.95) -> Interval:
     """Share of right answers with the interval of Wilson (1927), which suits few of them.
 
+    With p the share and z = 1.96 for a coverage of 0.95, the bounds are
+    (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n): they stay in [0, 1] and keep a
+    distance where all answers are right.
+
     Example:
         >>> interval = wilson(20, 20)
         >>> interval.estimate, round(interval.low, 3), interval.high
         (1.0, 0.839, 1.0)
     """
-    from scipy.stats import binomtest  # heavy
-
-    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
-    low, high = binomtest(int(right), int(n)).proportion_ci(coverage, method="wilson")
-    return Interval(right / n, float(low), float(high))
+    p, z2 = float(right / n), float(ndtri((1 + _coverage(coverage)) / 2) ** 2 / n)
+    middle, half = p + z2 / 2, math.sqrt(z2 * (p * (1 - p) + z2 / 4))
+    low, high = (middle - half) / (1 + z2), (middle + half) / (1 + z2)
+    return Interval(p, low if right > 0 else 0.0, high if right < n else 1.0)
 
 
 def bootstrap(
@@ -84,9 +100,12 @@ def bootstrap(
     if any(len(column) != n for column in columns):
         raise _checks.fail("arrays", f"all of length {n}", f"{[len(c) for c in columns]}")
     n_resamples = _checks.integer("n_resamples", n_resamples)
-    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
+    coverage = _coverage(coverage)
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
-    members = None if groups is None else _rows_of_groups(groups, n)
+    members = None
+    if groups is not None:
+        codes = group_codes(groups, n)
+        members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
     n_units = n if members is None else len(members)
     estimate = float(statistic(*columns))
     if np.isnan(estimate) or n_units == 1:
@@ -100,13 +119,16 @@ def bootstrap(
     return percentile_interval(estimate, values, coverage)
 
 
-def _rows_of_groups(groups: ArrayLike, n: int) -> list[NDArray[np.int64]]:
-    """Row numbers of every group."""
+def group_codes(groups: ArrayLike, n: int) -> Index:
+    """(N,) groups of any type that sorts, as numbers from 0."""
     array = np.asarray(groups)
     if array.shape != (n,):
         raise _checks.fail("groups", f"a vector of length {n}", f"shape {array.shape}")
-    _, inverse, counts = np.unique(array, return_inverse=True, return_counts=True)
-    return np.split(np.argsort(inverse, kind="stable"), np.cumsum(counts)[:-1])
+    return np.unique(array, return_inverse=True)[1]
+
+
+def _coverage(value: float) -> float:
+    return _checks.number("coverage", value, maximum=1 - 1e-9, strict=True)
 
 
 def task_counts(n_tasks: int, n_resamples: int = 1000, seed: int = 0) -> NDArray[np.float64]:
@@ -117,13 +139,7 @@ def task_counts(n_tasks: int, n_resamples: int = 1000, seed: int = 0) -> NDArray
     chance within them, so that drawing rows as well would count it twice (Davison and Hinkley 1997,
     "Bootstrap Methods and their Application", section 3.8).
 
-    Args:
-        n_tasks: Number T of tasks.
-        n_resamples: Number R of resamples.
-        seed: Equal seeds give equal counts.
-
-    Returns:
-        (R, T) float64 whole numbers.
+    The counts are whole numbers, (R, T) float64 for R resamples of T tasks.
 
     Example:
         >>> counts = task_counts(3, n_resamples=2)
@@ -180,15 +196,6 @@ class Resampled:
         return percentile_interval(self.estimate, self.draws, coverage)
 
 
-Vector = NDArray[np.float64]
-Index = NDArray[np.int64]
-
-_EXACT = 1 << 12  # different confidences up to which each is a cell of its own
-_FINE = 1 << 10  # steps of confidence, and of rank, that no larger cell spans
-_ODDS = 8  # steps per unit of log-odds, likewise
-_HELD = 1 << 18  # counts held at a time
-
-
 @dataclass(frozen=True, eq=False)
 class Cells:
     """Right and wrong rows of U rising confidences; a wrong cell stands U places after its twin.
@@ -218,11 +225,8 @@ def gather(confidence: Vector, correct: Vector, n_bins: int, groups: Index | Non
     against the 1/2 or so of right and wrong: less than a millionth of the variance. NLL varies in
     a cell by 1/8 nat at most. For AUROC and AURC the rows of a cell count as ties.
 
-    Args:
-        confidence: (N,) checked.
-        correct: (N,) zeros and ones.
-        n_bins: Number of bins of equal width; no cell spans two.
-        groups: (N,) numbers of groups in [0, T).
+    Rows are checked (N,) confidences and zeros and ones, `groups` numbers in [0, T). No cell spans
+    two of the `n_bins` bins of equal width.
     """
     order = np.argsort(confidence)
     ordered = confidence[order]
@@ -277,11 +281,7 @@ def measure(cells: Cells, counts: Vector) -> dict[str, Vector]:
     """Metrics of R resamples by their names in `summary.Summary`, each (R,) float64.
 
     Each is that of `metrics` on the drawn rows; NaN where it is undefined there. The smooth ECE is
-    that of `smooth_ece_of`, within about 1e-4.
-
-    Args:
-        cells: The rows.
-        counts: (R, 2U) how often each cell is drawn.
+    that of `smooth_ece_of`, within about 1e-4. `counts` are (R, 2U), as `resample` gives.
 
     Example:
         >>> cells = gather(np.array([0.9, 0.9, 0.6]), np.array([1.0, 0.0, 1.0]), n_bins=10)
@@ -298,7 +298,10 @@ def measure(cells: Cells, counts: Vector) -> dict[str, Vector]:
     into = np.zeros((n_cells, cells.n_bins))
     into[np.arange(n_cells), cells.bin] = 1
     of_bins = both @ into, claimed @ into, right @ into
-    density = counts @ residual_matrix(cells.means[:, 0], np.repeat([1.0, 0.0], n_cells))
+    residual = cells.means[:, 0] - np.repeat([1.0, 0.0], n_cells)
+    below = np.cumsum(wrong, axis=1) - wrong / 2  # pairs with a surer right answer, ties half
+    pairs = right.sum(axis=1) * wrong.sum(axis=1)
+    density = (counts * residual) @ grid_shares(cells.means[:, 0])
     return {
         "accuracy": accuracy,
         "confidence": confidence,
@@ -309,7 +312,7 @@ def measure(cells: Cells, counts: Vector) -> dict[str, Vector]:
         "smooth_ece": smooth_ece_of(density / n[:, None]),
         "nll": nll,
         "brier": brier,
-        "auroc": _wins(right, wrong),
+        "auroc": np.einsum("ru,ru->r", right, below) / np.where(pairs, pairs, np.nan),
         "aurc": area(both[:, ::-1], wrong[:, ::-1]),
     }
 
@@ -323,20 +326,6 @@ def _mass_error(both: Vector, gap: Vector, n_bins: int) -> Vector:
     of_bins = np.bincount(place.ravel(), gap.ravel(), n_bins * len(both))
     error: Vector = np.abs(of_bins).reshape(len(both), n_bins).sum(axis=1) / up_to[:, -1]
     return error
-
-
-def _wins(right: Vector, wrong: Vector) -> Vector:
-    """AUROC: pairs in which the right answer has more confidence, ties counting half."""
-    below = np.cumsum(wrong, axis=1) - wrong / 2
-    pairs = right.sum(axis=1) * wrong.sum(axis=1)
-    wins: Vector = np.einsum("ru,ru->r", right, below) / np.where(pairs, pairs, np.nan)
-    return wins
-
-
-PAIRED = ("gap", "ece", "nll", "brier")
-
-_MANY = 20_000  # rows from which sums are drawn from their normal limit
-_CELLS = 1 << 22  # counts held at a time
 
 
 def paired_differences(
@@ -360,16 +349,13 @@ def paired_differences(
         second: (N,) other ones of the same answers.
         correct: (N,) booleans, or zeros and ones.
         n_bins: Bins of equal width of the ECE.
-        n_resamples: Number of resamples.
+        n_resamples: As for `bootstrap`, like `seed` and `coverage`.
         seed: Equal seeds give equal results.
         coverage: Coverage aimed at, in (0, 1).
 
     Returns:
         By the names in `PAIRED`: below zero the second is better. ``gap`` is the difference of the
         absolute gaps. Bounds are NaN for one row.
-
-    Raises:
-        ValueError: If N is 0 or the lengths differ, or a value is NaN or out of range.
 
     Example:
         >>> changes = paired_differences([0.95] * 400, [0.75] * 400, [1, 1, 1, 0] * 100)
@@ -378,7 +364,7 @@ def paired_differences(
     """
     before, outcome = _checks.outcomes(first, correct)
     after = _checks.unit_interval("second", second, len(before))
-    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
+    coverage = _coverage(coverage)
     n_resamples = _checks.integer("n_resamples", n_resamples)
     rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
     n, n_bins = len(outcome), _checks.integer("n_bins", n_bins)
@@ -396,6 +382,40 @@ def paired_differences(
     }
 
 
+def ece_interval(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    n_bins: int = 10,
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    coverage: float = 0.95,
+) -> Interval:
+    """ECE and its percentile interval from resampled rows, as `bootstrap` gives, only faster.
+
+    As ECE is biased upwards on few rows and once more on their resamples, the interval sits high
+    and may miss the estimate: compare with `ece_floor`. Arguments, errors and the limit for many
+    rows are those of `paired_differences`.
+
+    Example:
+        >>> interval = ece_interval([0.9, 0.8] * 50, [1, 0] * 50)
+        >>> interval.low < interval.estimate < interval.high
+        True
+    """
+    confidence, correct = _checks.outcomes(confidence, correct)
+    coverage = _coverage(coverage)
+    n_resamples = _checks.integer("n_resamples", n_resamples)
+    rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
+    n = len(confidence)
+    table = np.zeros((n, _checks.integer("n_bins", n_bins)))
+    table[np.arange(n), bin_index(confidence, n_bins)] = confidence - correct
+    estimate = float(np.abs(table.sum(axis=0)).sum() / n)
+    if n == 1:
+        return Interval(estimate, float("nan"), float("nan"))
+    drawn = np.abs(_resampled(table, n_resamples, rng)).sum(axis=1) / n
+    return percentile_interval(estimate, drawn, coverage)
+
+
 def _resampled(table: Vector, n_resamples: int, rng: np.random.Generator) -> Vector:
     """(R, Q) sums of the rows of an (N, Q) table, drawn with replacement."""
     n = len(table)
@@ -404,7 +424,7 @@ def _resampled(table: Vector, n_resamples: int, rng: np.random.Generator) -> Vec
         covariance = table.T @ table - np.outer(total, total) / n
         return rng.multivariate_normal(total, covariance, n_resamples, method="eigh")
     sums = []
-    at_once = max(1, _CELLS // n)
+    at_once = max(1, _DRAWN // n)
     for start in range(0, n_resamples, at_once):
         size = min(at_once, n_resamples - start)
         drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]

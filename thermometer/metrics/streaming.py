@@ -1,7 +1,7 @@
 """Calibration errors that are fed batch by batch, as metrics of torchmetrics.
 
-What is kept are sums, a few numbers however many rows come, so that processes synchronise by adding
-them up. Nothing here decides what a confidence is; the errors are those of `metrics`.
+Their states are sums, a few numbers however many rows come, so that processes synchronise by adding
+them up.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from thermometer import _checks
-from thermometer.metrics.smooth_calibration import GRID, smooth_ece_at_fixed_point
+from thermometer.metrics.calibration_error import GRID, smooth_ece_at_fixed_point
 
 
 class _OfOutcomes(Metric):
@@ -36,9 +36,8 @@ class _OfOutcomes(Metric):
         """A batch in the precision of the state, checked."""
         for name, values in (("confidence", confidence), ("correct", correct)):
             if not isinstance(values, Tensor):
-                raise TypeError(
-                    f"Expected `{name}` to be a tensor, but got {type(values).__name__}"
-                )
+                kind = type(values).__name__
+                raise TypeError(f"Expected `{name}` to be a tensor, but got {kind}")
         if confidence.ndim != 1:
             raise _checks.fail("confidence", "of shape (N,)", f"shape {tuple(confidence.shape)}")
         if correct.shape != confidence.shape:
@@ -102,12 +101,8 @@ class SmoothCalibrationError(_OfOutcomes):
     """`metrics.smooth_ece`, batch by batch.
 
     The state is the density of residuals on the same 16,384 cells (131 kB), and the number of rows.
-    Equality, dtypes, empty batches and errors are as in `ExpectedCalibrationError`; the fixed point
-    is found on the CPU, in float64.
-
-    Args:
-        validate_args: Check that values are in range. On a GPU each check waits for the device.
-        **kwargs: Those of `torchmetrics.Metric`.
+    Arguments, dtypes, empty batches and errors are those of `ExpectedCalibrationError`; the fixed
+    point is found on the CPU, in float64.
 
     Example:
         >>> metric = SmoothCalibrationError()

@@ -1,18 +1,24 @@
 """All metrics of confidences and outcomes with their intervals, in one call.
 
-The estimates are those of `metrics`; the intervals come from `resampling`. Nothing here knows what
-a task or a model is, compares methods, or prints.
+The estimates are those of `metrics`; the intervals come from the resamples of `intervals`.
 """
 
-from dataclasses import dataclass, fields
-from math import isnan
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from thermometer import _checks, metrics
-from thermometer.metrics.intervals import Interval, gather, measure, percentile_interval, resample
+from thermometer._files import plain
+from thermometer.metrics.intervals import (
+    Interval,
+    gather,
+    group_codes,
+    measure,
+    percentile_interval,
+    resample,
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,8 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON can hold: an interval is a dictionary of three numbers, NaN is None."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        fields: dict[str, Any] = plain(asdict(self))
+        return fields
 
 
 def summarise(
@@ -77,7 +84,7 @@ def summarise(
     The intervals are those of `intervals.bootstrap`, up to the chance of the draws, but rows are
     counted instead of copied: drawing N rows with replacement draws a multinomial number of each
     different one. With more than 4,096 different confidences, rows that nearly agree are drawn as
-    one cell, and the cells are so fine that it cannot matter (`resampling.gather` says why); the
+    one cell, and the cells are so fine that it cannot matter (`intervals.gather` says why); the
     estimates are always those of the rows themselves. Memory for resamples does not grow with N.
 
     `ece`, `ece_mass`, `smooth_ece` and `debiased_ece` are larger on resamples than on the data,
@@ -90,14 +97,11 @@ def summarise(
         confidence: (N,) probabilities of the chosen options, in [0, 1].
         correct: (N,) booleans, or zeros and ones.
         n_bins: Number of bins of `ece`, `ece_mass`, `debiased_ece` and `floor`.
-        n_resamples: Number of resamples.
+        n_resamples: As for `bootstrap`, like `seed` and `coverage`.
         seed: Equal seeds give equal results.
         coverage: Coverage aimed at, in (0, 1).
         groups: (N,) group (task, document) of every row, of any type that sorts: whole groups are
             drawn, as rows of one group are not independent.
-
-    Returns:
-        A `Summary`. Bounds are NaN where there is only one row or group.
 
     Raises:
         ValueError: If N is 0 or the lengths differ, or a value is NaN or out of range.
@@ -114,7 +118,7 @@ def summarise(
     n_resamples = _checks.integer("n_resamples", n_resamples)
     seed = _checks.integer("seed", seed, minimum=0)
     coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
-    code = None if groups is None else _group_codes(groups, len(claimed))
+    code = None if groups is None else group_codes(groups, len(claimed))
     n_units = len(claimed) if code is None else int(code.max()) + 1
     floor = metrics.calibration_floor(claimed, n_bins, seed=seed)
     order = np.argsort(claimed)  # the metrics that sort are quick with sorted rows
@@ -147,18 +151,3 @@ def summarise(
         seed=seed,
         coverage=coverage,
     )
-
-
-def _group_codes(groups: ArrayLike, n: int) -> Any:
-    """Groups as numbers from 0."""
-    array = np.asarray(groups)
-    if array.shape != (n,):
-        raise _checks.fail("groups", f"a vector of length {n}", f"shape {array.shape}")
-    return np.unique(array, return_inverse=True)[1]
-
-
-def _plain(value: Any) -> Any:
-    """A field as JSON values."""
-    if isinstance(value, Interval):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    return None if isinstance(value, float) and isnan(value) else value

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from thermometer import _checks
 from thermometer._files import from_plain
 from thermometer.metrics import bin_index
+from thermometer.metrics.calibration_error import residual_density, smooth_ece_of
 from thermometer.metrics.intervals import Interval, wilson
-from thermometer.metrics.smooth_calibration import residual_density, smooth_ece_of
 from thermometer.monitoring.bets import Bets
 
 

@@ -14,8 +14,8 @@ from thermometer._files import from_plain
 from thermometer.monitoring.alarm import CalibrationAlarm, EarlySign, Episode, Sign
 from thermometer.monitoring.history import History, MonitorSettings
 from thermometer.monitoring.storage import Store
+from thermometer.recalibrators import CLASSES
 from thermometer.recalibrators.base import ConfidenceRecalibrator
-from thermometer.recalibrators.loading import CLASSES
 
 Vector = NDArray[np.float64]
 

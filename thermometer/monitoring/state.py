@@ -21,8 +21,21 @@ from thermometer.monitoring.ledger import Ledger, Refit, Row, load_episodes, loa
 from thermometer.plots import drawing
 from thermometer.plots.terminal import text_bars
 from thermometer.reports import render
-from thermometer.reports.blocks import Cell, Document, Heading, Picture, Table, Terms, Verdict
-from thermometer.reports.numbers import DASH, NOTES, bounds, number, row, signed
+from thermometer.reports.blocks import (
+    DASH,
+    NOTES,
+    Cell,
+    Document,
+    Heading,
+    Picture,
+    Table,
+    Terms,
+    Verdict,
+    bounds,
+    number,
+    row,
+    signed,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +47,7 @@ _BAR = 0.55  # of the height of a row
 _NOTES = {
     "gap": "mean confidence minus accuracy of the labelled answers in the window; above zero is "
     "overconfident.",
-    **{name: NOTES[name] for name in ("ECE", "smooth ECE", "chance")},
+    **{name: NOTES[name] for name in ("ECE", "smooth ECE", "floor")},
     "evidence": "how far the wealth of the bets has come on its way to the alarm, in logarithms: "
     "at 100 % the alarm is raised.",
     "onset": "the answer since which it has most likely been so: an estimate.",
@@ -42,7 +55,7 @@ _NOTES = {
     "and proves no miscalibration. Its numbers count predictions, all others count labels in the "
     "order in which they came.",
 }
-_CLAIMS = ("", "n", "accuracy", "confidence", "gap", "ECE", "chance", "smooth ECE")
+_CLAIMS = ("", "n", "accuracy", "confidence", "gap", "ECE", "floor", "smooth ECE")
 _WINDOW = (*_CLAIMS, "evidence", "alarm")
 _SIGNS, _REFITS = ("sign", "now", "onset", "raised"), ("by", "after answer", "fitted on", "since")
 _ALARMS = ("segment", "verdict", "where", "onset", "raised", "ended", "by")
@@ -475,7 +488,7 @@ def _draw_ece(axis: "Axes", state: MonitorState, colours: drawing.Theme) -> None
         color=colours.quiet,
         linewidth=1.2,
         linestyle=(0, (4, 3)),
-        label="chance",
+        label="floor",
     )
     axis.set_ylim(bottom=0)
     axis.set_ylabel("ECE", fontsize=drawing.SMALL, color=colours.ink)

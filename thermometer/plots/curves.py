@@ -2,11 +2,9 @@
 
 from collections.abc import Collection, Mapping
 from itertools import cycle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from thermometer import _checks
@@ -14,29 +12,37 @@ from thermometer.metrics.basic import RiskCoverage
 from thermometer.plots import drawing
 from thermometer.plots.drawing import SMALL, TEXT, Theme
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 _FEW = 15  # tasks that are labelled by name
+_NOISY = 0.05  # coverage below which a curve does not set the height of the plot
+_BLOCK = 0.02  # share of the answers that makes a step of the curve a mark
+_NAME = 2.8  # inches for a name in the key
+_DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1)))
 
 
 def draw_temperatures(
     predicted: Mapping[str, float],
-    best: Mapping[str, float],
+    oracle: Mapping[str, float],
     *,
     at_bound: Collection[str] = (),
     pooled: float | None = None,
     title: str | None = None,
     theme: str = "light",
 ) -> "Figure":
-    """Predicted task temperature against the best one (fitted on the task's labels), log-log.
+    """Predicted task temperature against the oracle's (fitted on the task's labels), log-log.
 
-    On the diagonal the prediction equals the best; the band is within 10 % of it. Up to 15 tasks
+    On the diagonal the prediction equals the oracle; the band is within 10 % of it. Up to 15 tasks
     are labelled by name.
 
     Args:
         predicted: Temperature by task.
-        best: Temperature by task, of the same tasks.
-        at_bound: Tasks whose best temperature is only the end of the search. They are drawn as
-            open triangles at the edge of the plot and do not count in the mean error.
-        pooled: The pooled temperature for all tasks, as a horizontal line.
+        oracle: Temperature by task, of the same tasks.
+        at_bound: Tasks whose oracle is only the end of the search. They are drawn as open triangles
+            at the edge of the plot and do not count in the mean error.
+        pooled: The pooled temperature, as a horizontal line.
         title: Above the plot.
         theme: ``"light"`` or ``"dark"``, the page that the picture is for.
 
@@ -53,19 +59,19 @@ def draw_temperatures(
         'log'
     """
     colours = drawing.theme_named(theme)
-    if not best or predicted.keys() != best.keys():
-        differing = sorted(predicted.keys() ^ best.keys()) or "none at all"
-        raise _checks.fail("predicted", "temperatures of the tasks in `best`", differing)
-    for name in best:
-        _checks.number(f"best[{name!r}]", best[name], maximum=1e300, strict=True)
+    if not oracle or predicted.keys() != oracle.keys():
+        differing = sorted(predicted.keys() ^ oracle.keys()) or "none at all"
+        raise _checks.fail("predicted", "temperatures of the tasks in `oracle`", differing)
+    for name in oracle:
+        _checks.number(f"oracle[{name!r}]", oracle[name], maximum=1e300, strict=True)
         _checks.number(f"predicted[{name!r}]", predicted[name], maximum=1e300, strict=True)
-    if unknown := sorted(set(at_bound) - set(best)):
-        raise _checks.fail("at_bound", "tasks in `best`", unknown)
-    inside = {n: (float(best[n]), float(predicted[n])) for n in best if n not in set(at_bound)}
-    outside = {n: (float(best[n]), float(predicted[n])) for n in best if n in set(at_bound)}
+    if unknown := sorted(set(at_bound) - set(oracle)):
+        raise _checks.fail("at_bound", "tasks in `oracle`", unknown)
+    inside = {n: (float(oracle[n]), float(predicted[n])) for n in oracle}
+    outside = {n: inside.pop(n) for n in oracle if n in at_bound}
     x, y = np.array(list(inside.values())).reshape(-1, 2).T
-    seen = np.concatenate([x, y, [p for _, p in outside.values()], [pooled] if pooled else []])
-    low, high = seen.min() / 1.25, seen.max() * 1.25
+    drawn = np.concatenate([x, y, [p for _, p in outside.values()], [pooled] if pooled else []])
+    low, high = drawn.min() / 1.25, drawn.max() * 1.25
     ends = np.array([low, high])
     figure = drawing.figure(5.0, 5.0, title, colours)
     axis = figure.add_subplot()
@@ -79,23 +85,26 @@ def draw_temperatures(
         _draw_outside(axis, np.array(list(outside.values())), low, high, colours)
     edge: dict[str, Any] = {"edgecolor": colours.ground, "linewidth": 0.8}
     axis.scatter(x, y, s=42, color=colours.single, alpha=0.85, zorder=3, **edge)
-    _log_ticks(axis, low, high)
-    axis.set_xlabel("best temperature (with labels)", fontsize=TEXT, color=colours.ink)
+    ticks = drawing.log_ticks(low, high)
+    for set_ticks in (axis.set_xticks, axis.set_yticks):
+        set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        set_ticks([], minor=True)
+    axis.set_xlabel("oracle temperature (with labels)", fontsize=TEXT, color=colours.ink)
     axis.set_ylabel("predicted temperature", fontsize=TEXT, color=colours.ink)
     text = f"{len(x)} {'task' if len(x) == 1 else 'tasks'}"
     if len(x):
         text += f"\nmean |log ratio| {np.abs(np.log(y / x)).mean():.3f}"
     text += "\ngrey: within 10 %"
     if outside:
-        text += f"\ntriangles: {len(outside)} without a best"
+        text += f"\ntriangles: {len(outside)} without an oracle"
     drawing.note(axis, text, colours, above=not len(x) or bool(np.log(y / x).mean() <= 0))
-    if len(best) <= _FEW:
+    if len(oracle) <= _FEW:
         _name_points(figure, axis, inside, colours)
     return figure
 
 
 def _draw_pooled(axis: "Axes", pooled: float, points: NDArray[np.float64], theme: Theme) -> None:
-    """The level of a prediction that is the same for all tasks, named where fewer points are."""
+    """The line of the pooled temperature, named on the side where fewer points are."""
     axis.axhline(pooled, color=theme.accents[0], linewidth=1, alpha=0.8, zorder=1)
     to_axes = axis.transData + axis.transAxes.inverted()
     x, y = to_axes.transform(points).T
@@ -103,7 +112,7 @@ def _draw_pooled(axis: "Axes", pooled: float, points: NDArray[np.float64], theme
     beside = (y > level) & (y < level + 0.07)
     left = bool((beside & (x < 0.4)).sum() <= (beside & (x > 0.6)).sum())
     axis.annotate(
-        f"one for all: {pooled:.3g}",
+        f"pooled: {pooled:.3g}",
         (0.01 if left else 0.99, pooled),
         (0, 3),
         xycoords=("axes fraction", "data"),
@@ -117,7 +126,7 @@ def _draw_pooled(axis: "Axes", pooled: float, points: NDArray[np.float64], theme
 def _draw_outside(
     axis: "Axes", points: NDArray[np.float64], low: float, high: float, theme: Theme
 ) -> None:
-    """Triangles at the left or right edge, which point to where the best temperature would be."""
+    """Triangles at the left or right edge, which point to where the oracle would be."""
     right = points[:, 0] > 1
     inset = (high / low) ** 0.015
     for chosen, edge, marker in ((right, high / inset, ">"), (~right, low * inset, "<")):
@@ -132,14 +141,6 @@ def _draw_outside(
             clip_on=False,
             zorder=3,
         )
-
-
-def _log_ticks(axis: "Axes", low: float, high: float) -> None:
-    """Plain numbers on both logarithmic axes, as many as fit."""
-    ticks = drawing.log_ticks(low, high)
-    for set_ticks in (axis.set_xticks, axis.set_yticks):
-        set_ticks(ticks, [f"{tick:g}" for tick in ticks])
-        set_ticks([], minor=True)
 
 
 def _name_points(
@@ -177,12 +178,6 @@ def _name_points(
         taken.append(boxes[best])
 
 
-_NOISY = 0.05  # coverage below which a curve does not set the height of the plot
-_BLOCK = 0.02  # share of the answers that makes a step of the curve a mark
-_NAME = 2.8  # inches for a name in the key
-_DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1)))
-
-
 def draw_risk_coverage(
     curves: Mapping[str, RiskCoverage] | RiskCoverage,
     *,
@@ -202,10 +197,7 @@ def draw_risk_coverage(
         curves: Curves by name, or a single one.
         aurc: Area under the curve (`metrics.aurc`) by name, for the key.
         title: Above the plot.
-        theme: ``"light"`` or ``"dark"``, the page that the picture is for.
-
-    Returns:
-        A `matplotlib.figure.Figure` at 200 dpi; save it with ``savefig``.
+        theme: As for `draw_temperatures`.
 
     Raises:
         ValueError: If there is no curve, `aurc` names another one, or the theme is unknown.

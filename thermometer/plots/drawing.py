@@ -1,19 +1,20 @@
 """The look shared by all pictures of the package: a plain ground, a light frame, quiet ticks.
 
-There are two themes, for light and for dark pages. Matplotlib is imported inside the functions,
-without pyplot: no window opens, no global setting is read for the look or changed. Nothing here
-knows what is drawn.
+There are two themes, for light and for dark pages. Without pyplot no window opens, and no global
+setting is read for the look or changed.
 """
 
-import re
 from dataclasses import dataclass
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from thermometer import _checks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MOST_TICKS = 9
 _STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,))
@@ -68,31 +69,29 @@ def theme_named(theme: str) -> Theme:
     return THEMES[_checks.one_of("theme", theme, THEMES)]
 
 
-def figure(
-    width: float, height: float, title: str | None, theme: Theme, layout: str = "constrained"
-) -> "Figure":
+def figure(width: float, height: float, title: str | None, theme: Theme) -> "Figure":
     """An empty figure that belongs to no window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure((width, height), dpi=200, facecolor=theme.ground, layout=layout)  # type: ignore[arg-type]
+    figure = Figure((width, height), dpi=200, facecolor=theme.ground, layout="constrained")
     FigureCanvasAgg(figure)
     if title:
         figure.suptitle(plain(title), fontsize=HEAD, color=theme.ink)
     return figure
 
 
-def style(axis: "Axes", theme: Theme, size: float = SMALL) -> None:
+def style(axis: "Axes", theme: Theme) -> None:
     """The look shared by all plots: light frame, quiet ticks, plain ground."""
     axis.set_facecolor(theme.ground)
-    axis.tick_params(which="both", labelsize=size, colors=theme.quiet, length=3, width=0.8)
+    axis.tick_params(which="both", labelsize=SMALL, colors=theme.quiet, length=3, width=0.8)
     for side, spine in axis.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set(color=theme.quiet, linewidth=0.8)
     axis.set_axisbelow(True)
 
 
-def note(axis: "Axes", text: str, theme: Theme, *, above: bool, size: float = TEXT) -> None:
+def note(axis: "Axes", text: str, theme: Theme, *, above: bool) -> None:
     """Text in the upper left corner (above the diagonal) or in the lower right one."""
     x, y, side = (0.04, 0.96, "left") if above else (0.97, 0.05, "right")
     axis.text(
@@ -102,21 +101,12 @@ def note(axis: "Axes", text: str, theme: Theme, *, above: bool, size: float = TE
         transform=axis.transAxes,
         ha=side,
         va="top" if above else "bottom",
-        fontsize=size,
+        fontsize=TEXT,
         linespacing=1.35,
         color=theme.ink,
         zorder=5,
         bbox={"facecolor": theme.ground, "edgecolor": "none", "alpha": 0.8, "pad": 2},
     )
-
-
-def unit_square(axis: "Axes", theme: Theme, step: float = 0.2, size: float = SMALL) -> None:
-    """An axis from 0 to 1 both ways, with grid and diagonal."""
-    ticks = np.arange(0, 1 + step / 2, step)
-    axis.set(xlim=(0, 1), ylim=(0, 1), xticks=ticks, yticks=ticks)
-    style(axis, theme, size)
-    axis.grid(color=theme.faint, linewidth=0.8)
-    axis.plot([0, 1], [0, 1], color=theme.quiet, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -188,22 +178,6 @@ def fitted(figure: "Figure", text: str, width: float, size: float) -> str:
     while length > 3 and width_of(figure, shorten(text, length), size) > width:
         length -= 1
     return shorten(text, length)
-
-
-def on_two_lines(figure: "Figure", text: str, width: float, size: float) -> str:
-    """`text` if it fits, else broken after the separator that leaves the shorter lines.
-
-    Lines that are still too wide are `fitted`. A text without separators stays on one line.
-    """
-    if width_of(figure, text, size) <= width:
-        return text
-    ends = [match.end() for match in re.finditer(r"[\s_/.:-]+", text)]
-    ends = [end for end in ends if end < len(text)]
-    if not ends:
-        return fitted(figure, text, width, size)
-    end = min(ends, key=lambda end: max(end, len(text) - end))
-    lines = text[:end].rstrip(), text[end:]
-    return "\n".join(fitted(figure, line, width, size) for line in lines)
 
 
 def png(figure: "Figure") -> bytes:

@@ -1,84 +1,29 @@
-"""Reliability diagrams: binned bars, and the smooth curve with its band."""
+"""Reliability diagrams: in bins, and as a smooth curve with its band."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
-from scipy.fft import dct, idct
-from scipy.sparse import csr_array
+from scipy.fft import dct
 
 from thermometer import _checks
 from thermometer.metrics import bin_index, expected_calibration_error, smooth_ece
-from thermometer.metrics.intervals import Interval, gather, percentile_interval, resample
-from thermometer.metrics.smooth_calibration import smooth_ece_of
+from thermometer.metrics.calibration_error import COARSE_GRID, grid_shares, smooth_ece_of, smoothed
+from thermometer.metrics.intervals import Interval, gather, percentile_interval, resample, wilson
 from thermometer.plots import drawing
 from thermometer.plots.drawing import HEAD, SMALL, TEXT, Theme
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Vector = NDArray[np.float64]
 _TITLE = 2.9  # inches; a bold one is wider by a sixth
-
-
-def new_figure(n: int, columns: int, title: str | None, theme: Theme) -> "Figure":
-    """An empty figure for `n` panels."""
-    columns = min(_checks.integer("columns", columns), n)
-    return drawing.figure(4.0 * columns, 5.0 * -(-n // columns), title, theme)
-
-
-def panels(
-    figure: "Figure", names: Sequence[str], columns: int, theme: Theme
-) -> Iterator[tuple["Axes", "Axes", str]]:
-    """Square, strip and colour of each panel, row by row."""
-    columns = min(columns, len(names))
-    cells = figure.add_gridspec(-(-len(names) // columns), columns)
-    for position, name in enumerate(names):
-        cell = cells[position // columns, position % columns].subgridspec(
-            2, 1, height_ratios=(4, 1), hspace=0.03
-        )
-        square, strip = figure.add_subplot(cell[0]), figure.add_subplot(cell[1])
-        drawing.unit_square(square, theme)
-        square.tick_params(labelbottom=False)
-        square.set_ylabel("accuracy", fontsize=TEXT, color=theme.ink)
-        shown = drawing.plain(drawing.fitted(figure, name, _TITLE, HEAD))
-        title = square.set_title(shown, pad=8, fontsize=HEAD, color=theme.ink)
-        title.set_fontweight("bold")
-        strip.set(xlim=(0, 1), xticks=np.arange(0, 1.1, 0.2), yticks=[])
-        drawing.style(strip, theme)
-        strip.spines["left"].set_visible(False)
-        strip.set_ylabel("share", fontsize=TEXT, color=theme.ink)
-        strip.set_xlabel("confidence", fontsize=TEXT, color=theme.ink)
-        accents = theme.accents
-        yield square, strip, theme.single if len(names) == 1 else accents[position % len(accents)]
-
-
-def mark_means(
-    strip: "Axes", accuracy: float, confidence: float, colour: str, theme: Theme
-) -> None:
-    """Accuracy and mean confidence as lines, named above the strip."""
-    strip.axvline(accuracy, color=theme.ink, linewidth=1.4, label=f"accuracy {accuracy:.3f}")
-    strip.axvline(
-        confidence,
-        color=colour,
-        linewidth=1.8,
-        linestyle=(0, (2, 1)),
-        label=f"confidence {confidence:.3f}",
-    )
-    strip.legend(
-        loc="lower center",
-        bbox_to_anchor=(0.5, 0.98),
-        ncols=2,
-        frameon=False,
-        fontsize=SMALL,
-        labelcolor=theme.ink,
-        handlelength=1.1,
-        handletextpad=0.5,
-        columnspacing=0.9,
-        borderpad=0.1,
-    )
-
-
-_Z95 = 1.959963984540054
+_EVERY = 4  # which points of the grid are kept
+_NARROWEST, _WIDEST = 0.01, 0.05  # bandwidths: ten cells, and somewhat smoother than ten bins
+_NOWHERE = 1e-6  # density below which there is no line; 1 is that of evenly spread confidences
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,12 +43,12 @@ class ReliabilityDiagram:
         mean_confidence: Mean confidence.
     """
 
-    bin_edges: NDArray[np.float64]
+    bin_edges: Vector
     count: NDArray[np.int64]
-    bin_confidence: NDArray[np.float64]
-    bin_accuracy: NDArray[np.float64]
-    bin_low: NDArray[np.float64]
-    bin_high: NDArray[np.float64]
+    bin_confidence: Vector
+    bin_accuracy: Vector
+    bin_low: Vector
+    bin_high: Vector
     ece: float
     smooth_ece: float
     accuracy: float
@@ -112,15 +57,14 @@ class ReliabilityDiagram:
     def __post_init__(self) -> None:
         size = len(self.count)
         if len(self.bin_edges) != size + 1:
-            raise _checks.fail(
-                "bin_edges", f"of length {size + 1}", f"length {len(self.bin_edges)}"
-            )
+            got = f"length {len(self.bin_edges)}"
+            raise _checks.fail("bin_edges", f"of length {size + 1}", got)
         for name in ("bin_confidence", "bin_accuracy", "bin_low", "bin_high"):
-            if len(getattr(self, name)) != size:
-                raise _checks.fail(name, f"of length {size}", f"length {len(getattr(self, name))}")
-            values = getattr(self, name)[self.count > 0]
-            if not np.isfinite(values).all():
-                raise _checks.fail(name, "finite where there are samples", values)
+            values = getattr(self, name)
+            if len(values) != size:
+                raise _checks.fail(name, f"of length {size}", f"length {len(values)}")
+            if not np.isfinite(values[self.count > 0]).all():
+                raise _checks.fail(name, "finite where there are samples", values[self.count > 0])
 
     @property
     def n(self) -> int:
@@ -133,17 +77,9 @@ def prepare_reliability(
 ) -> ReliabilityDiagram:
     """Count, mean confidence, accuracy and its interval in every bin, and the overall errors.
 
-    The bins are those of `metrics.bin_index`. With p the accuracy of n samples and z = 1.96, the
-    Wilson (1927) interval is (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n): it stays in
-    [0, 1] and keeps a width where all answers of a bin are right.
+    The bins are those of `metrics.bin_index`, the intervals those of `intervals.wilson`.
 
-    Args:
-        confidence: (N,) probabilities of the chosen options, in [0, 1].
-        correct: (N,) booleans, or zeros and ones.
-        n_bins: Number of bins of equal width.
-
-    Raises:
-        ValueError: If N is 0 or the lengths differ, or a value is NaN or out of range.
+    Arguments and errors are those of `metrics.expected_calibration_error`.
 
     Example:
         >>> diagram = prepare_reliability([0.9, 0.8, 0.3], [1, 0, 0], n_bins=2)
@@ -154,17 +90,19 @@ def prepare_reliability(
     index = bin_index(confidence, n_bins)
     confidence, correct = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
     count = np.bincount(index, minlength=n_bins)
+    right = np.bincount(index, correct, n_bins)
+    low, high = np.full((2, n_bins), np.nan)
+    for b in np.flatnonzero(count):
+        accuracy = wilson(float(right[b]), int(count[b]))
+        low[b], high[b] = accuracy.low, accuracy.high
     filled = np.where(count, count, np.nan)
-    p = np.bincount(index, correct, n_bins) / filled
-    z2 = _Z95**2 / filled
-    half = np.sqrt(z2 * (p * (1 - p) + z2 / 4))
     return ReliabilityDiagram(
         bin_edges=np.arange(n_bins + 1) / n_bins,
         count=count,
         bin_confidence=np.bincount(index, confidence, n_bins) / filled,
-        bin_accuracy=p,
-        bin_low=np.clip((p + z2 / 2 - half) / (1 + z2), 0, 1),
-        bin_high=np.clip((p + z2 / 2 + half) / (1 + z2), 0, 1),
+        bin_accuracy=right / filled,
+        bin_low=low,
+        bin_high=high,
         ece=ece,
         smooth_ece=smooth_ece(confidence, correct),
         accuracy=float(correct.mean()),
@@ -207,59 +145,41 @@ def draw_reliability(
     colours = drawing.theme_named(theme)
     if isinstance(diagrams, ReliabilityDiagram):
         diagrams = {"": diagrams}
-    if not diagrams:
-        raise _checks.fail("diagrams", "at least one diagram", "none")
-    figure = new_figure(len(diagrams), columns, title, colours)
-    places = panels(figure, list(diagrams), columns, colours)
-    for diagram, (square, strip, colour) in zip(diagrams.values(), places, strict=True):
-        draw_bins(square, diagram, colour, colours)
+    figure, panels = _panels(diagrams, title, columns, colours)
+    for diagram, square, strip, colour in panels:
+        _draw_bins(square, diagram, colour, colours)
         text = f"ECE {diagram.ece:.3f}\nsmooth ECE {diagram.smooth_ece:.3f}\nn = {diagram.n:,}"
         x, high, low = diagram.bin_confidence, diagram.bin_high, diagram.bin_low
         in_upper_left, in_lower_right = (x < 0.48) & (high > 0.76), (x > 0.52) & (low < 0.26)
         above = bool(in_upper_left.sum() <= in_lower_right.sum())
         drawing.note(square, text, colours, above=above)
-        _draw_confidences(strip, diagram, colour, colours)
+        share = diagram.count / diagram.n
+        strip.set_ylim(0, share.max() * 1.1)
+        strip.bar(
+            diagram.bin_edges[:-1],
+            share,
+            np.diff(diagram.bin_edges),
+            align="edge",
+            color=colour,
+            alpha=0.35,
+            edgecolor=colours.ground,
+            linewidth=0.8,
+        )
+        _mark_means(strip, diagram, colour, colours)
     return figure
 
 
-def draw_bins(
-    axis: "Axes", diagram: ReliabilityDiagram, colour: str, theme: Theme, scale: float = 1.0
-) -> None:
-    """Accuracy over confidence, bin by bin; `scale` multiplies widths and areas."""
+def _draw_bins(axis: "Axes", diagram: ReliabilityDiagram, colour: str, theme: Theme) -> None:
+    """Accuracy over confidence, bin by bin."""
     kept = diagram.count > 0
     x, y = diagram.bin_confidence[kept], diagram.bin_accuracy[kept]
     share = diagram.count[kept] / diagram.count.max()
     faint = 0.25 + 0.75 * np.sqrt(share)  # bins of few samples should not shout
     low, high = diagram.bin_low[kept], diagram.bin_high[kept]
-    axis.vlines(x, x, y, color=colour, alpha=0.25 * faint, linewidth=7 * scale, zorder=2)
+    axis.vlines(x, x, y, color=colour, alpha=0.25 * faint, linewidth=7, zorder=2)
     axis.vlines(x, low, high, color=colour, alpha=faint, linewidth=1.4, zorder=3)
-    area = (14 + 110 * share) * scale**2
+    area = 14 + 110 * share
     axis.scatter(x, y, area, colour, edgecolor=theme.ground, zorder=4, clip_on=False)
-
-
-def _draw_confidences(axis: "Axes", diagram: ReliabilityDiagram, colour: str, theme: Theme) -> None:
-    """How the confidences are spread."""
-    share = diagram.count / diagram.n
-    axis.set_ylim(0, share.max() * 1.1)
-    axis.bar(
-        diagram.bin_edges[:-1],
-        share,
-        np.diff(diagram.bin_edges),
-        align="edge",
-        color=colour,
-        alpha=0.35,
-        edgecolor=theme.ground,
-        linewidth=0.8,
-    )
-    means = diagram.accuracy, diagram.mean_confidence
-    mark_means(axis, *means, colour, theme)
-
-
-Vector = NDArray[np.float64]
-_CELLS = 1 << 10  # of the grid on which rows are shared out and smoothed
-_KEPT = 4  # every which of its points is kept
-_NARROWEST, _WIDEST = 0.01, 0.05  # bandwidths: ten cells, and somewhat smoother than ten bins
-_NOWHERE = 1e-6  # density below which there is no line; 1 is that of evenly spread confidences
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,7 +235,7 @@ def prepare_smooth_reliability(
     Rows are shared linearly among the points of a grid of 1,024 cells, of which every fourth is
     kept. There a reflected Gaussian is a product in cosine space. The band holds, at each t by
     itself, percentiles of the same line from resampled rows (Efron 1979), s being kept; more than
-    4,096 different confidences are first gathered into cells (see `resampling.gather`).
+    4,096 different confidences are first gathered into cells (see `intervals.gather`).
 
     Args:
         confidence: (N,) probabilities of the chosen options, in [0, 1].
@@ -343,13 +263,13 @@ def prepare_smooth_reliability(
         bandwidth = float(np.clip(error, _NARROWEST, _WIDEST))
     else:
         bandwidth = _checks.number("bandwidth", bandwidth, minimum=_NARROWEST, maximum=1)
-    shares = _shares(confidence, n)
-    mass, right = shares @ np.ones(n), shares @ correct
+    shares = grid_shares(confidence)
+    mass, right = np.ones(n) @ shares / n, correct @ shares / n
     masses, rights, residuals = _resampled(confidence, correct, n_resamples, seed)
     low, high = _band(_line(masses, rights, bandwidth), coverage)
     errors = smooth_ece_of(residuals) if n > 1 else np.full(n_resamples, np.nan)
     return SmoothReliability(
-        grid=np.arange(0, _CELLS + 1, _KEPT) / _CELLS,
+        grid=np.arange(0, COARSE_GRID + 1, _EVERY) / COARSE_GRID,
         line=_line(mass, right, bandwidth),
         line_low=low,
         line_high=high,
@@ -368,33 +288,17 @@ def _resampled(confidence: Vector, correct: Vector, n_resamples: int, seed: int)
     """(3, R, G + 1) densities of all rows, of the right ones and of residuals, by resample."""
     cells = gather(confidence, correct, n_bins=1)
     at = cells.means[:, 0]
-    shares, is_right = _shares(at, len(confidence)), np.repeat([1.0, 0.0], len(at) // 2)
-    draws = np.empty((3, n_resamples, _CELLS + 1))
-    done = 0
-    for counts in resample(cells, n_resamples, seed):
-        for draw, values in zip(draws, (1.0, is_right, at - is_right), strict=True):
-            draw[done : done + len(counts)] = (shares @ (counts * values).T).T
-        done += len(counts)
-    return draws
-
-
-def _shares(confidence: Vector, n: int) -> csr_array:
-    """(G + 1, N): how each row, one of `n`, adds to the density at the points of the grid."""
-    position = confidence * _CELLS
-    left = np.minimum(position.astype(np.int64), _CELLS - 1)
-    on_right = position - left
-    points = np.concatenate([left, left + 1])
-    share = np.concatenate([1 - on_right, on_right]) * (_CELLS / n)
-    share *= np.where((points == 0) | (points == _CELLS), 2, 1)  # half cells at the ends
-    rows = np.tile(np.arange(len(confidence)), 2)
-    return csr_array((share, (points, rows)), shape=(_CELLS + 1, len(confidence)))
+    shares, is_right = grid_shares(at) / len(confidence), np.repeat([1.0, 0.0], len(at) // 2)
+    densities = [
+        [(counts * values) @ shares for values in (1.0, is_right, at - is_right)]
+        for counts in resample(cells, n_resamples, seed)
+    ]
+    return np.concatenate(densities, axis=1)
 
 
 def _smoothed(densities: Vector, s: float) -> Vector:
     """Densities smoothed by a reflected Gaussian of deviation s, at the points that are kept."""
-    decay = np.exp(-0.5 * (np.pi * np.arange(_CELLS + 1) * s) ** 2)
-    smoothed: Vector = idct(dct(densities, type=1) * decay, type=1)[..., ::_KEPT]
-    return smoothed
+    return smoothed(dct(densities, type=1), s)[..., ::_EVERY]
 
 
 def _line(mass: Vector, right: Vector, bandwidth: float) -> Vector:
@@ -435,17 +339,7 @@ def draw_smooth_reliability(
     and dark where confidences are dense, with its band; below, how the confidences are spread, with
     the mean confidence (dashed) and the accuracy (solid).
 
-    Args:
-        diagrams: Diagrams by panel title, or a single one.
-        title: Above all panels.
-        columns: Most panels in a row.
-        theme: ``"light"`` or ``"dark"``, the page that the picture is for.
-
-    Returns:
-        A `matplotlib.figure.Figure`, 4 inches per panel at 200 dpi; save it with ``savefig``.
-
-    Raises:
-        ValueError: If there is no diagram, or the theme is unknown.
+    Arguments, size and errors are those of `draw_reliability`.
 
     Example:
         >>> figure = draw_smooth_reliability(prepare_smooth_reliability([0.9, 0.8, 0.3], [1, 0, 0]))
@@ -455,11 +349,8 @@ def draw_smooth_reliability(
     colours = drawing.theme_named(theme)
     if isinstance(diagrams, SmoothReliability):
         diagrams = {"": diagrams}
-    if not diagrams:
-        raise _checks.fail("diagrams", "at least one diagram", "none")
-    figure = new_figure(len(diagrams), columns, title, colours)
-    places = panels(figure, list(diagrams), columns, colours)
-    for diagram, (square, strip, colour) in zip(diagrams.values(), places, strict=True):
+    figure, panels = _panels(diagrams, title, columns, colours)
+    for diagram, square, strip, colour in panels:
         _draw_line(square, diagram, colour, colours)
         error = diagram.smooth_ece
         text = f"smooth ECE {error.estimate:.3f}"
@@ -467,7 +358,9 @@ def draw_smooth_reliability(
             text += f"\n({error.low:.3f} to {error.high:.3f})"
         above = diagram.mean_confidence >= diagram.accuracy
         drawing.note(square, f"{text}\nn = {diagram.n:,}", colours, above=above)
-        _draw_density(strip, diagram, colour, colours)
+        strip.set_ylim(0, diagram.density.max() * 1.1)
+        strip.fill_between(diagram.grid, diagram.density, color=colour, alpha=0.35, linewidth=0)
+        _mark_means(strip, diagram, colour, colours)
     return figure
 
 
@@ -505,9 +398,61 @@ def _draw_line(axis: "Axes", diagram: SmoothReliability, colour: str, theme: The
     )
 
 
-def _draw_density(axis: "Axes", diagram: SmoothReliability, colour: str, theme: Theme) -> None:
-    """How the confidences are spread."""
-    axis.set_ylim(0, diagram.density.max() * 1.1)
-    axis.fill_between(diagram.grid, diagram.density, color=colour, alpha=0.35, linewidth=0)
-    means = diagram.accuracy, diagram.mean_confidence
-    mark_means(axis, *means, colour, theme)
+_Diagram = TypeVar("_Diagram", ReliabilityDiagram, SmoothReliability)
+
+
+def _panels(
+    diagrams: Mapping[str, _Diagram], title: str | None, columns: int, theme: Theme
+) -> "tuple[Figure, list[tuple[_Diagram, Axes, Axes, str]]]":
+    """A figure, and the diagram, square, strip and colour of each panel, row by row."""
+    if not diagrams:
+        raise _checks.fail("diagrams", "at least one diagram", "none")
+    n = len(diagrams)
+    columns = min(_checks.integer("columns", columns), n)
+    rows = -(-n // columns)
+    figure = drawing.figure(4.0 * columns, 5.0 * rows, title, theme)
+    cells = figure.add_gridspec(rows, columns)
+    panels, ticks = [], np.arange(0, 1.1, 0.2)
+    for position, (name, diagram) in enumerate(diagrams.items()):
+        cell = cells[position // columns, position % columns].subgridspec(
+            2, 1, height_ratios=(4, 1), hspace=0.03
+        )
+        square, strip = figure.add_subplot(cell[0]), figure.add_subplot(cell[1])
+        square.set(xlim=(0, 1), ylim=(0, 1), xticks=ticks, yticks=ticks)
+        drawing.style(square, theme)
+        square.grid(color=theme.faint, linewidth=0.8)
+        square.plot([0, 1], [0, 1], color=theme.quiet, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        square.tick_params(labelbottom=False)
+        square.set_ylabel("accuracy", fontsize=TEXT, color=theme.ink)
+        shown = drawing.plain(drawing.fitted(figure, name, _TITLE, HEAD))
+        square.set_title(shown, pad=8, fontsize=HEAD, color=theme.ink, fontweight="bold")
+        strip.set(xlim=(0, 1), xticks=ticks, yticks=[])
+        drawing.style(strip, theme)
+        strip.spines["left"].set_visible(False)
+        strip.set_ylabel("share", fontsize=TEXT, color=theme.ink)
+        strip.set_xlabel("confidence", fontsize=TEXT, color=theme.ink)
+        colour = theme.single if n == 1 else theme.accents[position % len(theme.accents)]
+        panels.append((diagram, square, strip, colour))
+    return figure, panels
+
+
+def _mark_means(
+    strip: "Axes", diagram: ReliabilityDiagram | SmoothReliability, colour: str, theme: Theme
+) -> None:
+    """Accuracy and mean confidence as lines, named above the strip."""
+    accuracy, confidence = diagram.accuracy, diagram.mean_confidence
+    dashed: dict[str, Any] = {"linewidth": 1.8, "linestyle": (0, (2, 1))}
+    strip.axvline(accuracy, color=theme.ink, linewidth=1.4, label=f"accuracy {accuracy:.3f}")
+    strip.axvline(confidence, color=colour, label=f"confidence {confidence:.3f}", **dashed)
+    strip.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.98),
+        ncols=2,
+        frameon=False,
+        fontsize=SMALL,
+        labelcolor=theme.ink,
+        handlelength=1.1,
+        handletextpad=0.5,
+        columnspacing=0.9,
+        borderpad=0.1,
+    )

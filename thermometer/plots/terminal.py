@@ -1,7 +1,7 @@
 """Pictures for the terminal: reliability diagrams and bars as plain text.
 
-Strings come out, nothing is printed, and no line is wider than asked for. With ``ascii=True`` they
-hold ASCII only; `canvas` says what a console can show. Nothing here knows models, tables or files.
+No line is wider than asked for. With ``ascii=True`` they hold ASCII only; `canvas` says what a
+console can show.
 """
 
 import math
@@ -69,12 +69,6 @@ def text_reliability(
         width: Most characters in a line, at least 50.
         ascii: Whether to do without block characters.
 
-    Returns:
-        Lines joined by newlines, without one at the end.
-
-    Raises:
-        ValueError: If the width is too small.
-
     Example:
         >>> from thermometer.plots.reliability import prepare_reliability
         >>> diagram = prepare_reliability([0.9, 0.9, 0.3], [1, 0, 0], n_bins=2)
@@ -99,7 +93,8 @@ def text_reliability(
         accuracy, confidence = float(diagram.bin_accuracy[b]), float(diagram.bin_confidence[b])
         interval = float(diagram.bin_low[b]), float(diagram.bin_high[b])
         bar = _bar(accuracy, interval, (0.0, 1.0), cells, glyphs)
-        bar = _with_mark(bar, confidence, glyphs.mark)
+        at = min(int(confidence * len(bar)), len(bar) - 1)
+        bar = bar[:at] + glyphs.mark + bar[at + 1 :]
         lines.append(f"{edges[b]:.2f}-{edges[b + 1]:.2f}   {count:>{digits}}  {bar} {accuracy:.2f}")
     sure, lower, upper, mark, *_ = glyphs
     lines += [
@@ -114,27 +109,25 @@ def text_bars(
     rows: Iterable[tuple[str, float, float, float]],
     width: int = 60,
     *,
-    limits: tuple[float, float] | None = None,
     ascii: bool = False,  # noqa: A002
 ) -> str:
     """Named values as bars from zero, one line each, with their intervals and figures.
 
-    A bar is solid as far as the interval leaves no doubt and shaded within the interval, lighter
-    beyond the value. Bars of negative values go left from zero. Names that are too long are cut in
-    the middle, and characters that no terminal can show are replaced.
+    A bar is solid up to the interval and shaded within it, lighter beyond the value. Bars of
+    negative values go left from zero. Names that are too long are cut in the middle, and characters
+    that no terminal can show are replaced.
 
     Args:
         rows: Name, value, and the bounds of its interval, NaN where there are none. A value that is
             NaN has no bar.
         width: Most characters in a line, at least 50.
-        limits: Ends of the scale, which holds zero. By default it holds zero and all numbers.
         ascii: Whether to do without block characters.
 
     Returns:
         Lines joined by newlines, without one at the end; empty without rows.
 
     Raises:
-        ValueError: If the width is too small, a number is infinite, or `limits` do not hold zero.
+        ValueError: If the width is too small or a number is infinite.
 
     Example:
         >>> rows = [("law", 0.20, 0.10, 0.30), ("maths", -0.10, -0.15, -0.05)]
@@ -151,9 +144,7 @@ def text_bars(
     if not rows:
         return ""
     known = [number for _, *numbers in rows for number in numbers if not math.isnan(number)]
-    start, end = limits or (min([0.0, *known]), max([0.0, *known]) or 1e-300)
-    if not (start <= 0 <= end and start < end):
-        raise _checks.fail("limits", "two rising numbers, not on one side of 0", limits)
+    start, end = min([0.0, *known]), max([0.0, *known]) or 1e-300
     figures = [_figures(*numbers) for _, *numbers in rows]
     longest = max(map(len, figures))
     names = [_printable(name, ascii) for name, *_ in rows]
@@ -196,13 +187,7 @@ def _bar(
     for cell in range(cells):
         middle = (cell + 0.5 - left) * step
         filled = 0 < middle <= value or value <= middle < 0
-        doubtful = interval[0] <= middle <= interval[1]
-        shade = glyphs.lower if doubtful else glyphs.sure
-        bar += shade if filled else glyphs.upper if doubtful else " "
+        within = interval[0] <= middle <= interval[1]
+        shade = glyphs.lower if within else glyphs.sure
+        bar += shade if filled else glyphs.upper if within else " "
     return bar[:left] + glyphs.zero + bar[left:] if start < 0 else bar
-
-
-def _with_mark(bar: str, position: float, mark: str) -> str:
-    """A bar on the scale from 0 to 1 with a mark at a position."""
-    cell = min(int(position * len(bar)), len(bar) - 1)
-    return bar[:cell] + mark + bar[cell + 1 :]

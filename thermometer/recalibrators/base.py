@@ -8,9 +8,8 @@ import json
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +27,8 @@ ARRAYS = "recalibrator.safetensors"
 Kind = Literal["number", "integer", "flag", "texts", "vector", "matrix", "counts"]
 Kinds = Mapping[str, Kind]
 """What each value is that `fit` learns, by name."""
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
 
 _KEYS = {
     "format_version": int,
@@ -41,248 +42,6 @@ _SHAPES: Mapping[str, tuple[int, type]] = {
     "matrix": (2, np.float64),
     "counts": (1, np.int64),
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Content:
-    """What is saved of a recalibrator.
-
-    Args:
-        name: Of its class.
-        parameters: What its constructor took.
-        fitted: What `fit` learned: numbers, tuples of strings, arrays.
-    """
-
-    name: str
-    parameters: Mapping[str, Any]
-    fitted: Mapping[str, Any]
-
-
-def write(folder: str | Path, content: Content, kinds: Kinds) -> None:
-    """Write a recalibrator under a temporary name, then rename; one in that place is replaced.
-
-    Raises:
-        FileExistsError: If the folder exists and holds anything else.
-    """
-    path = Path(folder).resolve()
-    if path.exists() and not (path.is_dir() and _names(path) <= {CONFIG, ARRAYS}):
-        raise FileExistsError(f"{path} holds something else than a recalibrator; choose another")
-    config = {
-        "format_version": FORMAT_VERSION,
-        "thermometer_version": __version__,
-        "class": content.name,
-        "parameters": dict(content.parameters),
-        "fitted": {k: v for k, v in content.fitted.items() if kinds[k] not in _SHAPES},
-    }
-    arrays = {k: v for k, v in content.fitted.items() if kinds[k] in _SHAPES}
-    with _files.replaced_folder(path) as new:
-        text = json.dumps(config, indent=2, sort_keys=True, allow_nan=False)
-        (new / CONFIG).write_text(text + "\n", encoding="utf-8")
-        weights = save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
-        (new / ARRAYS).write_bytes(weights)
-
-
-def read_name(folder: str | Path) -> str:
-    """Name of the class of a saved recalibrator; errors are those of `read`."""
-    name: str = _read_config(Path(folder) / CONFIG)["class"]
-    return name
-
-
-def read(folder: str | Path, parameters: set[str], kinds: Kinds) -> Content:
-    """Read a recalibrator; nothing in it is executed.
-
-    Args:
-        folder: Where `write` put it.
-        parameters: Names of the parameters of its class.
-        kinds: What its class declares as fitted.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-        ValueError: For a missing, unknown or mistyped key, a newer format, NaN, infinity, or a
-            damaged file. The message names the file and the key.
-    """
-    file = Path(folder) / CONFIG
-    config = _read_config(file)
-    _same_keys(file, "parameters", config["parameters"], parameters)
-    numbers = {name for name, kind in kinds.items() if kind not in _SHAPES}
-    _same_keys(file, "fitted", config["fitted"], numbers)
-    fitted = {name: _value(file, name, kinds[name], config["fitted"][name]) for name in numbers}
-    fitted.update(_read_arrays(Path(folder) / ARRAYS, set(kinds) - numbers, kinds))
-    return Content(config["class"], config["parameters"], fitted)
-
-
-def _read_config(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: missing; {file.parent} is no recalibrator")
-    config = _files.read_json(file)
-    version = config.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        raise ValueError(
-            f"{file}: written by thermometer {config.get('thermometer_version')} in format "
-            f"{version}; this is {__version__}, which reads up to {FORMAT_VERSION}; upgrade it"
-        )
-    _same_keys(file, "file", config, set(_KEYS))
-    for key, kind in _KEYS.items():
-        if not isinstance(config[key], kind):
-            raise ValueError(f"{file}: expected {key} to be {kind.__name__}, got {config[key]!r}")
-    try:
-        _checks.integer("format_version", version)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{file}: {error}") from error
-    return config
-
-
-def _read_arrays(file: Path, names: set[str], kinds: Kinds) -> dict[str, NDArray[Any]]:
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: missing from the recalibrator")
-    try:
-        arrays: dict[str, NDArray[Any]] = load_file(file)
-    except (SafetensorError, ValueError) as error:
-        raise ValueError(f"{file}: damaged arrays ({error})") from error
-    _same_keys(file, "arrays", arrays, names)
-    for name, array in arrays.items():
-        n_axes, dtype = _SHAPES[kinds[name]]
-        if array.ndim != n_axes or array.dtype != dtype:
-            raise ValueError(
-                f"{file}: expected {name} to be {np.dtype(dtype)} of {n_axes} axes, "
-                f"got {array.dtype} of shape {array.shape}"
-            )
-        if not np.isfinite(array).all():
-            raise ValueError(f"{file}: {name} holds NaN or infinity")
-    return arrays
-
-
-def _value(file: Path, name: str, kind: Kind, value: Any) -> Any:
-    """A fitted value from JSON, if it is of its kind."""
-    if kind == "texts" and isinstance(value, list) and all(isinstance(v, str) for v in value):
-        return tuple(value)
-    if kind == "flag" and isinstance(value, bool):
-        return value
-    if kind in ("integer", "number") and isinstance(value, int) and not isinstance(value, bool):
-        return value if kind == "integer" else float(value)
-    if kind == "number" and isinstance(value, float) and math.isfinite(value):
-        return value
-    raise ValueError(f"{file}: expected {name} to be of kind {kind}, got {value!r}")
-
-
-def _same_keys(file: Path, where: str, found: Mapping[str, Any], declared: set[str]) -> None:
-    if missing := sorted(declared - set(found)):
-        raise ValueError(f"{file}: missing {', '.join(missing)} in {where}")
-    if unknown := sorted(set(found) - declared):
-        raise ValueError(f"{file}: unknown {', '.join(unknown)} in {where}")
-
-
-def _names(folder: Path) -> set[str]:
-    return {file.name for file in folder.iterdir()}
-
-
-class InvertedSoftmax(NamedTuple):
-    """Scores whose softmax are the given probabilities.
-
-    Attributes:
-        scores: (N, K) float64; ``-inf`` beyond the options of a row.
-        n_floored: Number of probabilities below the floor, which now count as the floor.
-    """
-
-    scores: NDArray[np.float64]
-    n_floored: int
-
-
-def invert_softmax(
-    probs: ArrayLike, floor: float, n_options: ArrayLike | None = None
-) -> InvertedSoftmax:
-    """Scores s_ik = log max(p_ik, floor), for probabilities that come without logits.
-
-    A softmax forgets only a constant per row, which no temperature can see, so that the temperature
-    fitted to these scores, and softmax(scores / t), are those of the lost logits (the "invert
-    softmax" step of Wang et al. 2024, arXiv 2410.06707). Dividing the probabilities themselves by a
-    temperature and taking the softmax of that is another, wrong thing: of six options even a
-    certain one would get 0.35.
-
-    Args:
-        probs: (N, K); every row sums to one.
-        floor: In (0, 1); what a smaller probability counts as. A model that states "0 %" does not
-            mean minus infinity, but what it means nobody knows: the floor decides how much such a
-            row costs when it is wrong, and thereby the fitted temperature. Report it.
-        n_options: (N,) number of options of each row, where rows have fewer than K; all K by
-            default.
-
-    Raises:
-        ValueError: If N is 0, a row does not sum to one, or the floor is out of range.
-
-    Example:
-        >>> inverted = invert_softmax([[0.8, 0.2, 0.0]], floor=0.01)
-        >>> inverted.scores.round(3).tolist(), inverted.n_floored
-        ([[-0.223, -1.609, -4.605]], 1)
-    """
-    probs = _checks.prob_matrix("probs", probs)
-    floor = _checks.number("floor", floor, maximum=1 - 1e-9, strict=True)
-    option = _options(n_options, probs)
-    scores = np.where(option, np.log(np.maximum(probs, floor)), -np.inf)
-    return InvertedSoftmax(scores, int((option & (probs < floor)).sum()))
-
-
-def with_confidence(
-    probs: ArrayLike, confidence: ArrayLike, n_options: ArrayLike | None = None
-) -> NDArray[np.float64]:
-    """Give the answers new confidences; the other options share the rest in proportion.
-
-    With a the first most probable option of a row and c its new confidence, q_a = c and
-    q_k = (1 - c) p_k / (1 - p_a). Where p_a is 1 the others share equally. So a recalibrator of
-    confidences becomes one of option probabilities. An answer whose new confidence is below the
-    share of another option is no longer the most probable.
-
-    Args:
-        probs: (N, K); every row sums to one.
-        confidence: (N,) in [0, 1].
-        n_options: (N,) number of options of each row, where rows have fewer than K; all K by
-            default.
-
-    Returns:
-        (N, K) float64; rows sum to one.
-
-    Raises:
-        ValueError: If N is 0, the lengths differ, a row does not sum to one or has a probability
-            beyond its options, or a confidence is out of range.
-
-    Example:
-        >>> with_confidence([[0.8, 0.15, 0.05]], [0.6]).round(3).tolist()
-        [[0.6, 0.3, 0.1]]
-    """
-    probs = _checks.prob_matrix("probs", probs)
-    confidence = _checks.unit_interval("confidence", confidence, len(probs))
-    option = _options(n_options, probs)
-    each, answer = np.arange(len(probs)), probs.argmax(axis=1)
-    others = probs.copy()
-    others[each, answer] = 0
-    alone = others.sum(axis=1) == 0
-    others[alone] = option[alone]
-    others[each, answer] = 0
-    others /= others.max(axis=1, keepdims=True)  # a share of a number near 0 would overflow
-    others *= ((1 - confidence) / others.sum(axis=1))[:, None]
-    others[each, answer] = confidence
-    return others
-
-
-def _options(n_options: ArrayLike | None, probs: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(N, K), whether there is such an option."""
-    n, width = probs.shape
-    if n_options is None:
-        return np.ones((n, width), dtype=bool)
-    counts = _checks.vector("n_options", n_options, n)
-    if (bad := (counts < 2) | (counts > width) | (counts % 1 > 0)).any():
-        row = int(np.flatnonzero(bad)[0])
-        raise _checks.fail("n_options", f"integers in [2, {width}]", f"{counts[row]} at row {row}")
-    option: NDArray[np.bool_] = np.arange(width) < counts[:, None]
-    if (bad := (probs * ~option).any(axis=1)).any():
-        row = int(np.flatnonzero(bad)[0])
-        raise _checks.fail("probs", "0 beyond the options", f"more at row {row}")
-    return option
-
-
-Vector = NDArray[np.float64]
-Matrix = NDArray[np.float64]
-
 _SMALLEST = float(np.finfo(np.float64).tiny)
 _LARGEST = 1 - float(np.finfo(np.float64).epsneg)
 
@@ -296,26 +55,35 @@ class Recalibrator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
 
     @property
     def notes_(self) -> tuple[str, ...]:
-        """What the user should know about this fit before trusting it; empty if nothing."""
+        """What the user should know about this fit before relying on it; empty if nothing."""
         return ()
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write parameters and fit to a folder, as JSON and safetensors; `baselines.load` reads it.
+        """Write parameters and fit to a folder, as JSON and safetensors; `load` reads it.
 
         Raises:
             FileExistsError: If the folder exists and holds anything but a recalibrator.
             sklearn.exceptions.NotFittedError: Before `fit`.
         """
         check_is_fitted(self)
-        write(
-            folder,
-            Content(
-                type(self).__name__,
-                self.get_params(deep=False),
-                {name: getattr(self, name) for name in self.fitted},
-            ),
-            self.fitted,
-        )
+        path = Path(folder).resolve()
+        ours = path.is_dir() and {file.name for file in path.iterdir()} <= {CONFIG, ARRAYS}
+        if path.exists() and not ours:
+            raise FileExistsError(f"{path} holds something else than a recalibrator")
+        fitted = {name: getattr(self, name) for name in self.fitted}
+        names = [name for name, kind in self.fitted.items() if kind in _SHAPES]
+        arrays = {name: np.ascontiguousarray(fitted.pop(name)) for name in names}
+        config = {
+            "format_version": FORMAT_VERSION,
+            "thermometer_version": __version__,
+            "class": type(self).__name__,
+            "parameters": self.get_params(deep=False),
+            "fitted": fitted,
+        }
+        with _files.replaced_folder(path) as new:
+            text = json.dumps(config, indent=2, sort_keys=True, allow_nan=False)
+            (new / CONFIG).write_text(text + "\n", encoding="utf-8")
+            (new / ARRAYS).write_bytes(save(arrays))
 
     def __sklearn_is_fitted__(self) -> bool:
         return all(hasattr(self, name) for name in self.fitted)
@@ -439,3 +207,198 @@ def share_tied(confidence: Vector, recalibrated: Vector) -> float:
     pairs = np.unique(np.column_stack([level, confidence]), axis=0)
     n_confidences = np.bincount(pairs[:, 0].astype(np.int64))
     return float((n_confidences[level] > 1).mean())
+
+
+_Kind = TypeVar("_Kind", bound=Recalibrator)
+
+
+def read_name(folder: str | Path) -> str:
+    """Name of the class of a saved recalibrator; errors are those of `restored`."""
+    name: str = _read_config(Path(folder) / CONFIG)["class"]
+    return name
+
+
+def restored(folder: str | Path, kind: type[_Kind]) -> _Kind:
+    """The saved recalibrator of a known class; nothing in its files is executed.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: For a missing, unknown or mistyped key, a newer format, values that no fit
+            gives, or a damaged file. The message names the file and the key.
+    """
+    file = Path(folder) / CONFIG
+    config = _read_config(file)
+    kinds, parameters, fitted = kind.fitted, config["parameters"], config["fitted"]
+    _same_keys(file, "parameters", parameters, set(kind().get_params(deep=False)))
+    numbers = {name for name in kinds if kinds[name] not in _SHAPES}
+    _same_keys(file, "fitted", fitted, numbers)
+    values = {name: _value(file, name, kinds[name], fitted[name]) for name in numbers}
+    values |= _read_arrays(Path(folder) / ARRAYS, set(kinds) - numbers, kinds)
+    try:
+        recalibrator = kind(**parameters)
+        for name, value in values.items():
+            setattr(recalibrator, name, value)
+        recalibrator._check_parameters()
+        recalibrator._check_fit()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file}: {error}") from error
+    return recalibrator
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: missing; {file.parent} is no recalibrator")
+    config = _files.read_json(file)
+    version = config.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ValueError(
+            f"{file}: written by thermometer {config.get('thermometer_version')} in format "
+            f"{version}; this is {__version__}, which reads up to {FORMAT_VERSION}; upgrade it"
+        )
+    _same_keys(file, "file", config, set(_KEYS))
+    for key, kind in _KEYS.items():
+        if not isinstance(config[key], kind):
+            raise ValueError(f"{file}: expected {key} to be {kind.__name__}, got {config[key]!r}")
+    if config["format_version"] < 1:
+        raise ValueError(f"{file}: expected format_version to be at least 1, got {version}")
+    return config
+
+
+def _read_arrays(file: Path, names: set[str], kinds: Kinds) -> dict[str, NDArray[Any]]:
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: missing from the recalibrator")
+    try:
+        arrays: dict[str, NDArray[Any]] = load_file(file)
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{file}: damaged arrays ({error})") from error
+    _same_keys(file, "arrays", arrays, names)
+    for name, array in arrays.items():
+        n_axes, dtype = _SHAPES[kinds[name]]
+        if array.ndim != n_axes or array.dtype != dtype:
+            raise ValueError(
+                f"{file}: expected {name} to be {np.dtype(dtype)} of {n_axes} axes, "
+                f"got {array.dtype} of shape {array.shape}"
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(f"{file}: {name} holds NaN or infinity")
+    return arrays
+
+
+def _value(file: Path, name: str, kind: Kind, value: Any) -> Any:
+    """A fitted value from JSON, if it is of its kind."""
+    if kind == "texts" and isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    if kind == "flag" and isinstance(value, bool):
+        return value
+    if kind in ("integer", "number") and isinstance(value, int) and not isinstance(value, bool):
+        return value if kind == "integer" else float(value)
+    if kind == "number" and isinstance(value, float) and math.isfinite(value):
+        return value
+    raise ValueError(f"{file}: expected {name} to be of kind {kind}, got {value!r}")
+
+
+def _same_keys(file: Path, where: str, found: Mapping[str, Any], declared: set[str]) -> None:
+    if missing := sorted(declared - set(found)):
+        raise ValueError(f"{file}: missing {', '.join(missing)} in {where}")
+    if unknown := sorted(set(found) - declared):
+        raise ValueError(f"{file}: unknown {', '.join(unknown)} in {where}")
+
+
+class InvertedSoftmax(NamedTuple):
+    """Scores whose softmax are the given probabilities.
+
+    Attributes:
+        scores: (N, K) float64; ``-inf`` beyond the options of a row.
+        n_floored: Number of probabilities below the floor, which now count as the floor.
+    """
+
+    scores: NDArray[np.float64]
+    n_floored: int
+
+
+def invert_softmax(
+    probs: ArrayLike, floor: float, n_options: ArrayLike | None = None
+) -> InvertedSoftmax:
+    """Scores s_ik = log max(p_ik, floor), for probabilities that come without logits.
+
+    A softmax forgets only a constant per row, which no temperature can see, so that the temperature
+    fitted to these scores, and softmax(scores / t), are those of the lost logits (the "invert
+    softmax" step of Wang et al. 2024, arXiv 2410.06707). Dividing the probabilities themselves by a
+    temperature and taking the softmax of that is another, wrong thing: of six options even a
+    certain one would get 0.35.
+
+    Args:
+        probs: (N, K); every row sums to one.
+        floor: In (0, 1); what a smaller probability counts as. A model that states "0 %" does not
+            mean minus infinity, but what it means nobody knows: the floor decides how much such a
+            row costs when it is wrong, and thereby the fitted temperature. Report it.
+        n_options: (N,) number of options of each row, where rows have fewer than K; all K by
+            default.
+
+    Raises:
+        ValueError: If N is 0, a row does not sum to one, or the floor is out of range.
+
+    Example:
+        >>> inverted = invert_softmax([[0.8, 0.2, 0.0]], floor=0.01)
+        >>> inverted.scores.round(3).tolist(), inverted.n_floored
+        ([[-0.223, -1.609, -4.605]], 1)
+    """
+    probs = _checks.prob_matrix("probs", probs)
+    floor = _checks.number("floor", floor, maximum=1 - 1e-9, strict=True)
+    option = _options(n_options, probs)
+    scores = np.where(option, np.log(np.maximum(probs, floor)), -np.inf)
+    return InvertedSoftmax(scores, int((option & (probs < floor)).sum()))
+
+
+def with_confidence(
+    probs: ArrayLike, confidence: ArrayLike, n_options: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """Give the answers new confidences; the other options share the rest in proportion.
+
+    With a the first most probable option of a row and c its new confidence, q_a = c and
+    q_k = (1 - c) p_k / (1 - p_a). Where p_a is 1 the others share equally. So a recalibrator of
+    confidences becomes one of option probabilities. An answer whose new confidence is below the
+    share of another option is no longer the most probable.
+
+    Args:
+        probs: (N, K); every row sums to one.
+        confidence: (N,) in [0, 1].
+        n_options: As for `invert_softmax`.
+
+    Raises:
+        ValueError: If N is 0, the lengths differ, a row does not sum to one or has a probability
+            beyond its options, or a confidence is out of range.
+
+    Example:
+        >>> with_confidence([[0.8, 0.15, 0.05]], [0.6]).round(3).tolist()
+        [[0.6, 0.3, 0.1]]
+    """
+    probs = _checks.prob_matrix("probs", probs)
+    confidence = _checks.unit_interval("confidence", confidence, len(probs))
+    option = _options(n_options, probs)
+    each, answer = np.arange(len(probs)), probs.argmax(axis=1)
+    others = probs.copy()
+    others[each, answer] = 0
+    alone = others.sum(axis=1) == 0
+    others[alone] = option[alone]
+    others[each, answer] = 0
+    others /= others.max(axis=1, keepdims=True)  # a share of a number near 0 would overflow
+    others *= ((1 - confidence) / others.sum(axis=1))[:, None]
+    others[each, answer] = confidence
+    return others
+
+
+def _options(n_options: ArrayLike | None, probs: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(N, K), whether there is such an option."""
+    n, width = probs.shape
+    if n_options is None:
+        return np.ones((n, width), dtype=bool)
+    counts = _checks.vector("n_options", n_options, n)
+    if (bad := (counts < 2) | (counts > width) | (counts % 1 > 0)).any():
+        row = int(np.flatnonzero(bad)[0])
+        raise _checks.fail("n_options", f"integers in [2, {width}]", f"{counts[row]} at row {row}")
+    option: NDArray[np.bool_] = np.arange(width) < counts[:, None]
+    if (bad := (probs * ~option).any(axis=1)).any():
+        row = int(np.flatnonzero(bad)[0])
+        raise _checks.fail("probs", "0 beyond the options", f"more at row {row}")
+    return option

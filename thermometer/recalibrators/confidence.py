@@ -18,6 +18,11 @@ from thermometer.recalibrators.base import (
     share_tied,
 )
 
+_EPSILON = 0.005  # people and models round to whole percents
+_STRENGTHS = np.geomspace(0.5, 1e5, 107)
+_UNPARSED_STRENGTH = 10.0
+_DECIMALS = 6  # a number may have been stored in float32
+
 
 class PlattScaling(ConfidenceRecalibrator):
     """P(right) = sigmoid(slope * logit(c) + intercept), fitted by maximum likelihood.
@@ -64,9 +69,8 @@ class PlattScaling(ConfidenceRecalibrator):
     @property
     def notes_(self) -> tuple[str, ...]:
         """A slope that turns the order of confidences round."""
-        if self.slope_ < 0:
-            return (f"the slope is {self.slope_:.2f}: surer answers were right less often",)
-        return ()
+        note = f"the slope is {self.slope_:.2f}: surer answers were right less often"
+        return (note,) if self.slope_ < 0 else ()
 
     def _check_parameters(self) -> None:
         _checks.number("epsilon", self.epsilon, maximum=0.5 - 1e-9, strict=True)
@@ -169,12 +173,7 @@ class IsotonicCalibration(ConfidenceRecalibrator):
     @property
     def notes_(self) -> tuple[str, ...]:
         """How many confidences became equal."""
-        if self.share_tied_ > 0:
-            return (
-                f"{self.n_levels_} different results: {self.share_tied_:.0%} of the rows "
-                "now equal a row that was surer or less sure",
-            )
-        return ()
+        return _tied_note(self.n_levels_, self.share_tied_)
 
     def _check_parameters(self) -> None:
         if not isinstance(self.centred, bool):
@@ -186,6 +185,11 @@ class IsotonicCalibration(ConfidenceRecalibrator):
         _checks.number("least_", self.least_, maximum=0.5, strict=True)
         if (np.diff(self.thresholds_) < 0).any() or (np.diff(rates) < 0).any():
             raise _checks.fail("thresholds_ and rates_", "in ascending order", "others")
+
+
+def _tied_note(n_results: int, share: float) -> tuple[str, ...]:
+    note = f"{n_results} different results: {share:.0%} of the rows now equal a row that was "
+    return (note + "surer or less sure",) if share > 0 else ()
 
 
 class HistogramBinning(ConfidenceRecalibrator):
@@ -253,15 +257,10 @@ class HistogramBinning(ConfidenceRecalibrator):
     @property
     def notes_(self) -> tuple[str, ...]:
         """How many confidences became equal, and bins that no row was fitted in."""
-        notes = []
-        if self.share_tied_ > 0:
-            notes.append(
-                f"{len(np.unique(self.rates_))} different results: {self.share_tied_:.0%} of the "
-                "rows now equal a row that was surer or less sure"
-            )
-        if n_empty := int((self.counts_ == 0).sum()):
-            notes.append(f"{n_empty} empty bins take the rates of their neighbours")
-        return tuple(notes)
+        n_empty = int((self.counts_ == 0).sum())
+        empty = f"{n_empty} empty bins take the rates of their neighbours"
+        tied = _tied_note(len(np.unique(self.rates_)), self.share_tied_)
+        return (*tied, empty) if n_empty else tied
 
     def _check_parameters(self) -> None:
         _checks.integer("n_bins", self.n_bins)
@@ -272,12 +271,6 @@ class HistogramBinning(ConfidenceRecalibrator):
         _checks.vector("counts_", self.counts_, len(rates))
         if (np.diff(self.edges_) <= 0).any():
             raise _checks.fail("edges_", "in ascending order", self.edges_.tolist())
-
-
-_EPSILON = 0.005  # people and models round to whole percents
-_STRENGTHS = np.geomspace(0.5, 1e5, 107)
-_UNPARSED_STRENGTH = 10.0
-_DECIMALS = 6  # a number may have been stored in float32
 
 
 class StatedConfidenceCalibration(ConfidenceRecalibrator):

@@ -5,14 +5,15 @@ Candidates are compared by cross-fitting on the data itself, with paired interva
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thermometer import _checks, metrics
-from thermometer.metrics.intervals import Interval, Resampled, task_counts
+from thermometer._files import plain
+from thermometer.metrics.intervals import Interval, Resampled, group_codes, task_counts
 from thermometer.recalibrators.base import (
     ConfidenceRecalibrator,
     ScoreRecalibrator,
@@ -25,10 +26,9 @@ from thermometer.recalibrators.confidence import (
     PlattScaling,
     StatedConfidenceCalibration,
 )
-from thermometer.recalibrators.temperature import TemperatureScaling
+from thermometer.recalibrators.scores import TemperatureScaling
 from thermometer.reports import render
-from thermometer.reports.blocks import Cell, Document, Table, Verdict
-from thermometer.reports.numbers import difference, percent, row
+from thermometer.reports.blocks import Cell, Document, Table, Verdict, difference, percent, row
 from thermometer.scaling import scale_scores
 
 NONE = "none"
@@ -39,16 +39,8 @@ Folds = NDArray[np.int64]
 Estimator = ScoreRecalibrator | ConfidenceRecalibrator
 
 
-@dataclass(frozen=True, eq=False)
-class CrossFitted:
-    """One candidate on N rows, each recalibrated without having been fitted.
-
-    Args:
-        name: What the candidate is called.
-        loss: (N,) -log p of what came true, in nats; p counts as at least 1e-6.
-        confidence: (N,) probability of the answer.
-        estimator: Fitted on all rows; `None` for the candidate that changes nothing.
-    """
+class _CrossFitted(NamedTuple):
+    """A candidate on N rows, each recalibrated by a fit to the others."""
 
     name: str
     loss: Vector
@@ -76,10 +68,8 @@ def deal_folds(
         shuffled = rng.permutation(n)
         folds[shuffled[np.argsort(outcome[shuffled], kind="stable")]] = np.arange(n) % n_folds
         return folds
-    names = np.asarray(groups)
-    if names.shape != (n,):
-        raise _checks.fail("groups", f"a vector of length {n}", f"shape {names.shape}")
-    _, member, sizes = np.unique(names, return_inverse=True, return_counts=True)
+    member = group_codes(groups, n)
+    sizes = np.bincount(member)
     if len(sizes) < n_folds:
         raise _checks.fail("n_folds", f"at most {len(sizes)}, the number of groups", n_folds)
     shuffled = rng.permutation(len(sizes))
@@ -90,67 +80,58 @@ def deal_folds(
     return np.asarray(fold_of[member], np.int64)
 
 
-def from_confidence(confidence: Vector, correct: Vector, folds: Folds) -> list[CrossFitted]:
+def _from_confidence(confidence: Vector, correct: Vector, folds: Folds) -> list[_CrossFitted]:
     """Candidates for (N,) checked confidences and outcomes, the preferred first."""
-    found = [CrossFitted(NONE, _loss_of_binary(confidence, correct), confidence, None)]
-    for name, estimator in _confidence_recalibrators(confidence):
-        out_of_fold = _cross_fit(estimator, confidence, correct, folds)
-        loss = _loss_of_binary(out_of_fold, correct)
-        found.append(CrossFitted(name, loss, out_of_fold, estimator.fit(confidence, correct)))
-    return found
+
+    def candidate(name: str, new: Vector, estimator: Estimator | None) -> _CrossFitted:
+        return _CrossFitted(name, _loss(np.where(correct == 1, new, 1 - new)), new, estimator)
+
+    recalibrated = _recalibrated(confidence, correct, folds)
+    return [candidate(NONE, confidence, None), *(candidate(*one) for one in recalibrated)]
 
 
-def from_scores(scores: Vector, labels: NDArray[np.int64], folds: Folds) -> list[CrossFitted]:
-    """Candidates for (N, K) checked scores and (N,) labels, the preferred first.
-
-    Recalibrators of confidence are applied to the answer, see `with_confidence`.
-    """
+def _from_scores(scores: Vector, labels: NDArray[np.int64], folds: Folds) -> list[_CrossFitted]:
+    """Candidates for (N, K) checked scores and (N,) labels, the preferred first."""
     probs = scale_scores(scores, 1.0)
     n_options = np.isfinite(scores).sum(axis=1)
     each, answer = np.arange(len(labels)), scores.argmax(axis=1)
     confidence, correct = probs[each, answer], (answer == labels).astype(np.float64)
 
-    def candidate(name: str, new: Vector, estimator: Estimator | None) -> CrossFitted:
-        return CrossFitted(name, _loss(new[each, labels]), new[each, answer], estimator)
+    def candidate(name: str, new: Vector, estimator: Estimator | None) -> _CrossFitted:
+        return _CrossFitted(name, _loss(new[each, labels]), new[each, answer], estimator)
 
-    found = [candidate(NONE, probs, None)]
-    scaled = np.empty_like(probs)
+    scaled, scaling = np.empty_like(probs), TemperatureScaling()
     for fold in np.unique(folds):
         held, rest = folds == fold, folds != fold
-        scaled[held] = (
-            TemperatureScaling().fit(scores[rest], labels[rest]).predict_proba(scores[held])
-        )
-    found.append(candidate("temperature", scaled, TemperatureScaling().fit(scores, labels)))
-    for name, estimator in _confidence_recalibrators(confidence):
-        out_of_fold = _cross_fit(estimator, confidence, correct, folds)
-        new = with_confidence(probs, out_of_fold, n_options)
-        found.append(candidate(name, new, estimator.fit(confidence, correct)))
-    return found
+        scaled[held] = scaling.fit(scores[rest], labels[rest]).predict_proba(scores[held])
+    return [
+        candidate(NONE, probs, None),
+        candidate("temperature", scaled, scaling.fit(scores, labels)),
+        *(
+            candidate(name, with_confidence(probs, out_of_fold, n_options), estimator)
+            for name, out_of_fold, estimator in _recalibrated(confidence, correct, folds)
+        ),
+    ]
 
 
-def _confidence_recalibrators(confidence: Vector) -> Iterator[tuple[str, ConfidenceRecalibrator]]:
-    """Those that suit the confidences, the preferred first."""
+def _recalibrated(
+    confidence: Vector, correct: Vector, folds: Folds
+) -> Iterator[tuple[str, Vector, ConfidenceRecalibrator]]:
+    """Recalibrators that suit the confidences, the preferred first: out of fold, and fitted."""
     stated = len(np.unique(confidence.round(6))) * _ROWS_PER_VALUE <= len(confidence)
-    yield "platt", PlattScaling(epsilon=0.01) if stated else PlattScaling()
-    if stated:
-        yield "stated", StatedConfidenceCalibration()
-    yield "isotonic", IsotonicCalibration()
-    yield "histogram", HistogramBinning()
-
-
-def _cross_fit(
-    estimator: ConfidenceRecalibrator, confidence: Vector, correct: Vector, folds: Folds
-) -> Vector:
-    """(N,) recalibrated confidences, each by a fit to the other folds."""
-    result = np.empty(len(confidence))
-    for fold in np.unique(folds):
-        held, rest = folds == fold, folds != fold
-        result[held] = estimator.fit(confidence[rest], correct[rest]).recalibrate(confidence[held])
-    return result
-
-
-def _loss_of_binary(confidence: Vector, correct: Vector) -> Vector:
-    return _loss(np.where(correct == 1, confidence, 1 - confidence))
+    suited: dict[str, ConfidenceRecalibrator] = {
+        "platt": PlattScaling(epsilon=0.01) if stated else PlattScaling(),
+        **({"stated": StatedConfidenceCalibration()} if stated else {}),
+        "isotonic": IsotonicCalibration(),
+        "histogram": HistogramBinning(),
+    }
+    for name, estimator in suited.items():
+        out = np.empty(len(confidence))
+        for fold in np.unique(folds):
+            held, rest = folds == fold, folds != fold
+            estimator.fit(confidence[rest], correct[rest])
+            out[held] = estimator.recalibrate(confidence[held])
+        yield name, out, estimator.fit(confidence, correct)
 
 
 def _loss(probability: Vector) -> Vector:
@@ -174,9 +155,9 @@ class Candidate:
         nll: Mean negative log-likelihood, in nats: of right or wrong where confidences were given,
             of the options where scores were.
         versus_best: `nll` minus that of the candidate with the lowest, paired.
-        versus_none: `nll` minus that of leaving everything as it is; below 0 is a gain.
+        versus_none: `nll` minus that of the uncalibrated confidences; below 0 is a gain.
         auroc: Of the recalibrated confidence against right or wrong, see `metrics.auroc`.
-        estimator: Fitted on all rows; `None` for leaving everything as it is.
+        estimator: Fitted on all rows; `None` for the candidate "none".
     """
 
     nll: Interval
@@ -243,24 +224,12 @@ class Recommendation:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the estimators, for JSON; NaN is `None`."""
-        return {
-            "best": self.best,
-            "reason": self.reason,
-            "enough": self.enough,
-            "labels_needed": self.labels_needed,
-            "reads": self.reads,
-            "n": self.n,
-            "coverage": self.coverage,
-            "candidates": {
-                name: {
-                    "nll": _bounds(candidate.nll),
-                    "versus_best": _bounds(candidate.versus_best),
-                    "versus_none": _bounds(candidate.versus_none),
-                    "auroc": _or_none(candidate.auroc),
-                }
-                for name, candidate in self.candidates.items()
-            },
-        }
+        fields = {**vars(self), "candidates": {}}
+        for name, one in self.candidates.items():
+            intervals = {k: asdict(v) for k, v in vars(one).items() if isinstance(v, Interval)}
+            fields["candidates"][name] = {**intervals, "auroc": one.auroc}
+        result: dict[str, Any] = plain(fields)
+        return result
 
     def document(self) -> Document:
         """What is shown: one row per candidate, and the reason for the choice."""
@@ -297,16 +266,15 @@ def recommend(
     """Say which recalibrator suits the data, why, and whether the data are enough to say so.
 
     Give either `confidence` and `correct`, or `scores` and `labels`. The candidates are, in this
-    order: none (leave it), the pooled temperature (for scores), Platt scaling, the
-        stated-confidence
-    calibration (if there are at least five rows for each different confidence; Platt scaling then
-    has epsilon 0.01), isotonic calibration, histogram binning. For scores the last four recalibrate
-    the confidence of the answer and keep the proportions of the other options. Each fold is
-    recalibrated by what the others taught.
+    order: none (leave it), the pooled temperature (for scores), Platt scaling, the calibration of
+    stated confidence (if there are at least five rows for each different confidence; Platt scaling
+    then has epsilon 0.01), isotonic calibration, histogram binning. For scores the last four
+    recalibrate the confidence of the answer and keep the proportions of the other options. Each
+    fold is recalibrated by a fit to the others.
 
     The rule: of all candidates whose NLL is not clearly above the lowest, the first. "Clearly" is a
     paired difference whose percentile interval, from resampled rows, leaves out 0. A candidate
-    other than none must also be clearly better than none. The interval knows the chance in the
+    other than none must also be clearly better than none. The interval covers the chance in the
     rows that are judged, not that in the rows that were fitted.
 
     Args:
@@ -341,17 +309,17 @@ def recommend(
     seed = _checks.integer("seed", seed, minimum=0)
     coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
     worth = _checks.number("worth", worth, strict=True)
-    found: list[CrossFitted]
+    found: list[_CrossFitted]
     reads: Literal["confidence", "scores"]
     if confidence is not None and correct is not None and scores is None and labels is None:
         reads, claimed = "confidence", _checks.unit_interval("confidence", confidence)
         right = _checks.binary("correct", correct, len(claimed))
-        found = from_confidence(claimed, right, deal_folds(right, n_folds, seed, groups))
+        found = _from_confidence(claimed, right, deal_folds(right, n_folds, seed, groups))
     elif scores is not None and labels is not None and confidence is None and correct is None:
         reads, logits = "scores", _checks.score_matrix("scores", scores)
         answers = _checks.label_vector("labels", labels, np.isfinite(logits).sum(axis=1))
         right = (logits.argmax(axis=1) == answers).astype(np.float64)
-        found = from_scores(logits, answers, deal_folds(right, n_folds, seed, groups))
+        found = _from_scores(logits, answers, deal_folds(right, n_folds, seed, groups))
     else:
         raise _checks.fail(
             "confidence", "given with `correct`, or else `scores` with `labels`", "other arguments"
@@ -368,9 +336,9 @@ def recommend(
         )
         for one, nll in zip(found, resampled, strict=True)
     }
-    best = _choose(candidates)
+    best = choose(candidates)
     enough = best != NONE or all(c.versus_none.low > -worth for c in candidates.values())
-    needed = None if enough else _labels_needed(candidates, len(right), worth)
+    needed = None if enough else labels_needed(candidates, len(right), worth)
     n = len(right)
     reason = _reason(best, candidates, n, worth, needed)
     return Recommendation(best, reason, enough, needed, candidates, reads, n, coverage)
@@ -389,7 +357,8 @@ def _resample(
             [stacked[:, rng.integers(n, size=n)].mean(axis=1) for _ in range(n_resamples)]
         )
     else:
-        _, member, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+        member = group_codes(groups, n)
+        sizes = np.bincount(member)
         sums = np.array([np.bincount(member, loss) for loss in stacked])
         counts = task_counts(len(sizes), n_resamples, seed)
         draws = counts @ sums.T / (counts @ sizes)[:, None]
@@ -397,16 +366,16 @@ def _resample(
     return [Resampled(float(means[i]), draws[:, i]) for i in range(len(losses))]
 
 
-def _choose(candidates: Mapping[str, Candidate]) -> str:
+def choose(candidates: Mapping[str, Candidate]) -> str:
     """The first candidate that is not clearly worse than the best and clearly better than none."""
     return next(
         name
-        for name, candidate in candidates.items()
-        if candidate.versus_best.low <= 0 and (name == NONE or candidate.versus_none.high < 0)
+        for name, one in candidates.items()
+        if one.versus_best.low <= 0 and (name == NONE or one.versus_none.high < 0)
     )
 
 
-def _labels_needed(candidates: Mapping[str, Candidate], n: int, worth: float) -> int:
+def labels_needed(candidates: Mapping[str, Candidate], n: int, worth: float) -> int:
     """Rows with which the gain of the best recalibrator, or `worth`, would be clear.
 
     The half-width h of an interval falls as the root of the rows, so that a gain g is clear with
@@ -424,12 +393,12 @@ def _reason(
     candidates: Mapping[str, Candidate],
     n: int,
     worth: float,
-    labels_needed: int | None,
+    needed: int | None,
 ) -> str:
     """Why the best is the best, or why nobody can say."""
     if best != NONE:
         return _gain(best, candidates, n)
-    if labels_needed is None:
+    if needed is None:
         return f"Leave it as it is: no recalibrator could gain {worth:g} nats per row."
     name = _rival(candidates, worth)
     gain = candidates[name].versus_none
@@ -439,7 +408,7 @@ def _reason(
         finding = f"{_METHODS[name]} does not gain, but could by up to {-gain.low:.3f} nats"
     return (
         f"{n:,} rows are too few to say: {finding}. Leave it as it is until there are about "
-        f"{labels_needed:,} labelled rows."
+        f"{needed:,} labelled rows."
     )
 
 
@@ -472,15 +441,3 @@ def _range(gain: Interval) -> str:
     """A difference as a gain."""
     low, high = sorted((-gain.low, -gain.high))
     return f"{-gain.estimate:.3f} ({low:+.3f} to {high:+.3f})"
-
-
-def _bounds(interval: Interval) -> dict[str, float | None]:
-    return {
-        "estimate": _or_none(interval.estimate),
-        "low": _or_none(interval.low),
-        "high": _or_none(interval.high),
-    }
-
-
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None

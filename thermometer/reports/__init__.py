@@ -1,5 +1,1 @@
-"""Reports: what was measured, as tables, words, pictures and files.
-
-A report turns its numbers into a document of `blocks`; `render` shows any document in a terminal,
-as Markdown or as HTML.
-"""
+"""Reports: `blocks` of text, tables and pictures, shown by `render` as text, Markdown or HTML."""

@@ -1,4 +1,4 @@
-"""A report before it has a look: blocks of text, tables, pictures and verdicts.
+"""A report before it has a look: blocks of text, tables, pictures, verdicts, and numbers as text.
 
 A report turns its numbers into one `Document`; `render` shows any document in a terminal, as
 Markdown or as HTML.
@@ -7,12 +7,25 @@ Markdown or as HTML.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isnan
 from typing import TYPE_CHECKING, NamedTuple
 
+from thermometer.metrics.intervals import Interval
 from thermometer.plots import drawing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+NOTES = {
+    f"conf. {MINUS} acc.": "mean confidence minus accuracy; above zero is overconfident.",
+    "ECE": "mean distance of confidence and accuracy over bins of equal width, closed on the "
+    "right. Its interval over rows sits high, as ECE is biased upwards.",
+    "smooth ECE": "the same without bins (Błasiok and Nakkiran 2024).",
+    "floor": "finite-sample floor, the ECE that perfect calibration would score on as few answers; "
+    "no method can be expected below it. Where “to” follows, what it would seldom exceed.",
+}
+"""What numbers mean that several reports show."""
 
 
 class Cell(NamedTuple):
@@ -121,7 +134,7 @@ class Picture:
         caption: How to read it.
         name: Of the PNG file beside a Markdown page; empty where there is no such file.
         draw: Makes the figure; called at most once. `None` for a terminal alone.
-        text: Makes the lines, given `terminal_plots.canvas`; `None` where there are none.
+        text: Makes the lines, given `plots.terminal.canvas`; `None` where there are none.
         narrow: Whether half the width of a page is enough.
     """
 
@@ -163,3 +176,87 @@ class Document:
         """PNG files beside the page, by name."""
         pictures = [block for block in self.page if isinstance(block, Picture) and block.name]
         return {picture.name: picture.png for picture in pictures}
+
+
+def decimals(value: float) -> str:
+    """Three decimals.
+
+    Example:
+        >>> decimals(0.1234)
+        '0.123'
+    """
+    return f"{value:.3f}"
+
+
+def signed(value: float) -> str:
+    """Three decimals with a sign.
+
+    Example:
+        >>> signed(0.1234)
+        '+0.123'
+    """
+    return f"{value:+.3f}".replace("-", MINUS)
+
+
+def percent(share: float) -> str:
+    """A share as whole per cent.
+
+    Example:
+        >>> percent(0.256)
+        '26 %'
+    """
+    return f"{100 * share:.0f} %".replace("-", MINUS)
+
+
+def bounds(interval: Interval, show: Callable[[float], str] = decimals) -> str:
+    """The bounds of an interval; empty without them.
+
+    Example:
+        >>> bounds(Interval(0.2, 0.1, 0.3)), bounds(Interval(0.2, 0.1, 0.3), percent)
+        ('0.100\N{EN DASH}0.300', '10 % to 30 %')
+    """
+    if isnan(interval.low):
+        return ""
+    return f"{show(interval.low)}{DASH if show is decimals else ' to '}{show(interval.high)}"
+
+
+def number(interval: Interval, show: Callable[[float], str] = decimals, tone: str = "") -> Cell:
+    """An estimate with its interval, or a dash where it is undefined.
+
+    Example:
+        >>> number(Interval(0.2, 0.1, 0.3)).detail, number(Interval(*[float("nan")] * 3)).text
+        ('0.100\N{EN DASH}0.300', '\N{EN DASH}')
+    """
+    if isnan(interval.estimate):
+        return Cell(DASH)
+    return Cell(show(interval.estimate), bounds(interval, show), tone)
+
+
+def difference(interval: Interval) -> Cell:
+    """A difference; `better` or `worse` if its whole interval lies below or above zero.
+
+    Example:
+        >>> difference(Interval(0.2, 0.1, 0.3)).tone
+        'worse'
+    """
+    tone = "better" if interval.high < 0 else "worse" if interval.low > 0 else ""
+    return Cell(signed(interval.estimate), bounds(interval, signed), tone)
+
+
+def row(*values: Cell | Interval | str | float) -> tuple[Cell, ...]:
+    """Cells of plain values: texts as they are, counts with commas, other numbers with decimals.
+
+    Example:
+        >>> [cell.text for cell in row("law", 1200, 0.5, float("nan"), Interval(0.2, 0.1, 0.3))]
+        ['law', '1,200', '0.500', '\N{EN DASH}', '0.200']
+    """
+    cells = []
+    for value in values:
+        if isinstance(value, Interval):
+            value = number(value)
+        elif isinstance(value, float):
+            value = Cell(DASH if isnan(value) else decimals(value))
+        elif isinstance(value, int):
+            value = Cell(f"{value:,}")
+        cells.append(value if isinstance(value, Cell) else Cell(value))
+    return tuple(cells)

@@ -1,8 +1,4 @@
-"""Confidences and outcomes measured whole: numbers, pictures, segments and advice, in one call.
-
-`measure` computes, `ConfidenceReport` holds the result; `ConfidenceReport.document` says what is
-shown of it.
-"""
+"""`measure`: confidences against outcomes, in numbers, pictures, segments and advice."""
 
 import json
 from collections.abc import Mapping
@@ -17,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from thermometer import _checks
 from thermometer._files import plain, versions
-from thermometer.metrics import RiskCoverage
-from thermometer.metrics.basic import risk_coverage
+from thermometer.metrics import RiskCoverage, risk_coverage
+from thermometer.metrics.calibration_error import EceFloor, ece_floor
 from thermometer.metrics.intervals import Interval, paired_differences
 from thermometer.metrics.summary import Summary, summarise
 from thermometer.plots.curves import draw_risk_coverage
@@ -34,6 +30,8 @@ from thermometer.plots.terminal import text_bars, text_reliability
 from thermometer.recalibrators.recommend import Recommendation, recommend
 from thermometer.reports import render
 from thermometer.reports.blocks import (
+    MINUS,
+    NOTES,
     Block,
     Cell,
     Document,
@@ -42,10 +40,6 @@ from thermometer.reports.blocks import (
     Table,
     Terms,
     Verdict,
-)
-from thermometer.reports.numbers import (
-    MINUS,
-    NOTES,
     decimals,
     difference,
     number,
@@ -53,7 +47,6 @@ from thermometer.reports.numbers import (
     row,
     signed,
 )
-from thermometer.segments.gaps import Chance, chance
 from thermometer.segments.report import SEGMENT_NOTES, SegmentReport, segments
 
 FORMAT_VERSION = 1
@@ -68,7 +61,7 @@ _TITLES = {
     "ece_mass": "ECE, equal mass",
     "debiased_ece": "debiased ECE",
     "smooth_ece": "smooth ECE",
-    "chance": "chance",
+    "floor": "floor",
     "nll": "NLL",
     "brier": "Brier",
     "auroc": "AUROC",
@@ -91,7 +84,7 @@ class Series:
 
     Args:
         summary: Every metric with its interval.
-        chance: The ECE that perfect calibration would score.
+        floor: The ECE that perfect calibration would score.
         diagram: Reliability in bins.
         smooth: Reliability without bins.
         curve: Risk and coverage.
@@ -99,7 +92,7 @@ class Series:
     """
 
     summary: Summary
-    chance: Chance
+    floor: EceFloor
     diagram: ReliabilityDiagram
     smooth: SmoothReliability
     curve: RiskCoverage
@@ -114,7 +107,7 @@ class ConfidenceReport(render.Written):
         title: What was measured.
         series: By name, in the order given.
         differences: Of each later series from the first, paired: by its name, then by the names in
-            `paired_differences.PAIRED`.
+            `intervals.PAIRED`.
         recommendation: Which recalibrator suits the first series, or `None`.
         versions: Of Python and of the packages that matter.
         created: When, in UTC.
@@ -170,7 +163,7 @@ class ConfidenceReport(render.Written):
         series = {
             name: {
                 "summary": one.summary.to_dict(),
-                "chance": one.chance._asdict(),
+                "floor": one.floor._asdict(),
                 "diagram": asdict(one.diagram),
                 "segments": None if one.segments is None else one.segments.to_dict(),
             }
@@ -250,7 +243,7 @@ def measure(
     def measured(claimed: NDArray[np.float64]) -> Series:
         return Series(
             summarise(claimed, right, n_resamples=n_resamples, **settings),
-            chance(claimed, **settings),
+            ece_floor(claimed, **settings),
             prepare_reliability(claimed, right, n_bins),
             prepare_smooth_reliability(claimed, right, seed=seed, coverage=coverage),
             risk_coverage(claimed, right),
@@ -287,11 +280,24 @@ def _sentences(report: ConfidenceReport) -> list[str]:
     sentences = []
     for name, one in report.series.items():
         start = f"{name}: " if len(report.series) > 1 else ""
-        sentences += [start + _gap_words(one), _ece_words(one)]
+        ece, (floor, ceiling) = one.summary.ece.estimate, one.floor
+        seen = f", and up to {ceiling:.3f} by chance: no error can be seen."
+        error = seen if ece <= ceiling else f" and seldom more than {ceiling:.3f}."
+        sentences += [
+            start + _gap_words(one.summary),
+            f"The ECE is {ece:.3f}; perfect calibration would score {floor:.3f}{error}",
+        ]
         if one.segments is not None:
             sentences += one.segments.sentences
     for name, found in report.differences.items():
-        sentences.append(_difference_words(name, next(iter(report.series)), found["nll"]))
+        change = found["nll"]
+        verb = "lowers" if change.estimate < 0 else "raises"
+        between = "" if isnan(change.low) else f" ({signed(change.low)} to {signed(change.high)})"
+        unsure = ", which may be chance" if change.low <= 0 <= change.high else ""
+        sentences.append(
+            f"Against {next(iter(report.series))}, {name} {verb} the NLL by "
+            f"{abs(change.estimate):.3f}{between}{unsure}."
+        )
     if report.recommendation is not None:
         sentences.append(report.recommendation.reason)
     return sentences
@@ -301,9 +307,9 @@ def _results(report: ConfidenceReport) -> Table:
     """Series by metrics."""
     rows = []
     for name, one in report.series.items():
-        cells = {key: number(getattr(one.summary, key)) for key in _TITLES if key != "chance"}
+        cells = {key: number(getattr(one.summary, key)) for key in _TITLES if key != "floor"}
         cells["gap"] = number(one.summary.gap, signed)
-        cells["chance"] = Cell(decimals(one.chance.floor), f"to {one.chance.ceiling:.3f}")
+        cells["floor"] = Cell(decimals(one.floor.floor), f"to {one.floor.ceiling:.3f}")
         rows.append(row(name, *(cells[key] for key in _TITLES)))
     return Table("All answers", ("", *_TITLES.values()), rows)
 
@@ -311,12 +317,12 @@ def _results(report: ConfidenceReport) -> Table:
 def _upright(table: Table) -> Table:
     """Rows as columns, for the terminal; with intervals, on the same line, if there is room."""
     roomy = len(table.rows) <= _ROOMY
-    rows = []
-    for position, title in enumerate(table.header[1:], start=1):
-        cells = [row[position] for row in table.rows]
-        texts = [f"{c.text} ({c.detail})" if c.detail and roomy else c.text for c in cells]
-        rows.append(row(title, *texts))
-    return Table("", ("", *(row[0].text for row in table.rows)), rows)
+    names, *columns = zip(*table.rows, strict=True)
+    rows = [
+        row(title, *(f"{c.text} ({c.detail})" if c.detail and roomy else c.text for c in cells))
+        for title, cells in zip(table.header[1:], columns, strict=True)
+    ]
+    return Table("", ("", *(name.text for name in names)), rows)
 
 
 def _differences(report: ConfidenceReport) -> Table:
@@ -354,7 +360,7 @@ def _pictures(report: ConfidenceReport) -> list[Picture]:
         Picture(
             "Share of wrong answers if only the surest are given",
             "",
-            "basic.png",
+            "risk_coverage.png",
             partial(
                 draw_risk_coverage,
                 {name: one.curve for name, one in shown.items()},
@@ -380,8 +386,8 @@ def _facts(report: ConfidenceReport) -> dict[str, str]:
     return facts | {"made with": made, "made on": report.created}
 
 
-def _gap_words(one: Series) -> str:
-    gap, summary = one.summary.gap, one.summary
+def _gap_words(summary: Summary) -> str:
+    gap = summary.gap
     claims = (
         f"{summary.n:,} answers claim {summary.confidence.estimate:.3f} on average, and "
         f"{summary.accuracy.estimate:.3f} of them are right"
@@ -391,18 +397,3 @@ def _gap_words(one: Series) -> str:
         low, high = sorted((abs(gap.low), abs(gap.high)))
         return f"{kind} by {abs(gap.estimate):.3f} ({low:.3f} to {high:.3f}): {claims}."
     return f"Neither over- nor underconfident on the whole: {claims}."
-
-
-def _ece_words(one: Series) -> str:
-    ece, expected = one.summary.ece.estimate, one.chance
-    start = f"The ECE is {ece:.3f}; perfect calibration would score {expected.floor:.3f}"
-    if ece <= expected.ceiling:
-        return f"{start}, and up to {expected.ceiling:.3f} by chance: no error can be seen."
-    return f"{start} and seldom more than {expected.ceiling:.3f}."
-
-
-def _difference_words(name: str, first: str, change: Interval) -> str:
-    verb = "lowers" if change.estimate < 0 else "raises"
-    doubt = ", which may be chance" if change.low <= 0 <= change.high else ""
-    between = "" if isnan(change.low) else f" ({signed(change.low)} to {signed(change.high)})"
-    return f"Against {first}, {name} {verb} the NLL by {abs(change.estimate):.3f}{between}{doubt}."

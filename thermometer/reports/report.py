@@ -1,11 +1,10 @@
-"""The result of an evaluation: plain data, in and out of JSON, and its files.
+"""The result of an evaluation: plain data, in and out of JSON, and what is shown of it.
 
-The numbers come from `evaluation`; the keys of report.json are the fields of `Report`.
-`Report.document` says what is shown of them.
+The keys of report.json are the fields of `Report`.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import exp, isnan
@@ -14,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from thermometer import _checks, _files
-from thermometer._files import from_plain
-from thermometer._files import plain as plain
+from thermometer._files import from_plain, plain
 from thermometer.comparison import LOWER_IS_BETTER, ORACLE, Difference, MethodResult, Numbers
 from thermometer.methods import METHODS, Method
 from thermometer.metrics.intervals import Interval
@@ -24,6 +22,9 @@ from thermometer.plots.reliability import draw_reliability
 from thermometer.plots.terminal import text_reliability
 from thermometer.reports import render
 from thermometer.reports.blocks import (
+    DASH,
+    MINUS,
+    NOTES,
     Block,
     Cell,
     Document,
@@ -33,11 +34,6 @@ from thermometer.reports.blocks import (
     Terms,
     Text,
     Verdict,
-)
-from thermometer.reports.numbers import (
-    DASH,
-    MINUS,
-    NOTES,
     decimals,
     difference,
     number,
@@ -67,7 +63,7 @@ _METHODS = {
     **METHODS,
     ORACLE: Method(
         "oracle (uses labels)",
-        "the temperature that suits each task's own labels best: no method, but the most that one "
+        "the temperature fitted on each task's own labels: no method, but the most that a "
         "temperature per task can reach",
     ),
 }
@@ -92,9 +88,9 @@ class TaskResult:
         fold: Number of the split that tested it.
         seen: Whether the thermometer was trained on it.
         temperature: Predicted for the task, without labels.
-        oracle_temperature: The best on the task's own labels.
-        at_bound: Whether that is only the end of the search, so that there is no best one.
-        pooled_temperature: The pooled temperature of the tasks that were trained on.
+        oracle_temperature: Fitted on the task's own labels.
+        at_bound: Whether that is only the end of the search, so that there is no oracle.
+        pooled_temperature: Fitted on all rows of the tasks that were trained on.
         metrics: Values by method and metric.
     """
 
@@ -179,7 +175,7 @@ class Report(render.Written):
         notes = {method.title: f"{method.note}." for method in known}
         without = ("accuracy", "ECE, 15 bins", _METRICS["gap"])  # in 80 columns
         coverage = percent(self.settings["coverage"])
-        note = f"Below numbers: {coverage} intervals. Chance: what perfect calibration would score."
+        note = f"Below numbers: {coverage} intervals. Floor: what perfect calibration would score."
         return Document(
             title="Calibration" if self.seen else "Calibration on unseen tasks",
             subtitle=f"{n} tasks, {self.n_rows:,} questions · {self.created}",
@@ -226,14 +222,11 @@ class Report(render.Written):
         if not isinstance(fields, dict):
             raise _checks.fail("report", "a JSON object", type(fields).__name__)
         if "kind" in fields:
-            raise _checks.fail(
-                "report", "one of `evaluate`", f"one of {fields['kind']}, which report.html shows"
-            )
+            got = f"one of {fields['kind']}, which report.html shows"
+            raise _checks.fail("report", "one of `evaluate`", got)
         version = fields.pop("format_version", None)
         if version != FORMAT_VERSION:
-            raise ValueError(
-                f"Expected a report of format {FORMAT_VERSION}, but got format {version}"
-            )
+            raise _checks.fail("report", f"of format {FORMAT_VERSION}", f"format {version}")
         fields.pop("verdict", None)  # follows from the numbers
         report = from_plain(cls, fields, "report")
         report._check_names()
@@ -241,40 +234,37 @@ class Report(render.Written):
 
     def _check_names(self) -> None:
         """Whatever is shown of a report must be in it."""
-        needed = {"uncalibrated", "pooled", ORACLE}
-        if absent := sorted(needed - set(self.methods)):
-            raise _checks.fail("methods", f"with {', '.join(absent)}", sorted(self.methods))
-        held = {(d.method, d.baseline) for d in self.differences}
-        pairs = {("thermometer", "uncalibrated"), ("thermometer", "pooled")}
-        if "thermometer" in self.methods and (missing := sorted(pairs - held)):
-            raise _checks.fail("differences", f"with {missing}", sorted(held))
-        shown: dict[str, Mapping[str, Any]] = {}  # in tables of methods
+
+        def need(place: str, wanted: Iterable[str], found: Iterable[str]) -> None:
+            if absent := sorted({*wanted} - {*found}):
+                raise _checks.fail(place, f"with {', '.join(absent)}", sorted(found))
+
+        need("protocol", ["description"], self.protocol)
+        need("methods", ["uncalibrated", "pooled", ORACLE], self.methods)
         for name, method in self.methods.items():
-            shown |= {f"methods.{name}": method.mean_over_tasks}
-            shown |= {f"all rows of {name}": method.all_rows}
-        compared: dict[str, Mapping[str, Any]] = {}
+            need(f"methods.{name}", _METRICS, method.mean_over_tasks)
+            need(f"all rows of {name}", _METRICS, method.all_rows)
+            need(f"floor of {name}", _SCOPES, method.floor)
+            for task in self.tasks:
+                need(f"task {task.task}, {name}", LOWER_IS_BETTER, task.metrics.get(name, {}))
+        if "thermometer" in self.methods:
+            pairs = ["thermometer - uncalibrated", "thermometer - pooled"]
+            need("differences", pairs, [f"{d.method} - {d.baseline}" for d in self.differences])
         for d in self.differences:
+            need("methods of differences", [d.method, d.baseline], self.methods)
             where = f"difference of {d.method} and {d.baseline}"
-            compared |= {where: d.mean_over_tasks, f"{where} on all rows": d.all_rows}
-            compared |= {f"n_better of {where}": d.n_better}
-            if absent := sorted({d.method, d.baseline} - set(self.methods)):
-                raise _checks.fail("differences", f"of {sorted(self.methods)}", absent)
-        for task in self.tasks:
-            compared |= {f"task {task.task}, {m}": task.metrics.get(m, {}) for m in self.methods}
-        scopes = {f"floor of {name}": method.floor for name, method in self.methods.items()}
-        for places, wanted in (
-            (shown, set(_METRICS)),
-            (compared, set(LOWER_IS_BETTER)),
-            (scopes, set(_SCOPES)),
-            ({"protocol": self.protocol}, {"description"}),
-        ):
-            for place, numbers in places.items():
-                if absent := sorted(wanted - set(numbers)):
-                    raise _checks.fail(place, f"with {', '.join(absent)}", sorted(numbers))
+            need(where, LOWER_IS_BETTER, d.mean_over_tasks)
+            need(f"{where} on all rows", LOWER_IS_BETTER, d.all_rows)
+            need(f"n_better of {where}", LOWER_IS_BETTER, d.n_better)
 
 
 def _title(name: str) -> str:
     return _METHODS[name].title if name in _METHODS else name
+
+
+def _named(name: str) -> str:
+    """The title of a method in a sentence."""
+    return "the pooled temperature" if name == "pooled" else _title(name)
 
 
 def _main(report: Report) -> str:
@@ -292,25 +282,25 @@ def _sentences(report: Report) -> list[str]:
     if seen:
         sentences.append(f"No test on unseen tasks: the thermometer was trained on {seen} of {n}.")
     kind = ("" if seen else "unseen ") + ("task" if n == 1 else "tasks")
-    subject = "" if main == "thermometer" else f"with {_title(main)}, "
+    subject = "" if main == "thermometer" else f"with {_named(main)}, "
     ece = _change(report, "the mean task ECE (10 bins)", "uncalibrated", "ece_10")
     nll = _change(report, "the NLL", "uncalibrated", "nll")
     sentences.append(f"On {n} {kind} ({report.n_rows:,} questions) {subject}{ece}, and {nll}.")
     if main != "pooled":
         ece = _change(report, "the ECE", "pooled", "ece_10")
         nll = _change(report, "the NLL", "pooled", "nll")
-        sentences.append(f"Against one temperature for all tasks, {ece}, and {nll}.")
+        sentences.append(f"Against the pooled temperature, {ece}, and {nll}.")
         sentences.append(_gap_closed(report.methods[main].mean_over_tasks["gap_closed"]))
     if worse := [task for task in report.tasks if _gain(task, main) > 0]:
         worst = max(worse, key=lambda task: _gain(task, main))
         sentences.append(
-            f"Its NLL is worse than uncalibrated's on {len(worse)} of {n}, most on {worst.task} "
-            f"({signed(_gain(worst, main))})."
+            f"Its NLL is worse than the uncalibrated one on {len(worse)} of {n}, most on "
+            f"{worst.task} ({signed(_gain(worst, main))})."
         )
     nlls = {m: r.mean_over_tasks["nll"].estimate for m, r in report.methods.items() if m != ORACLE}
     if set(nlls) - {"uncalibrated", "pooled", "thermometer", "thermometer_task"}:
         lowest = min(nlls, key=lambda name: nlls[name])
-        sentences.append(f"Of all methods {_title(lowest)} has the lowest NLL: {nlls[lowest]:.3f}.")
+        sentences.append(f"Of all methods {_named(lowest)} has the lowest NLL: {nlls[lowest]:.3f}.")
     found = {m: decimals(r.mean_over_tasks["accuracy"].estimate) for m, r in report.methods.items()}
     usual = found["uncalibrated"]
     others = [f"{_title(name)} ({value})" for name, value in found.items() if value != usual]
@@ -321,7 +311,7 @@ def _sentences(report: Report) -> list[str]:
 
 def _gap_closed(closed: Interval) -> str:
     if isnan(closed.estimate):
-        return "Fitting each task on its own labels gains nothing: there is no gap to close."
+        return "The oracle gains nothing: there is no gap to close."
     share = f"{percent(closed.estimate)}{_between(closed, percent)}."
     if closed.estimate < 0:
         start = "It is further from the oracle than the pooled temperature is: NLL gap closed"
@@ -334,10 +324,10 @@ def _change(report: Report, what: str, baseline: str, key: str) -> str:
     """'the NLL falls from 1.300 to 1.100 (−0.200, between −0.250 and −0.150)'."""
     main = _main(report)
     before, after = (report.methods[m].mean_over_tasks[key].estimate for m in (baseline, main))
-    change = Interval(after - before, float("nan"), float("nan"))
-    for found in report.differences:
-        if (found.method, found.baseline) == (main, baseline):
-            change = found.mean_over_tasks[key]
+    try:
+        change = report.difference(main, baseline).mean_over_tasks[key]
+    except KeyError:
+        change = Interval(after - before, float("nan"), float("nan"))
     verb = "falls" if change.estimate < 0 else "rises"
     if change.low <= 0 <= change.high:
         same = decimals(before) == decimals(after)
@@ -353,7 +343,7 @@ def _between(interval: Interval, show: Callable[[float], str] = signed) -> str:
 
 
 def _gain(task: TaskResult, main: str) -> float:
-    """NLL of a method minus uncalibrated's; below zero it is better."""
+    """NLL of a method minus the uncalibrated one; below zero it is better."""
     return task.metrics[main]["nll"] - task.metrics["uncalibrated"]["nll"]
 
 
@@ -373,9 +363,10 @@ def _figures(report: Report) -> list[tuple[str, Cell]]:
 def _results(report: Report, scope: str) -> Table:
     """Methods by metrics; the best that use no labels of the task stand out."""
     numbers: dict[str, Numbers] = {n: getattr(m, scope) for n, m in report.methods.items()}
-    fair = [name for name in numbers if name != ORACLE]
+    usable = [name for name in numbers if name != ORACLE]
     best = {
-        key: min(round(numbers[name][key].estimate, 3) for name in fair) for key in LOWER_IS_BETTER
+        key: min(round(numbers[name][key].estimate, 3) for name in usable)
+        for key in LOWER_IS_BETTER
     }
 
     def cell(name: str, key: str) -> Cell:
@@ -387,10 +378,10 @@ def _results(report: Report, scope: str) -> Table:
         cell = number(value, _SHOW.get(key, decimals), tone)
         return cell._replace(detail="") if value.low == value.high else cell
 
-    rows = [[Cell(_title(n)), *(cell(n, key) for key in _METRICS)] for n in (*fair, ORACLE)]
+    rows = [[Cell(_title(n)), *(cell(n, key) for key in _METRICS)] for n in (*usable, ORACLE)]
     floor = report.methods[_main(report)].floor[scope]
-    chance = (Cell(decimals(floor[k]) if k in floor else "", tone="faint") for k in _METRICS)
-    rows.append([Cell("chance", tone="faint"), *chance])
+    values = (Cell(decimals(floor[k]) if k in floor else "", tone="faint") for k in _METRICS)
+    rows.append([Cell("floor", tone="faint"), *values])
     return Table(_SCOPES[scope], ("", *_METRICS.values()), rows)
 
 
@@ -410,7 +401,7 @@ def _differences(report: Report, scope: str) -> Table:
 
 
 def _temperatures(report: Report) -> list[Block]:
-    """Predicted against best temperatures, if a thermometer predicted any."""
+    """Predicted temperatures against the oracle's, if a thermometer predicted any."""
     if "thermometer" not in report.methods:
         return []
     ours, pooled = (
@@ -420,13 +411,13 @@ def _temperatures(report: Report) -> list[Block]:
     words = []
     if ours and pooled and not isnan(ours.estimate):
         words.append(
-            "Task temperatures miss the best ones by a factor of "
-            f"{exp(ours.estimate):.2f} on (geometric) average; one temperature for all, by "
+            "Task temperatures miss those of the oracle by a factor of "
+            f"{exp(ours.estimate):.2f} on (geometric) average; the pooled temperature, by "
             f"{exp(pooled.estimate):.2f}."
         )
     if bounded:
         words.append(
-            "Tasks without a best temperature, because the search ended at its bound (all answers "
+            "Tasks without an oracle, because the search ended at its bound (all answers "
             f"right, or scores that say nothing): {len(bounded)}. They are drawn as triangles at "
             "the edge, and not counted in that average."
         )
@@ -434,8 +425,8 @@ def _temperatures(report: Report) -> list[Block]:
         Heading("Temperatures"),
         *([Text(" ".join(words))] if words else []),
         Picture(
-            "Predicted and best temperature of each task",
-            "Predicted without labels; the best on the labels.",
+            "Predicted and oracle temperature of each task",
+            "Predicted without labels; the oracle is fitted on the labels.",
             "temperatures.png",
             partial(
                 draw_temperatures,
@@ -453,7 +444,7 @@ def _tasks(report: Report) -> Table:
     """One row per task, those that gain most in NLL first."""
     main = _main(report)
     shown = [n for n in report.methods if n not in ("thermometer_task", ORACLE)] + [ORACLE]
-    brief = {"pooled": "one temp.", "thermometer": "therm.", ORACLE: "oracle"}
+    brief = {"pooled": "pooled", "thermometer": "therm.", ORACLE: "oracle"}
     header = [
         *("task", "size", "options", "fold", "accuracy", "oracle temp.", "predicted"),
         *(f"NLL {brief.get(name) or _title(name)}" for name in shown),
@@ -483,7 +474,6 @@ def _temperature(value: float) -> str:
 
 
 def _segments(report: Report) -> Sequence[Block]:
-    """Where the confidence lies."""
     if report.segments is None:
         return ()
     whose = " of the thermometer's confidence" if "thermometer" in report.methods else ""
@@ -493,7 +483,7 @@ def _segments(report: Report) -> Sequence[Block]:
 def _facts(report: Report) -> dict[str, str]:
     """How it was measured."""
     settings = report.settings
-    made = {key: _source(report.provenance.get(key)) for key in ("features", "scores")}
+    sources = {key: _source(report.provenance.get(key)) for key in ("features", "scores")}
     return {
         "protocol": str(report.protocol["description"]),
         "measured on": f"{report.n_rows:,} questions of {len(report.tasks)} tasks",
@@ -501,18 +491,18 @@ def _facts(report: Report) -> dict[str, str]:
         f"draws of whole tasks (seed {settings['seed']}), the same draws for every method; they do "
         "not cover the chance of training. Of ECE over all questions they sit high, as ECE is "
         "biased upwards",
-        **{name: source for name, source in made.items() if source},
+        **{name: source for name, source in sources.items() if source},
         "made with": ", ".join(f"{name} {number}" for name, number in report.versions.items()),
         "made on": report.created,
     }
 
 
-def _source(made: Mapping[str, Any] | None) -> str:
+def _source(provenance: Mapping[str, Any] | None) -> str:
     """A model in a few words."""
-    if not isinstance(made, Mapping):
-        return "" if made is None else str(made)
-    words = [str(made.get("model", "unknown"))]
-    words += [f"{key} {made[key]}" for key in ("revision", "dtype", "layer") if made.get(key)]
-    if made.get("num_layers"):
-        words.append(f"first {made['num_layers']} blocks")
+    if not isinstance(provenance, Mapping):
+        return "" if provenance is None else str(provenance)
+    keys = [key for key in ("revision", "dtype", "layer") if provenance.get(key)]
+    words = [str(provenance.get("model", "unknown")), *(f"{k} {provenance[k]}" for k in keys)]
+    if provenance.get("num_layers"):
+        words.append(f"first {provenance['num_layers']} blocks")
     return ", ".join(words)

@@ -100,7 +100,7 @@ def cut(name: str, values: Any, *, min_size: int = 20, n_ranges: int = 5) -> Col
     if number is not None and len(np.unique(number)) > _MOST_VALUES:
         named = _ranges(number, n_ranges)
     elif number is not None:
-        named = np.array([_exact(value) for value in number.tolist()], dtype=np.str_)
+        named = np.array([_text(value) for value in number.tolist()], dtype=np.str_)
     else:
         named = np.array([str(value) for value in present.tolist()], dtype=np.str_)
     names = np.full(len(array), MISSING, dtype=np.result_type(named.dtype, f"<U{len(MISSING)}"))
@@ -119,18 +119,14 @@ def _missing(values: Any, array: NDArray[Any]) -> NDArray[np.bool_]:
     """Which cells hold nothing; frames know it of their own columns."""
     if hasattr(values, "isna"):
         return np.asarray(values.isna(), dtype=np.bool_)
-    nothing = np.zeros(len(array), dtype=np.bool_)
+    real, nothing = float | np.floating, np.zeros(len(array), dtype=np.bool_)
     if array.dtype.kind == "f":
         nothing[:] = np.isnan(array)
     elif array.dtype.kind in "mM":
         nothing[:] = np.isnat(array)
     elif array.dtype.kind == "O":
-        nothing[:] = [_is_nothing(value) for value in array]
+        nothing[:] = [v is None or (isinstance(v, real) and bool(np.isnan(v))) for v in array]
     return nothing
-
-
-def _is_nothing(value: Any) -> bool:
-    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
 
 
 def _as_numbers(present: NDArray[Any]) -> NDArray[Any] | None:
@@ -154,7 +150,7 @@ def _ranges(number: NDArray[Any], n_ranges: int) -> NDArray[np.str_]:
     bounds = [(number[index == i].min(), number[index == i].max()) for i in kept]
     names: list[str] = []
     for digits in (4, 6, 9, 17):
-        texts = [(_rounded(low, digits), _rounded(high, digits)) for low, high in bounds]
+        texts = [(_text(low, digits), _text(high, digits)) for low, high in bounds]
         names = [low if low == high else f"{low} to {high}" for low, high in texts]
         ends = [text for pair in texts for text in dict.fromkeys(pair)]
         if len(set(ends)) == len(ends):
@@ -162,17 +158,14 @@ def _ranges(number: NDArray[Any], n_ranges: int) -> NDArray[np.str_]:
     return np.array(names, dtype=np.str_)[np.searchsorted(kept, index)]
 
 
-def _rounded(value: Any, digits: int) -> str:
-    whole = float(value).is_integer() and abs(value) < 1e15
-    return str(int(value)) if whole else f"{float(value):.{digits}g}"
+def _text(value: Any, digits: int | None = None) -> str:
+    """A number in so many digits, by default in all; whole numbers without a point."""
+    if float(value).is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return repr(float(value)) if digits is None else f"{float(value):.{digits}g}"
 
 
-def _exact(value: float) -> str:
-    whole = float(value).is_integer() and abs(value) < 1e15
-    return str(int(value)) if whole else repr(float(value))
-
-
-_KEPT = ("topic", "subject", "category", "language", "split")  # if questions have them
+_OF_QUESTIONS = ("topic", "subject", "category", "language", "split")  # if questions have them
 
 
 def question_columns(
@@ -213,8 +206,9 @@ def question_columns(
             got = f"{len(missing)} missing, first {missing[0]}"
             raise _checks.fail("questions", "of all ids of the table", got)
         rows = [by_id[identifier] for identifier in table.ids]
-        columns["words"] = [_n_words(row) for row in rows]
-        for name in _KEPT:
+        texts = [f"{row.get('context') or ''} {row.get('question') or ''}" for row in rows]
+        columns["words"] = [len(text.split()) for text in texts]
+        for name in _OF_QUESTIONS:
             columns[name] = [row.get(name) for row in rows]
     found = {k: values for k, values in columns.items() if len(set(map(str, values))) > 1}
     if found.get("benchmark") == found.get("task"):
@@ -247,7 +241,3 @@ def top_answers(table: OutputTable) -> tuple[Any, Any]:
     probs = scale_scores(scores, 1.0)
     correct = (scores.argmax(axis=1) == table.labels).astype(np.float64)
     return probs.max(axis=1), correct
-
-
-def _n_words(row: Mapping[str, Any]) -> int:
-    return len(f"{row.get('context') or ''} {row.get('question') or ''}".split())

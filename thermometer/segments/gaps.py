@@ -1,4 +1,4 @@
-"""The gap of a segment between confidence and accuracy: its test, and its errors."""
+"""The gap of a segment between confidence and accuracy: its interval, and its test."""
 
 from typing import Literal, NamedTuple
 
@@ -7,8 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, false_discovery_control, norm
 
 from thermometer import _checks
-from thermometer.metrics import bin_index
-from thermometer.metrics.intervals import Interval, percentile_interval, wilson
+from thermometer.metrics.intervals import Interval, wilson
 
 Vector = NDArray[np.float64]
 Correction = Literal["holm", "benjamini-hochberg"]
@@ -96,14 +95,12 @@ def adjusted(p_values: ArrayLike, correction: Correction = "holm") -> Vector:
     values = np.asarray(p_values, dtype=np.float64)
     kept = np.flatnonzero(~np.isnan(values))
     result = np.full(values.shape, np.nan)
-    if not len(kept):
-        return result
-    if correction == "benjamini-hochberg":
+    if correction == "benjamini-hochberg" and len(kept):
         result[kept] = false_discovery_control(values[kept])
-        return result
-    order = kept[np.argsort(values[kept], kind="stable")]
-    remaining = np.arange(len(order), 0, -1)
-    result[order] = np.minimum(np.maximum.accumulate(values[order] * remaining), 1)
+    elif len(kept):
+        order = kept[np.argsort(values[kept], kind="stable")]
+        remaining = np.arange(len(order), 0, -1)
+        result[order] = np.minimum(np.maximum.accumulate(values[order] * remaining), 1)
     return result
 
 
@@ -136,39 +133,21 @@ def _p_value(first: _Part, second: _Part) -> float:
     right = np.arange(n + 1)
     # n times the right answers of the larger part with which the accuracies differ as observed.
     limit = n * int(many.correct) + m * (right - int(few.correct))
-    chance = binom.pmf(right, n, p)
-    below = chance @ binom.cdf(limit // n, m, q)
-    above = chance @ binom.sf(-(-limit // n) - 1, m, q)
+    weight = binom.pmf(right, n, p)
+    below = weight @ binom.cdf(limit // n, m, q)
+    above = weight @ binom.sf(-(-limit // n) - 1, m, q)
     exact = min(2 * float(min(below, above)), 1.0)
     dispersion = (few.spread + many.spread) / (n * p * (1 - p) + m * q * (1 - q))
     return float(2 * norm.sf(norm.isf(exact / 2) / np.sqrt(max(dispersion, 1.0))))
 
 
-_MANY = 10_000  # rows from which sums over bins are drawn from their normal limit
-_DRAWS = 1 << 21  # random numbers held at a time
-
-
-class Chance(NamedTuple):
-    """The ECE of perfectly calibrated rows: its mean, and what it seldom exceeds."""
-
-    floor: float
-    ceiling: float
-
-
 def gap_interval(confidence: ArrayLike, correct: ArrayLike, coverage: float = 0.95) -> Interval:
     """Signed gap, mean confidence minus accuracy, with an interval that suits few rows.
 
-    The interval is the mean confidence minus the interval of Wilson (1927) for the accuracy, as in
-    `prepare_reliability`. The confidences are taken as given. Answers of unequal chances vary less
-    than Wilson allows for (Hoeffding 1956), so that it is rather too wide than too narrow.
-
-    Args:
-        confidence: (N,) probabilities of the answers, in [0, 1].
-        correct: (N,) booleans, or zeros and ones.
-        coverage: Coverage aimed at, in (0, 1).
-
-    Raises:
-        ValueError: If N is 0 or the lengths differ, or a value is NaN or out of range.
+    The interval is the mean confidence minus the interval of Wilson (1927) for the accuracy. The
+    confidences are taken as given. Answers of unequal probabilities of being right vary less than
+    Wilson allows for (Hoeffding 1956), so that it is rather too wide than too narrow. Arguments and
+    errors are those of `gap_tests`.
 
     Example:
         >>> interval = gap_interval([0.9] * 20, [1] * 20)
@@ -177,105 +156,4 @@ def gap_interval(confidence: ArrayLike, correct: ArrayLike, coverage: float = 0.
     """
     confidence, correct = _checks.outcomes(confidence, correct)
     accuracy, claimed = wilson(correct.sum(), len(correct), coverage), float(confidence.mean())
-    return Interval(
-        claimed - float(correct.mean()), claimed - accuracy.high, claimed - accuracy.low
-    )
-
-
-def ece_interval(
-    confidence: ArrayLike,
-    correct: ArrayLike,
-    n_bins: int = 10,
-    *,
-    n_resamples: int = 1000,
-    seed: int = 0,
-    coverage: float = 0.95,
-) -> Interval:
-    """ECE and its percentile interval from resampled rows (Efron 1979), by `n_resamples` at once.
-
-    As ECE is biased upwards on few rows and once more on their resamples, the interval sits high
-    and may miss the estimate: compare with `chance`. From 10,000 rows on the resampled sums over
-    bins are drawn from their normal limit, which has the same means and covariances.
-
-    Arguments and errors are those of `intervals.bootstrap` and of `expected_calibration_error`,
-    which is the statistic. With one row the bounds are NaN.
-
-    Example:
-        >>> interval = ece_interval([0.9, 0.8] * 50, [1, 0] * 50)
-        >>> interval.low < interval.estimate < interval.high
-        True
-    """
-    confidence, correct = _checks.outcomes(confidence, correct)
-    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
-    n_resamples = _checks.integer("n_resamples", n_resamples)
-    rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
-    n, index, gap = len(confidence), bin_index(confidence, n_bins), confidence - correct
-    sums = np.bincount(index, gap, n_bins)
-    estimate = float(np.abs(sums).sum() / n)
-    if n == 1:
-        return Interval(estimate, float("nan"), float("nan"))
-    if n >= _MANY:
-        covariance = np.diag(np.bincount(index, gap**2, n_bins)) - np.outer(sums, sums) / n
-        drawn = rng.multivariate_normal(sums, covariance, n_resamples, method="eigh")
-    else:
-        drawn = np.empty((n_resamples, n_bins))
-        at_once = max(1, _DRAWS // n)
-        for start in range(0, n_resamples, at_once):
-            size = min(at_once, n_resamples - start)
-            rows = rng.integers(n, size=(size, n))
-            cell = index[rows] + n_bins * np.arange(size)[:, None]
-            flat = np.bincount(cell.ravel(), gap[rows].ravel(), size * n_bins)
-            drawn[start : start + size] = flat.reshape(size, n_bins)
-    return percentile_interval(estimate, np.abs(drawn).sum(axis=1) / n, coverage)
-
-
-def chance(
-    confidence: ArrayLike,
-    n_bins: int = 10,
-    *,
-    n_simulations: int = 400,
-    seed: int = 0,
-    coverage: float = 0.95,
-) -> Chance:
-    """ECE that perfect calibration would score with these confidences: mean and upper quantile.
-
-    The mean is `metrics.calibration_floor`; a share `coverage` of perfectly calibrated samples
-    scores no more than the ceiling, so that an ECE below it is no sign of miscalibration. From
-    10,000 rows on the sums over bins are drawn from their normal limit.
-
-    Args:
-        confidence: (N,) probabilities of the answers, in [0, 1].
-        n_bins: Number of bins of the ECE to compare with.
-        n_simulations: Number of simulated data sets.
-        seed: Equal seeds give equal results.
-        coverage: Of the ceiling, in (0, 1).
-
-    Raises:
-        ValueError: If N or a number is 0, or a confidence is NaN or out of range.
-
-    Example:
-        >>> few, many = chance([0.7] * 50), chance([0.7] * 5000)
-        >>> few.floor < few.ceiling, many.ceiling < few.floor
-        (True, True)
-    """
-    confidence = _checks.unit_interval("confidence", confidence)
-    coverage = _checks.number("coverage", coverage, maximum=1 - 1e-9, strict=True)
-    n_simulations = _checks.integer("n_simulations", n_simulations)
-    rng = np.random.default_rng(_checks.integer("seed", seed, minimum=0))
-    n, index = len(confidence), bin_index(confidence, n_bins)
-    if n >= _MANY:
-        variance = np.bincount(index, confidence * (1 - confidence), n_bins)
-        errors = np.abs(rng.normal(size=(n_simulations, n_bins)) * np.sqrt(variance)).sum(axis=1)
-    else:
-        order = np.argsort(index, kind="stable")
-        confidence = confidence[order]
-        starts = np.flatnonzero(np.diff(index[order], prepend=-1))
-        expected = np.add.reduceat(confidence, starts)
-        errors = np.empty(n_simulations)
-        at_once = max(1, _DRAWS // n)
-        for start in range(0, n_simulations, at_once):
-            size = min(at_once, n_simulations - start)
-            drawn = rng.random((size, n)) < confidence
-            right = np.add.reduceat(drawn, starts, axis=1, dtype=np.int64)
-            errors[start : start + size] = np.abs(right - expected).sum(axis=1)
-    return Chance(float(errors.mean() / n), float(np.quantile(errors, coverage) / n))
+    return Interval(claimed - accuracy.estimate, claimed - accuracy.high, claimed - accuracy.low)

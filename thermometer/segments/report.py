@@ -7,28 +7,33 @@ from math import isnan
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from rich.table import Table as RichTable
+from numpy.typing import ArrayLike
 
 from thermometer import _checks
 from thermometer.metrics import binary_nll
-from thermometer.metrics.intervals import Interval
-from thermometer.reports import blocks, render
-from thermometer.reports.blocks import Cell, Document, Table, Terms, Text
-from thermometer.reports.numbers import DASH, MINUS, NOTES, decimals, number, percent, row, signed
-from thermometer.segments.columns import Column, columns, cut
-from thermometer.segments.gaps import (
-    Correction,
-    GapTest,
-    adjusted,
-    chance,
-    ece_interval,
-    gap_interval,
-    gap_tests,
+from thermometer.metrics.calibration_error import ece_floor
+from thermometer.metrics.intervals import Interval, ece_interval
+from thermometer.reports import render
+from thermometer.reports.blocks import (
+    DASH,
+    MINUS,
+    NOTES,
+    Cell,
+    Document,
+    Table,
+    Terms,
+    Text,
+    Verdict,
+    decimals,
+    number,
+    percent,
+    row,
+    signed,
 )
+from thermometer.segments.columns import Column, columns, cut
+from thermometer.segments.gaps import Correction, GapTest, adjusted, gap_interval, gap_tests
 
-Vector = NDArray[np.float64]
-Verdict = Literal[
+Kind = Literal[
     "overconfident", "underconfident", "better than the rest", "like the rest", "too few"
 ]
 SEGMENT_NOTES = {
@@ -54,9 +59,8 @@ class Segment:
         confidence: Mean confidence.
         gap: Confidence minus accuracy; above zero is overconfident.
         ece: Expected calibration error; its interval sits high, see `ece_interval`.
-        floor: The mean ECE that perfect calibration would score on these confidences.
-        ceiling: The ECE that perfect calibration would seldom exceed, by the coverage of the
-            report.
+        floor: Finite-sample floor: the mean ECE that perfect calibration would score here.
+        ceiling: What perfect calibration would seldom exceed, by the coverage of the report.
         nll: Of "the answer is right", in nats.
         difference: Gap minus the gap of all other rows; NaN if it was not tested.
         p_value: That a difference as large is chance, before correction; NaN if not tested.
@@ -81,7 +85,7 @@ class Segment:
     difference: float
     p_value: float
     p_adjusted: float
-    verdict: Verdict
+    verdict: Kind
 
     @property
     def name(self) -> str:
@@ -94,7 +98,7 @@ class Segment:
         return self.verdict not in ("like the rest", "too few")
 
     @property
-    def ece_is_chance(self) -> bool:
+    def within_floor(self) -> bool:
         """Whether perfect calibration could well have scored such an ECE."""
         return self.ece.estimate <= self.ceiling
 
@@ -147,9 +151,6 @@ class SegmentReport:
     def __repr__(self) -> str:
         return f"SegmentReport({self.verdict})"
 
-    def __rich__(self) -> RichTable:
-        return render.rich_table(_short(_table(self, ""), None))
-
     @property
     def differing(self) -> tuple[Segment, ...]:
         """The segments that differ from the rest, worst first."""
@@ -197,16 +198,11 @@ class SegmentReport:
             title: Of the table.
             limit: Most segments in the terminal; by default all.
         """
-        table = _table(self, title)
-        return Document(
-            title,
-            page=(
-                Text(self.verdict),
-                table,
-                Terms({**_SHARED, **SEGMENT_NOTES, "tests": self.tests}),
-            ),
-            terminal=(_short(table, limit), blocks.Verdict(self.sentences)),
-        )
+        table, notes = _table(self, title), {**_SHARED, **SEGMENT_NOTES, "tests": self.tests}
+        rows = None if limit is None else limit + 1  # the first is of all answers
+        short = table.short("confidence", "NLL", "to the rest", "p", plain=["ECE"], limit=rows)
+        page, terminal = (Text(self.verdict), table, Terms(notes)), (short, Verdict(self.sentences))
+        return Document(title, page=page, terminal=terminal)
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers as dicts, lists and plain numbers; what was not tested is NaN."""
@@ -251,14 +247,14 @@ def segments(
     """Measure every value of every column, and say which differ from the rest.
 
     Each segment of at least `min_size` rows with as many outside of it is tested by
-    `gap_comparison.gap_tests`: has it another signed gap than all other rows? The p-values of all
-    columns are corrected together, so that with ``holm`` the chance of naming any segment that is
-    like the rest is at most 1 - coverage.
+    `gaps.gap_tests`: has it another signed gap than all other rows? The p-values of all
+    columns are corrected together, so that with ``holm`` any segment that is like the rest is named
+    with a probability of at most 1 - coverage.
 
     Args:
         confidence: (N,) probabilities of the answers, in [0, 1].
         correct: (N,) booleans, or zeros and ones.
-        by: Columns by name, each with N values, or a frame. `segment_columns.cut` says how
+        by: Columns by name, each with N values, or a frame. `columns.cut` says how
             numbers are cut into ranges, where missing values go and when small values join.
         n_bins: Bins of equal width of the ECE.
         coverage: Of intervals, ceilings and tests, in (0, 1).
@@ -301,7 +297,7 @@ def segments(
         rows = column.codes == code
         sure, right = confidence[rows], correct[rows]
         gap = gap_interval(sure, right, coverage)
-        expected = chance(sure, n_bins, seed=seed, coverage=coverage)
+        expected = ece_floor(sure, n_bins, seed=seed, coverage=coverage)
         found.append(
             Segment(
                 column=column.name,
@@ -319,7 +315,7 @@ def segments(
                 difference=test.difference,
                 p_value=test.p_value,
                 p_adjusted=p_adjusted,
-                verdict=_verdict(gap, test.difference, p_adjusted, coverage),
+                verdict=verdict_of(gap, test.difference, p_adjusted, coverage),
             )
         )
     found.sort(key=lambda s: (isnan(s.p_value), -s.sure_gap, -abs(s.gap.estimate)))
@@ -338,7 +334,8 @@ def segments(
     )
 
 
-def _verdict(gap: Interval, difference: float, p_adjusted: float, coverage: float) -> Verdict:
+def verdict_of(gap: Interval, difference: float, p_adjusted: float, coverage: float) -> Kind:
+    """The verdict on a segment, as `Segment` says."""
     if isnan(p_adjusted):
         return "too few"
     if p_adjusted > 1 - coverage:
@@ -355,7 +352,7 @@ def _table(report: SegmentReport, title: str) -> Table:
     one = names.pop() if len(names) == 1 else ""  # need not be repeated in every row
     header = (
         *(one or "segment", "size", "accuracy", "confidence", f"conf. {MINUS} acc."),
-        *("ECE", "chance", "NLL", "to the rest", "p", "verdict"),
+        *("ECE", "floor", "NLL", "to the rest", "p", "verdict"),
     )
     gap = signed(report.confidence - report.accuracy)
     overall = row("all answers", report.n, report.accuracy, report.confidence, gap, *[""] * 6)
@@ -363,7 +360,7 @@ def _table(report: SegmentReport, title: str) -> Table:
         row(
             *(segment.value if one else segment.name, segment.n),
             *(segment.accuracy, segment.confidence, number(segment.gap, signed)),
-            number(segment.ece, tone="faint" if segment.ece_is_chance else ""),
+            number(segment.ece, tone="faint" if segment.within_floor else ""),
             Cell(decimals(segment.floor), f"to {segment.ceiling:.3f}"),
             segment.nll,
             DASH if isnan(segment.difference) else signed(segment.difference),
@@ -373,9 +370,3 @@ def _table(report: SegmentReport, title: str) -> Table:
         for segment in report.segments
     ]
     return Table(title, header, (overall, *rows))
-
-
-def _short(table: Table, limit: int | None) -> Table:
-    """What 80 columns have room for."""
-    rows = None if limit is None else limit + 1  # the first is of all answers
-    return table.short("confidence", "NLL", "to the rest", "p", plain=["ECE"], limit=rows)

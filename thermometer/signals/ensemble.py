@@ -14,8 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from thermometer import _checks
 from thermometer.recalibrators import base
-from thermometer.recalibrators.base import Recalibrator, inside
-from thermometer.recalibrators.loading import restored
+from thermometer.recalibrators.base import Recalibrator, inside, restored
 from thermometer.recalibrators.recommend import deal_folds
 
 Vector = NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Recalibrators of scores that take off a bias towards options, without labels.
+"""Recalibrators of option scores: temperature scaling with labels, prior shifts without any.
 
 The prior is estimated from the batch (Zhou et al. 2023), from content-free prompts (Zhao et al.
 2021) or from random in-domain words (Fei et al. 2023).
@@ -14,11 +14,111 @@ from scipy.special import log_softmax, logsumexp
 from sklearn.utils.validation import check_is_fitted
 
 from thermometer import _checks
-from thermometer.recalibrators.base import Kinds, Matrix, ScoreRecalibrator, Vector
-from thermometer.scaling import scale_scores
+from thermometer.recalibrators.base import Kinds, Matrix, ScoreRecalibrator
+from thermometer.scaling import MAX_TEMPERATURE, MIN_TEMPERATURE, fit_temperature, scale_scores
 from thermometer.types import Question, Task
 
+_BOUNDS = MIN_TEMPERATURE * (1 - 1e-9), MAX_TEMPERATURE * (1 + 1e-9)  # up to rounding
 _ALL = ""  # the group of all rows together; no task has this name
+
+
+class TemperatureScaling(ScoreRecalibrator):
+    """softmax(scores / t), with the t in [0.01, 100] of least NLL on labelled rows (Guo 2017).
+
+    The answers stay the same, and so does the order of confidences among rows of two options.
+
+    Args:
+        per_task: Fit a temperature for each task. `tasks` are then needed to fit and to predict;
+            a task that was not fitted gets the temperature of all rows together.
+
+    Attributes:
+        temperature_: Of all rows together.
+        at_bound_: Whether that search ended at 0.01 or 100, see `scaling.TemperatureFit`.
+        tasks_: Names of the T fitted tasks; none without `per_task`.
+        task_temperature_: (T,) float64, one per fitted task.
+        tasks_at_bound_: Names of the tasks whose search ended at 0.01 or 100.
+
+    Example:
+        >>> scores, labels = [[2.0, 0.0]] * 4, [0, 0, 0, 1]  # sure of 88 %, right in 75 %
+        >>> scaling = TemperatureScaling().fit(scores, labels)
+        >>> scaling.predict_proba([[2.0, 0.0]]).round(3).tolist()
+        [[0.75, 0.25]]
+    """
+
+    fitted: ClassVar[Kinds] = {
+        "temperature_": "number",
+        "at_bound_": "flag",
+        "tasks_": "texts",
+        "task_temperature_": "vector",
+        "tasks_at_bound_": "texts",
+    }
+
+    def fit(
+        self, scores: ArrayLike, labels: ArrayLike | None = None, tasks: ArrayLike | None = None
+    ) -> Self:
+        """Fit the temperatures to (N, K) scores and (N,) labels; both are needed.
+
+        Raises:
+            ValueError: If `labels` are missing, if `tasks` are missing with `per_task`, if within
+                every row (of a task) all options score the same, or if an argument is malformed.
+        """
+        self._check_parameters()
+        if labels is None:
+            raise _checks.fail("labels", "given, as this method needs them", "None")
+        logits = _checks.score_matrix("scores", scores)
+        pooled = fit_temperature(logits, labels)
+        fits = {}
+        if self.per_task:
+            names, answers = self._task_names(tasks, len(logits)), np.asarray(labels)
+            for name in np.unique(names):
+                rows = names == name
+                try:
+                    fits[str(name)] = fit_temperature(logits[rows], answers[rows])
+                except ValueError as error:
+                    raise ValueError(f"{error} of task {str(name)!r}") from error
+        self.temperature_, self.at_bound_ = pooled.temperature, pooled.at_bound
+        self.tasks_ = tuple(fits)
+        self.task_temperature_ = np.array([fit.temperature for fit in fits.values()], np.float64)
+        self.tasks_at_bound_ = tuple(name for name, fit in fits.items() if fit.at_bound)
+        return self
+
+    def predict_proba(self, scores: ArrayLike, tasks: ArrayLike | None = None) -> Matrix:
+        """(N, K) float64 softmax(scores / t); `tasks` are needed with `per_task`, else unused.
+
+        Raises:
+            ValueError: If `tasks` are missing with `per_task`, or an argument is malformed.
+            sklearn.exceptions.NotFittedError: Before `fit`.
+        """
+        check_is_fitted(self)
+        if not self.per_task:
+            return scale_scores(scores, self.temperature_)
+        logits = _checks.score_matrix("scores", scores)
+        of_task = dict(zip(self.tasks_, self.task_temperature_, strict=True))
+        names = self._task_names(tasks, len(logits))
+        temperature = [of_task.get(str(name), self.temperature_) for name in names]
+        return scale_scores(logits, np.array(temperature, np.float64))
+
+    @property
+    def notes_(self) -> tuple[str, ...]:
+        """Searches that ended at a bound."""
+        check_is_fitted(self)
+        notes = []
+        if self.at_bound_:
+            notes.append(
+                f"the temperature {self.temperature_:g} is a bound of the search: either all "
+                "labels are top options, or the scores speak against the labels"
+            )
+        if self.tasks_at_bound_:
+            notes.append(f"at a bound of the search: {', '.join(self.tasks_at_bound_)}")
+        return tuple(notes)
+
+    def _check_fit(self) -> None:
+        for temperature in (self.temperature_, *self.task_temperature_):
+            _checks.number("temperature_", temperature, *_BOUNDS)
+        if len(self.tasks_) != len(self.task_temperature_):
+            raise _checks.fail(
+                "task_temperature_", f"of length {len(self.tasks_)}", len(self.task_temperature_)
+            )
 
 
 class PriorCalibration(ScoreRecalibrator):
@@ -59,7 +159,8 @@ class PriorCalibration(ScoreRecalibrator):
                 malformed.
         """
         self._check_parameters()
-        logits, n_options = _logits(scores)
+        logits = _checks.score_matrix("scores", scores)
+        n_options = np.isfinite(logits).sum(axis=1)
         if not len(logits):
             raise _checks.fail("scores", "at least one row", "none")
         names = self._names(tasks, len(logits))
@@ -89,7 +190,8 @@ class PriorCalibration(ScoreRecalibrator):
             sklearn.exceptions.NotFittedError: Before `fit`.
         """
         check_is_fitted(self)
-        logits, n_options = _logits(scores)
+        logits = _checks.score_matrix("scores", scores)
+        n_options = np.isfinite(logits).sum(axis=1)
         names = self._names(tasks, len(logits))
         place = {key: i for i, key in enumerate(zip(self.groups_, self.n_options_, strict=True))}
         moved = logits.copy()
@@ -110,12 +212,6 @@ class PriorCalibration(ScoreRecalibrator):
             raise _checks.fail("groups_", f"of length {n}", len(self.groups_))
         if ((self.n_options_ < 2) | (self.n_options_ > width)).any():
             raise _checks.fail("n_options_", f"in [2, {width}]", self.n_options_.tolist())
-
-
-def _logits(scores: ArrayLike) -> tuple[Vector, NDArray[np.int64]]:
-    """Checked scores and the number of options of each row."""
-    logits = _checks.score_matrix("scores", scores)
-    return logits, np.isfinite(logits).sum(axis=1)
 
 
 class BatchCalibration(PriorCalibration):
@@ -179,7 +275,7 @@ def content_free_task(task: Task, texts: Sequence[str] = CONTENT_FREE, max_lists
         ['N/A', '[MASK]', '-']
     """
     texts = _checks.strings("texts", texts)
-    lists = option_lists(task, max_lists)
+    lists = [options for of_k in _option_lists(task, max_lists).values() for options in of_k]
     questions = tuple(
         Question(f"{task.name}/content-free {i * len(texts) + j}", text, options)
         for i, options in enumerate(lists)
@@ -188,14 +284,13 @@ def content_free_task(task: Task, texts: Sequence[str] = CONTENT_FREE, max_lists
     return Task(f"{task.name} (content-free)", questions, task.demonstrations)
 
 
-def option_lists(task: Task, max_lists: int) -> list[tuple[str, ...]]:
-    """The different lists of options of a task, for each number of options the first few."""
+def _option_lists(task: Task, max_lists: int) -> dict[int, list[tuple[str, ...]]]:
+    """The different lists of options of a task by their length, of each the first few."""
     max_lists = _checks.integer("max_lists", max_lists)
-    different = dict.fromkeys(question.options for question in task.questions)
-    kept: dict[int, list[tuple[str, ...]]] = {}
-    for options in different:
-        kept.setdefault(len(options), []).append(options)
-    return [options for lists in kept.values() for options in lists[:max_lists]]
+    lists: dict[int, list[tuple[str, ...]]] = {}
+    for options in dict.fromkeys(question.options for question in task.questions):
+        lists.setdefault(len(options), []).append(options)
+    return {k: of_k[:max_lists] for k, of_k in lists.items()}
 
 
 class DomainContextCalibration(PriorCalibration):
@@ -238,16 +333,13 @@ def domain_text_task(task: Task, n: int = 20, seed: int = 0, max_lists: int = 20
     texts = [f"{question.context or ''} {question.text}".split() for question in task.questions]
     words = [word for text in texts for word in text]
     length = max(1, round(len(words) / len(texts)))
-    lists: dict[int, list[tuple[str, ...]]] = {}
-    for options in option_lists(task, max_lists):
-        lists.setdefault(len(options), []).append(options)
     questions = tuple(
         Question(
             f"{task.name}/random words {k} {i}",
             " ".join(rng.choices(words, k=length)),
             of_k[i % len(of_k)],
         )
-        for k, of_k in lists.items()
+        for k, of_k in _option_lists(task, max_lists).items()
         for i in range(n)
     )
     return Task(f"{task.name} (random words)", questions, task.demonstrations)

@@ -12,7 +12,7 @@ from thermometer._files import from_plain
 from thermometer.metrics import bin_index
 from thermometer.metrics.intervals import Interval, wilson
 from thermometer.metrics.smooth_calibration import residual_density, smooth_ece_of
-from thermometer.monitoring.bets import Bets
+from thermometer.monitoring.alarm import Bets
 
 
 @dataclass(frozen=True)

@@ -68,11 +68,9 @@ class Store:
             raise FileNotFoundError(f"{path}: its folder is not there")
         self.lock = threading.RLock()
         with self._named_errors():
+            place = ":memory:" if path is None else path
             self._connection = sqlite3.connect(
-                ":memory:" if path is None else path,
-                timeout=_WAIT,
-                isolation_level=None,
-                check_same_thread=False,
+                place, timeout=_WAIT, isolation_level=None, check_same_thread=False
             )
         try:
             self._open(settings)
@@ -201,8 +199,7 @@ class Store:
         """Whether the tables are there; an error if they are those of somebody else."""
         # The id last: another process may make all three, at once, between two of these reads.
         tables = self.execute("SELECT 1 FROM sqlite_master")
-        schema = self._pragma("user_version")
-        application = self._pragma("application_id")
+        schema, application = self._pragma("user_version"), self._pragma("application_id")
         if application == APPLICATION and schema > SCHEMA:
             by = self.execute("SELECT written_by FROM settings")[0][0]
             raise ValueError(
@@ -232,107 +229,6 @@ class Store:
         """The text that was written when the database was made."""
         with self.decoding():
             return str(self.execute("SELECT content FROM settings")[0][0])
-
-
-_BLOCKS = 10  # blocks of the history in a window, at first
-
-
-class Watches:
-    """The state of all watches: `alarms` by segment (`None` is all answers), signs and history."""
-
-    def __init__(self, settings: MonitorSettings) -> None:
-        self._settings = settings
-        overall = CalibrationAlarm(settings.bets, settings.overall_level)
-        self.alarms: dict[str | None, CalibrationAlarm] = {None: overall}
-        names = ("confidence", "temperature")
-        self.signs = {name: EarlySign(name, settings.sign_level) for name in names}
-        self.history = History(max(settings.window // _BLOCKS, 1), n_bins=settings.n_bins)
-        self._touched: set[str | None] = set()
-
-    def add_predictions(
-        self,
-        confidence: Vector,
-        temperature: Sequence[float | None],
-        numbers: Sequence[int],
-        times: Sequence[float],
-    ) -> list[Sign]:
-        """Take the numbers of N predictions; the signs that they raise."""
-        found = self.signs["confidence"].update(confidence, numbers, times)
-        given = zip(temperature, numbers, times, strict=True)
-        known = [(value, number, at) for value, number, at in given if value is not None]
-        if known:
-            values, own_numbers, own_times = zip(*known, strict=True)
-            found += self.signs["temperature"].update(values, own_numbers, own_times)
-        return found
-
-    def add_answers(
-        self,
-        claimed: Vector,
-        correct: Vector,
-        segment: Sequence[str | None],
-        numbers: Sequence[int],
-        times: Sequence[float],
-    ) -> list[Episode]:
-        """Take N answers whose labels came in this order; episodes that open or end."""
-        members: dict[str | None, list[int]] = {None: list(range(len(segment)))}
-        for row, name in enumerate(segment):
-            if name is not None:
-                members.setdefault(name, []).append(row)
-        changes: list[Episode] = []
-        for name, rows in members.items():
-            if name in self.alarms or len(self.alarms) <= self._settings.max_segments:
-                own = [numbers[i] for i in rows], [times[i] for i in rows]
-                changes += self._alarm(name).update(claimed[rows], correct[rows], *own)
-                self._touched.add(name)
-        self.history.add(claimed, correct, list(numbers), list(times))
-        return sorted(changes, key=lambda episode: episode.ended or episode.raised)
-
-    def restart(self, number: int, time: float) -> list[Episode]:
-        """Start all alarms anew after a refit; the episodes that this ends."""
-        self._touched.update(self.alarms)
-        ended = [alarm.restart(number, time) for alarm in self.alarms.values()]
-        return [episode for episode in ended if episode is not None]
-
-    def save(self, store: Store, episodes: Sequence[Episode], signs: Sequence[Sign]) -> None:
-        """Write what has changed, with the episodes and signs that are new."""
-        touched = {json.dumps(name): self.alarms[name].to_vector() for name in self._touched}
-        store.set_watches("alarm", touched)
-        store.set_watches("sign", {name: sign.to_vector() for name, sign in self.signs.items()})
-        store.set_watches("history", {"": np.array([float(self.history.size)])})
-        first = self.history.first_changed
-        store.set_blocks(first, self.history.blocks[first:])
-        self._touched.clear()
-        self.history.first_changed = len(self.history.blocks)
-        named = [(json.dumps([e.segment, e.raised]), json.dumps(asdict(e))) for e in episodes]
-        store.set_events("episode", named)
-        named = [(json.dumps([s.name, s.raised]), json.dumps(asdict(s))) for s in signs]
-        store.set_events("sign", named)
-
-    @classmethod
-    def load(cls, store: Store, settings: MonitorSettings) -> "Watches":
-        """What `save` wrote last, by whichever process."""
-        watches = cls(settings)
-        opened = {e.segment: e for e in store.load(Episode) if e.ended is None}
-        for text, state in store.watches("alarm").items():
-            segment = json.loads(text)
-            alarm = watches._alarm(segment)
-            alarm.load_vector(state, opened.get(segment))
-            if not alarm.wealth > 0:
-                raise _checks.fail("wealth", "a number above 0", alarm.wealth)
-        for name, state in store.watches("sign").items():
-            watches.signs[name].load_vector(state)
-        for state in store.watches("history").values():
-            watches.history.size = int(state[0])
-        watches.history.blocks = store.blocks()
-        watches.history.first_changed = len(watches.history.blocks)
-        return watches
-
-    def _alarm(self, segment: str | None) -> CalibrationAlarm:
-        """The alarm of a segment, made if it is not there."""
-        if segment not in self.alarms:
-            level = self._settings.segment_level
-            self.alarms[segment] = CalibrationAlarm(self._settings.bets, level, segment)
-        return self.alarms[segment]
 
 
 _KINDS = {name: kind for name, kind in CLASSES.items() if issubclass(kind, ConfidenceRecalibrator)}
@@ -387,6 +283,7 @@ def from_json(text: str) -> ConfidenceRecalibrator:
 
 
 _COUNTS = ("recorded", "labelled", "forgotten", "version")
+_BLOCKS = 10  # blocks of the history in a window, at first
 
 
 @dataclass(frozen=True)
@@ -394,7 +291,7 @@ class Refit:
     """A recalibration.
 
     Args:
-        number: Of the last answer before it.
+        number: Number of the last answer before it.
         time: When, in the time of the answers.
         n: Answers that it was fitted on.
         since: Number of the first of them.
@@ -409,18 +306,21 @@ class Refit:
 
 
 class Ledger:
-    """The content of a monitor, kept in a store; each change is one transaction."""
+    """The content of a monitor in a store; each change is one transaction.
+
+    `alarms` are those of segments by name, and of all answers under `None`.
+    """
 
     def __init__(self, store: Store, settings: MonitorSettings) -> None:
         self.store = store
         self.settings = settings
         self.counts = dict.fromkeys(_COUNTS, 0)
-        self.watches = Watches(settings)
         self.recalibrator: ConfidenceRecalibrator | None = None
         self._version = -1
-        self._episodes: list[Episode] = []
-        self._signs: list[Sign] = []
         self._changed = False
+        self._episodes: list[Episode] = []
+        self._new_signs: list[Sign] = []
+        self._start()
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -429,13 +329,11 @@ class Ledger:
             try:
                 with self.store.transaction(writing=True):
                     self.refresh()
-                    self._episodes, self._signs, self._changed = [], [], False
+                    self._episodes, self._new_signs, self._changed = [], [], False
                     yield
                     if self._changed:
                         self.counts["version"] += 1
-                        self.watches.save(self.store, self._episodes, self._signs)
-                        rows = self.counts.items()
-                        self.store.write("REPLACE INTO counts VALUES (?, ?)", rows)
+                        self._save()
             except BaseException:
                 self._version = -1
                 raise
@@ -445,12 +343,9 @@ class Ledger:
         """Read what other processes have written."""
         with self.store.decoding():
             self.counts = dict.fromkeys(_COUNTS, 0) | self.store.counts()
-            if self._version == self.counts["version"]:
-                return
-            self.watches = Watches.load(self.store, self.settings)
-            fits = self.store.events("recalibrator")
-            self.recalibrator = from_json(fits[-1]) if fits else None
-            self._version = self.counts["version"]
+            if self._version != self.counts["version"]:
+                self._load()
+                self._version = self.counts["version"]
 
     @property
     def n_pending(self) -> int:
@@ -467,50 +362,60 @@ class Ledger:
         """New predictions, numbered from `counts["recorded"]` + 1."""
         self._changed = True
         self.store.write("INSERT INTO predictions VALUES (?, ?, ?, ?, ?, ?)", rows)
-        numbers, _, confidence, _, times, temperature = zip(*rows, strict=True)
-        raw = np.array(confidence)
-        self._signs += self.watches.add_predictions(raw, temperature, numbers, times)
+        numbers, _, confidence, _, times, _ = zip(*rows, strict=True)
+        self._new_signs += self.signs["confidence"].update(confidence, numbers, times)
+        given = [(row[5], row[0], row[4]) for row in rows if row[5] is not None]
+        if given:
+            self._new_signs += self.signs["temperature"].update(*zip(*given, strict=True))
         self.counts["recorded"] += len(rows)
         if (excess := self.n_pending - self.settings.max_pending) > 0:
-            self.store.write(
-                "DELETE FROM predictions WHERE number IN "
-                "(SELECT number FROM predictions ORDER BY number LIMIT ?)",
-                [(excess,)],
-            )
+            oldest = "SELECT number FROM predictions ORDER BY number LIMIT ?"
+            self.store.execute(f"DELETE FROM predictions WHERE number IN ({oldest})", [excess])  # noqa: S608
             self.counts["forgotten"] += excess
 
     def add_answers(self, rows: Sequence[Row]) -> list[Episode]:
         """Labels of waiting predictions: the row of each with its outcome; what they change."""
         self._changed = True
-        numbers, _, confidence, segments, times, _, outcomes = zip(*rows, strict=True)
-        claimed = self.applied(np.array(confidence))
-        correct = np.array(outcomes, np.float64)
-        self.store.write("DELETE FROM predictions WHERE number = ?", [(n,) for n in numbers])
+        waiting, _, confidence, segments, times, _, outcomes = zip(*rows, strict=True)
+        claimed, correct = self.applied(np.array(confidence)), np.array(outcomes, np.float64)
         first = self.counts["labelled"] + 1
-        order = range(first, first + len(rows))
+        numbers = list(range(first, first + len(rows)))
         answers = [
             (number, *row[1:6], shown, int(row[6]))
-            for number, row, shown in zip(order, rows, claimed.tolist(), strict=True)
+            for number, row, shown in zip(numbers, rows, claimed.tolist(), strict=True)
         ]
+        self.store.write("DELETE FROM predictions WHERE number = ?", [(n,) for n in waiting])
         self.store.write("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", answers)
         self.counts["labelled"] += len(rows)
         oldest = self.counts["labelled"] - self.settings.window
-        self.store.write("DELETE FROM answers WHERE number <= ?", [(oldest,)])
-        changes = self.watches.add_answers(claimed, correct, segments, order, times)
+        self.store.execute("DELETE FROM answers WHERE number <= ?", [oldest])
+        self.history.add(claimed, correct, numbers, list(times))
+        members: dict[str | None, list[int]] = {None: list(range(len(rows)))}
+        for row, name in enumerate(segments):
+            if name is not None:
+                members.setdefault(name, []).append(row)
+        changes: list[Episode] = []
+        for name, own in members.items():
+            if name in self.alarms or len(self.alarms) <= self.settings.max_segments:
+                when = [numbers[i] for i in own], [times[i] for i in own]
+                changes += self._alarm(name).update(claimed[own], correct[own], *when)
+                self._touched.add(name)
+        changes.sort(key=lambda episode: episode.ended or episode.raised)
         self._episodes += changes
         return changes
 
     def refit(self, recalibrator: ConfidenceRecalibrator, rows: Sequence[Row]) -> None:
-        """Use a recalibrator that was fitted on answers from now on."""
+        """Use a recalibrator that was fitted on answers from now on, and start all alarms anew."""
         self._changed = True
-        number, time = self.counts["labelled"], float(rows[-1][4])
-        name = type(recalibrator).__name__
-        refit = Refit(number, time, len(rows), int(rows[0][0]), name)
+        number, at = self.counts["labelled"], float(rows[-1][4])
+        refit = Refit(number, at, len(rows), int(rows[0][0]), type(recalibrator).__name__)
         text, version = to_json(recalibrator), str(self.counts["version"])
         self.store.set_events("refit", [(version, json.dumps(asdict(refit)))])
         self.store.set_events("recalibrator", [(version, text)])
         self.recalibrator = from_json(text)
-        self._episodes += self.watches.restart(number, time)
+        self._touched.update(self.alarms)
+        ended = [alarm.restart(number, at) for alarm in self.alarms.values()]
+        self._episodes += [episode for episode in ended if episode is not None]
 
     def window(self, since: int = 1) -> list[Row]:
         """Labelled answers of the window, from a number on, in the order of their labels."""
@@ -521,3 +426,56 @@ class Ledger:
         both = "SELECT time FROM predictions UNION ALL SELECT time FROM answers"
         (latest,) = self.store.execute(f"SELECT max(time) FROM ({both})")[0]  # noqa: S608
         return [row for row in rows if row[4] >= latest - self.settings.max_age]
+
+    def _start(self) -> None:
+        """The state of a monitor that has seen nothing."""
+        settings = self.settings
+        overall = CalibrationAlarm(settings.bets, settings.overall_level)
+        self.alarms: dict[str | None, CalibrationAlarm] = {None: overall}
+        names = ("confidence", "temperature")
+        self.signs = {name: EarlySign(name, settings.sign_level) for name in names}
+        self.history = History(max(settings.window // _BLOCKS, 1), n_bins=settings.n_bins)
+        self._touched: set[str | None] = set()
+
+    def _alarm(self, segment: str | None) -> CalibrationAlarm:
+        """The alarm of a segment, made if it is not there."""
+        if segment not in self.alarms:
+            level = self.settings.segment_level
+            self.alarms[segment] = CalibrationAlarm(self.settings.bets, level, segment)
+        return self.alarms[segment]
+
+    def _save(self) -> None:
+        """Write what has changed, with the episodes and signs that are new."""
+        store, history = self.store, self.history
+        touched = {json.dumps(name): self.alarms[name].to_vector() for name in self._touched}
+        store.set_watches("alarm", touched)
+        store.set_watches("sign", {name: sign.to_vector() for name, sign in self.signs.items()})
+        store.set_watches("history", {"": np.array([float(history.size)])})
+        store.set_blocks(history.first_changed, history.blocks[history.first_changed :])
+        history.first_changed = len(history.blocks)
+        self._touched.clear()
+        episodes = [([e.segment, e.raised], asdict(e)) for e in self._episodes]
+        signs = [([s.name, s.raised], asdict(s)) for s in self._new_signs]
+        for kind, events in (("episode", episodes), ("sign", signs)):
+            store.set_events(kind, [(json.dumps(key), json.dumps(one)) for key, one in events])
+        store.write("REPLACE INTO counts VALUES (?, ?)", self.counts.items())
+
+    def _load(self) -> None:
+        """What `_save` wrote last, by whichever process."""
+        store = self.store
+        self._start()
+        opened = {e.segment: e for e in store.load(Episode) if e.ended is None}
+        for text, state in store.watches("alarm").items():
+            segment = json.loads(text)
+            alarm = self._alarm(segment)
+            alarm.load_vector(state, opened.get(segment))
+            if not alarm.wealth > 0:
+                raise _checks.fail("wealth", "a number above 0", alarm.wealth)
+        for name, state in store.watches("sign").items():
+            self.signs[name].load_vector(state)
+        for state in store.watches("history").values():
+            self.history.size = int(state[0])
+        self.history.blocks = store.blocks()
+        self.history.first_changed = len(self.history.blocks)
+        fits = store.events("recalibrator")
+        self.recalibrator = from_json(fits[-1]) if fits else None

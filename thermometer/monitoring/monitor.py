@@ -58,8 +58,7 @@ class Monitor:
     def __init__(
         self, path: str | Path | None = None, settings: MonitorSettings | None = None
     ) -> None:
-        wanted = MonitorSettings() if settings is None else settings
-        self._store = Store(path, wanted.to_json())
+        self._store = Store(path, (settings or MonitorSettings()).to_json())
         try:
             with self._store.decoding():
                 self.settings = MonitorSettings.from_json(self._store.settings)

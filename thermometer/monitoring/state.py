@@ -183,13 +183,13 @@ def read_state(ledger: Ledger, **measuring: Any) -> MonitorState:
         counts, pending = dict(ledger.counts), ledger.n_pending
         alarms = {
             name: (alarm.wealth, alarm.level, alarm.episode)
-            for name, alarm in ledger.watches.alarms.items()
+            for name, alarm in ledger.alarms.items()
         }
         members: dict[str | None, list[Row]] = {None: ledger.window()}
         for answer in members[None]:
             if answer[3] is not None:
                 members.setdefault(answer[3], []).append(answer)
-        points = ledger.watches.history.points(measuring["coverage"])
+        points = ledger.history.points(measuring["coverage"])
         episodes, signs, refits = store.load(Episode), store.load(Sign), store.load(Refit)
     measured = []
     for name in {**members, **alarms}:

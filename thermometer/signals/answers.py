@@ -169,8 +169,8 @@ def sequence_probability(
     With t_1 ... t_L the tokens of the answer, exp(sum_l log p(t_l | question, t_<l) / L), their
     geometric mean (Malinin and Gales 2021, "Uncertainty Estimation in Autoregressive Structured
     Prediction"). If not `normalised`, there is no division by L, and long answers are unlikely as
-    such. The end of the answer is not counted. The question is asked as `free_form.answering.answer`
-    asks it. The other arguments and the errors are those of `p_true`.
+    such. The end of the answer is not counted. The question is asked as
+    `free_form.answering.answer` asks it. The other arguments and the errors are those of `p_true`.
     """
     pairs = Answered.of(questions, answers, context)
     template = Template("verify", chat=chat)

@@ -18,7 +18,7 @@ from simulation import map_with_ece
 
 from thermometer.metrics import bin_index
 from thermometer.monitoring import Bets, EarlySign, Monitor, MonitorSettings
-from thermometer.monitoring.bets import reserve, start_weight
+from thermometer.monitoring.alarm import start_weight, unbet
 from thermometer.monitoring.state import draw_monitor
 from thermometer.plots import drawing
 from thermometer.recalibrators.confidence import PlattScaling
@@ -63,7 +63,7 @@ def paths(bets, chance_of, n_streams, n_events, seed, window_of=()):
                 old, gone = kept[w].pop(0)
                 sums[w][rows, old] -= gone
             eces[w] = np.abs(sums[w]).sum(axis=1) / w if t >= w else np.zeros(n_streams)
-        yield t, won.sum(axis=1) + reserve(t), eces
+        yield t, won.sum(axis=1) + unbet(t), eces
 
 
 def share(hits):

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from thermometer.monitoring.alarm import CalibrationAlarm
-from thermometer.monitoring.bets import Bets, reserve, start_weight
+from thermometer.monitoring.alarm import Bets, CalibrationAlarm, start_weight, unbet
 
 
 def first_alarms(chance_of, n_streams, n_events, seed, level, bets=None):
@@ -22,7 +21,7 @@ def first_alarms(chance_of, n_streams, n_events, seed, level, bets=None):
         c = rng.beta(4, 2, n_streams)
         y = rng.random(n_streams) < chance_of(t, c)
         won = (won + start_weight(t) * bets.shares) * bets.factors(c, y)
-        now = won.sum(axis=1) + reserve(t) >= 1 / level
+        now = won.sum(axis=1) + unbet(t) >= 1 / level
         when[now & np.isinf(when)] = t
     return when
 
@@ -90,8 +89,7 @@ def test_one_alarm_per_episode_with_onset_and_end(seed):
     assert abs(other.onset - 6001) < 120
     assert other.raised > 6000
     assert alarm.episode == other
-    assert opened.evidence >= 1 / alarm.level == 100
-    assert opened.to_dict()["where"] == opened.where
+    assert opened.wealth >= 1 / alarm.level == 100
 
 
 @pytest.mark.parametrize("level", [0.05, 0.001])
@@ -102,8 +100,8 @@ def test_it_is_raised_when_the_wealth_first_reaches_one_over_level(level):
     won, totals = np.zeros(len(bets.all)), []
     for t, factors in enumerate(bets.factors(c[: raised.raised], y[: raised.raised]), start=1):
         won = (won + start_weight(t) * bets.shares) * factors
-        totals.append(won.sum() + reserve(t))
-    assert max(totals[:-1]) < 1 / level <= totals[-1] == pytest.approx(raised.evidence)
+        totals.append(won.sum() + unbet(t))
+    assert max(totals[:-1]) < 1 / level <= totals[-1] == pytest.approx(raised.wealth)
     assert raised.level == level
 
 
@@ -119,7 +117,7 @@ def test_an_episode_ends_when_the_bet_on_recovery_has_won_as_much():
         for n, row in enumerate(range(opened.raised, len(c)), start=1):
             won += start_weight(n)
             won *= Bets().recovery(bet._replace(size=size), c[row], y[row])
-            if won + reserve(n) >= 50:
+            if won + unbet(n) >= 50:
                 crossed.append(row + 1)
                 break
     assert ended.ended in crossed
@@ -144,14 +142,14 @@ def test_a_restart_ends_the_episode_and_begins_anew():
     assert (ended.ended, ended.ended_time, ended.ended_by) == (3000, 7.0, "refit")
     assert ended.raised == opened.raised
     assert alarm.episode is None
-    assert alarm.evidence == 1
+    assert alarm.wealth == 1
     again = alarm.update(c[3000:4000], y[3000:4000])  # what was refitted did not help
     assert again[0].onset > 3000
     assert alarm.restart(4000).ended_by == "refit"
     alarm.update([0.5], [1])
-    assert alarm.evidence != 1
+    assert alarm.wealth != 1
     assert alarm.restart(4001) is None
-    assert alarm.evidence == 1
+    assert alarm.wealth == 1
 
 
 @given(st.lists(st.integers(1, 7999), max_size=6), st.integers(0, 2))
@@ -168,7 +166,7 @@ def test_split_and_resumed_anywhere_it_says_the_same_to_the_last_bit(cuts, seed)
         alarm.load_vector(state, episode)
     assert found == expected
     assert alarm.to_vector().tolist() == whole.to_vector().tolist()
-    assert alarm.evidence == whole.evidence
+    assert alarm.wealth == whole.wealth
 
 
 def test_numbers_and_times_are_those_given():
@@ -180,10 +178,10 @@ def test_numbers_and_times_are_those_given():
     assert opened.raised > 2101
 
 
-def test_certainty_that_is_wrong_is_no_infinite_evidence():
+def test_certainty_that_is_wrong_is_no_infinite_wealth():
     alarm = CalibrationAlarm(level=0.01)
     assert alarm.update([1.0], [0]) == []
-    assert 1 < alarm.evidence < np.exp(1.6)
+    assert 1 < alarm.wealth < np.exp(1.6)
     assert alarm.update([1.0] * 30, [0] * 30)
 
 
@@ -200,4 +198,4 @@ def test_values_out_of_range_are_refused_and_change_nothing():
     with pytest.raises(ValueError, match="correct"):
         alarm.update([0.5], [2])
     assert alarm.n == 0
-    assert alarm.evidence == 1
+    assert alarm.wealth == 1

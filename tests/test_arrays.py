@@ -94,13 +94,13 @@ def streamed(scores):
 def alarmed(confidence, correct):
     alarm = CalibrationAlarm()
     alarm.update(confidence, correct)
-    return alarm.evidence
+    return alarm.wealth
 
 
 def early(confidence):
     sign = EarlySign("confidence")
     sign.update(confidence)
-    return sign.evidence
+    return sign.wealth
 
 
 def monitored(confidence, correct):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thermometer.monitoring.bets import Bets, Wealth, reserve, start_weight
+from thermometer.monitoring.alarm import Bets, Wealth, start_weight, unbet
 
 unit = st.floats(0, 1)
 tolerances = st.floats(0, 0.2)
@@ -92,7 +92,7 @@ def test_wealth_is_the_sum_over_all_starts():
     factors, wealth = FEW.factors(c, y), Wealth(FEW.shares)
     for t in range(40):
         total = wealth.step(factors[t], t + 1, float(t))
-        slow = reserve(t + 1)
+        slow = unbet(t + 1)
         for start in range(t + 1):
             products = factors[start : t + 1].prod(axis=0)
             slow += start_weight(start + 1) * FEW.shares @ products
@@ -107,8 +107,8 @@ def test_the_money_is_never_more_than_one_and_is_all_bet_in_the_end():
     weights = np.array([start_weight(n) for n in range(1, 20_001)])
     assert (weights > 0).all()
     assert (np.diff(weights) < 0).all()
-    assert weights.sum() + reserve(20_000) == pytest.approx(1)
-    assert reserve(10**9) < 0.04
+    assert weights.sum() + unbet(20_000) == pytest.approx(1)
+    assert unbet(10**9) < 0.04
 
 
 @pytest.mark.parametrize("place", [-1.0, 0.0, 0.4, 1.0])

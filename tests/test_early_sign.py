@@ -15,8 +15,8 @@ from thermometer.monitoring.alarm import N_EDGES, N_LEARNED, EarlySign
 def ranks(values):
     """The ranks that a sign bets on."""
     sign, found = EarlySign("x"), []
-    luck = alarm._uniform(0, len(values))
-    for value, v in zip(values, luck, strict=True):
+    uniform = alarm.uniform_numbers(0, len(values))
+    for value, v in zip(values, uniform, strict=True):
         if len(sign._first) < N_LEARNED:
             sign._first.append(float(value))
         else:
@@ -42,17 +42,17 @@ def test_a_rank_counts_what_was_below_and_shares_what_is_equal():
     edges = np.quantile(values[:N_LEARNED], np.linspace(0, 1, N_EDGES + 2)[1:-1])
     cells = [(edges < value).sum() + (edges <= value).sum() for value in values]
     cells = np.array(cells)
-    luck = alarm._uniform(0, 300)
+    uniform = alarm.uniform_numbers(0, 300)
     for row, u in enumerate(ranks(values)):
         t = N_LEARNED + row
         past = cells[N_LEARNED:t]
         below, equal = (past < cells[t]).sum(), (past == cells[t]).sum()
-        assert u == pytest.approx((below + luck[t] * (equal + 1)) / (row + 1))
+        assert u == pytest.approx((below + uniform[t] * (equal + 1)) / (row + 1))
 
 
 def test_every_bet_is_fair():
-    for bet in range(len(alarm._TILTS)):
-        mean, _ = integrate.quad(lambda u, bet=bet: alarm._factors(u)[bet], 0, 1, points=[0.5])
+    for bet in range(len(alarm.TILTS)):
+        mean, _ = integrate.quad(lambda u, bet=bet: alarm.rank_factors(u)[bet], 0, 1, points=[0.5])
         assert mean == pytest.approx(1)
 
 
@@ -80,7 +80,7 @@ def test_drift_is_found_with_its_direction_and_onset(change, direction):
     assert sign.direction == direction
     assert 2000 < sign.raised < 2300
     assert abs(sign.onset - 2001) < 60
-    assert sign.to_dict()["name"] == "temperature"
+    assert sign.name == "temperature"
 
 
 def test_numbers_that_were_all_the_same_may_become_less():

@@ -224,7 +224,7 @@ def test_frames_lists_and_booleans_are_taken():
 
 
 @given(seed=st.integers(0, 10_000), n=st.integers(4, 60), names=st.sets(st.sampled_from("abc")))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 def test_small_and_odd_data_give_probabilities(seed, n, names):
     rng = np.random.default_rng(seed)
     signals = {}

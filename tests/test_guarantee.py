@@ -93,7 +93,7 @@ def test_the_chance_of_a_violation_summed_over_every_possible_data_set(chances):
 
 
 @pytest.mark.parametrize(
-    ("segment", "risk", "laid"),
+    ("segment", "risk", "n_unlabelled"),
     [
         (MODEST, 0.1, None),
         (MODEST, 0.1, 500),
@@ -101,13 +101,13 @@ def test_the_chance_of_a_violation_summed_over_every_possible_data_set(chances):
         (Segment(CalibrationMap(2.0), (3.0, 2.0)), 0.1, 500),
     ],
 )
-def test_the_stated_risk_is_exceeded_no_more_often_than_stated(segment, risk, laid):
+def test_the_stated_risk_is_exceeded_no_more_often_than_stated(segment, risk, n_unlabelled):
     """150 data sets each; the benchmark has 1,000 of more worlds."""
     rng = np.random.default_rng(7)
     delta, n_sets, violated, shares = 0.1, 150, 0, []
     for _ in range(n_sets):
         confidence, correct = draw(segment, 1000, rng)
-        others = None if laid is None else rng.beta(*segment.shape, laid)
+        others = None if n_unlabelled is None else rng.beta(*segment.shape, n_unlabelled)
         found = guaranteed_threshold(confidence, correct, risk=risk, delta=delta, unlabelled=others)
         if found.enough:
             truth = segment.selective_risk(found.threshold)
@@ -148,9 +148,9 @@ def test_with_two_thousand_labels_it_accepts_most_of_what_an_oracle_would():
 def test_the_labels_of_the_rows_that_lay_the_grid_are_not_read():
     rng = np.random.default_rng(0)
     confidence, correct = draw(MODEST, 1000, rng)
-    laying = np.random.default_rng(4).permutation(1000)[:100]
+    drawn = np.random.default_rng(4).permutation(1000)[:100]
     flipped = correct.copy()
-    flipped[laying] = ~flipped[laying]
+    flipped[drawn] = ~flipped[drawn]
     one, two = (
         guaranteed_threshold(confidence, y, risk=0.1, delta=0.1, seed=4) for y in (correct, flipped)
     )
@@ -284,7 +284,7 @@ def test_bands_of_a_guarantee_accept_nothing_below_it():
         ({"risk": 0.0}, "`risk`"),
         ({"risk": 1.0}, "`risk`"),
         ({"delta": 0.0}, "`delta`"),
-        ({"level": 1.0}, "`level`"),
+        ({"coverage": 1.0}, "`coverage`"),
         ({"seed": -1}, "`seed`"),
         ({"grid": [0.5, 2.0]}, "`grid` to be in"),
         ({"grid": []}, "`grid` to be a vector of at least one"),

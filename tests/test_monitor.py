@@ -114,7 +114,7 @@ class Machine(RuleBasedStateMachine):
         assert state.n_labelled == len(self.answers)
         assert state.n_pending == len(self.waiting)
         assert state.n_forgotten == self.forgotten
-        assert state.overall.evidence == self.alarm.evidence
+        assert state.overall.wealth == self.alarm.wealth
         window = self.answers[-SMALL.window :]
         assert (state.overall.summary is None) == (not window)
         if window:
@@ -125,7 +125,7 @@ class Machine(RuleBasedStateMachine):
             mine = [row for row in window if row[2] == one.segment]
             assert (0 if one.summary is None else one.summary.n) == len(mine)
         seen = list(dict.fromkeys(row[2] for row in self.answers if row[2]))
-        watched = {one.segment for one in state.segments if one.evidence is not None}
+        watched = {one.segment for one in state.segments if one.wealth is not None}
         assert watched == set(seen[:2])
 
 
@@ -296,7 +296,7 @@ def test_labels_of_predictions_before_a_refit_are_tested_on_what_it_makes_of_the
     monitor.label_many([f"e{i}" for i in range(300, 600)], y[300:])
     alarm = CalibrationAlarm(monitor.settings.bets, monitor.settings.overall_level)
     alarm.update(fitted.recalibrate(c[300:]), y[300:])
-    assert monitor.state(n_resamples=2).overall.evidence == alarm.evidence
+    assert monitor.state(n_resamples=2).overall.wealth == alarm.wealth
 
 
 def test_another_process_sees_a_refit(tmp_path):
@@ -363,9 +363,9 @@ def test_memory_and_rows_do_not_grow():
         ids = [f"e{start + i}" for i in range(1000)]
         monitor.record_many(ids[:800], c[:800])
         monitor.label_many(ids[:600], y[:600], unknown="skip")
-        sizes.append(monitor._store.rows("PRAGMA page_count")[0][0])
-    (answers,) = monitor._store.rows("SELECT count(*) FROM answers")[0]
-    (pending,) = monitor._store.rows("SELECT count(*) FROM predictions")[0]
+        sizes.append(monitor._store.execute("PRAGMA page_count")[0][0])
+    (answers,) = monitor._store.execute("SELECT count(*) FROM answers")[0]
+    (pending,) = monitor._store.execute("SELECT count(*) FROM predictions")[0]
     assert max(sizes[4:]) <= 1.3 * sizes[3]
     state = monitor.state(n_resamples=2)
     assert (answers, pending) == (100, state.n_pending)

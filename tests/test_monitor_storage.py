@@ -12,7 +12,7 @@ import pytest
 
 from thermometer.monitoring import Monitor, MonitorSettings
 from thermometer.monitoring.alarm import CalibrationAlarm
-from thermometer.monitoring.storage import SCHEMA
+from thermometer.monitoring.ledger import SCHEMA
 
 WRITER = Path(__file__).with_name("monitor_writer.py")
 
@@ -45,7 +45,7 @@ def sound(path):
 def test_every_commit_is_synchronised(tmp_path):
     """Which no kill can show: the system keeps what a killed process has written."""
     with Monitor(tmp_path / "monitor.db") as monitor:
-        assert monitor._store.rows("PRAGMA synchronous") == [(2,)]
+        assert monitor._store.execute("PRAGMA synchronous") == [(2,)]
     assert sound(tmp_path / "monitor.db")
 
 
@@ -102,7 +102,7 @@ def test_four_writers_at_once(tmp_path):
     numbers, claimed, correct, times = zip(*rows, strict=True)
     assert list(numbers) == list(range(1, 4 * n + 1))
     alarm.update(claimed, correct, numbers, times)
-    assert state.overall.evidence == alarm.evidence
+    assert state.overall.wealth == alarm.wealth
     assert sum(point.n for point in state.points) == 4 * n
     assert sound(path)
 
@@ -124,7 +124,7 @@ def test_threads_may_share_a_monitor(tmp_path):
     assert (state.n_recorded, state.n_labelled) == (200, 200)
     expected = CalibrationAlarm(monitor.settings.bets, monitor.settings.overall_level)
     expected.update([0.9] * 200, [1] * 200)
-    assert state.overall.evidence == expected.evidence
+    assert state.overall.wealth == expected.wealth
 
 
 def test_what_could_not_be_written_is_forgotten(tmp_path):
@@ -145,7 +145,7 @@ def test_what_could_not_be_written_is_forgotten(tmp_path):
         assert monitor.label("b", False).new == 1
         expected = CalibrationAlarm(monitor.settings.bets, monitor.settings.overall_level)
         expected.update([0.9, 0.9], [0, 0])
-        assert monitor.state(n_resamples=2).overall.evidence == expected.evidence
+        assert monitor.state(n_resamples=2).overall.wealth == expected.wealth
 
 
 def test_a_newer_schema_is_refused_and_left_alone(tmp_path):
@@ -202,7 +202,7 @@ def test_a_damaged_state_is_an_error_and_not_a_wrong_alarm(tmp_path):
         monitor.record("a", 0.5)
         monitor.label("a", True)
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE watches SET numbers = zeroblob(80) WHERE kind = 'overall'")
+        connection.execute("UPDATE watches SET numbers = zeroblob(80) WHERE kind = 'alarm'")
     connection.close()
     with Monitor(path) as monitor, pytest.raises(ValueError, match="state"):
         monitor.state()

@@ -29,10 +29,10 @@ def file(tmp_path_factory):
         for start in range(0, n, 500):
             rows = slice(start, start + 500)
             ids = [str(i) for i in range(n)][rows]
-            heat = (1.5 + 0.1 * rng.normal(size=500) + 0.3 * (start >= 2000)).tolist()
+            temperature = (1.5 + 0.1 * rng.normal(size=500) + 0.3 * (start >= 2000)).tolist()
             times = 1.78e9 + 60.0 * np.arange(n)[rows]
             monitor.record_many(
-                ids, c[rows], segment=names[rows].tolist(), time=times, temperature=heat
+                ids, c[rows], segment=names[rows].tolist(), time=times, temperature=temperature
             )
             monitor.label_many(ids, y[rows])
             if start == 2000:
@@ -96,7 +96,7 @@ def test_the_tables_hold_the_numbers_of_the_state(state):
     assert row["ECE"].text == f"{summary.ece.estimate:.3f}"
     assert row["smooth ECE"].text == f"{summary.smooth_ece.estimate:.3f}"
     assert row["floor"].text == f"{summary.floor:.3f}"
-    assert (row["evidence"].text, row["alarm"].text) == ("100 %", "underconfident")
+    assert (row["to alarm"].text, row["alarm"].text) == ("100 %", "underconfident")
     assert len(episodes.rows) == len(state.episodes)
     assert [row[-1].text for row in episodes.rows][-1] == "refit"
     assert episodes.rows[-1][3].detail.startswith("2026-")

@@ -1,7 +1,7 @@
-"""Calibrated confidence shown to people: as words, bars and natural frequencies.
+"""Calibrated confidence shown to people, in a terminal and in HTML.
 
-In a terminal and in HTML. Raw confidence is refused: only a `Confidence` that says how it was
-calibrated is shown.
+As words, bars and natural frequencies. Only a `Confidence`, which says whether it is calibrated, is
+shown, and one that is not calibrated only if `raw` asks for it.
 """
 
 import math
@@ -52,18 +52,11 @@ class Confidence:
     @property
     def bounds(self) -> tuple[float, float] | None:
         """Lower and upper bound, if there are any."""
-        if self.low is None or self.high is None:
-            return None
-        return self.low, self.high
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
 
-def shown(confidence: Confidence, raw: bool) -> Confidence:
-    """The confidence, if it may be shown.
-
-    Raises:
-        TypeError: If it is a plain number, which does not say whether it is calibrated.
-        ValueError: If it is not calibrated, unless `raw`.
-    """
+def _shown(confidence: Confidence, raw: bool) -> Confidence:
+    """The confidence, if it may be shown."""
     if not isinstance(confidence, Confidence):
         raise TypeError(
             f"Expected `confidence` to be a Confidence, but got {confidence!r}. "
@@ -149,7 +142,7 @@ def words(confidence: Confidence, phrases: Phrases = PHRASES, *, raw: bool = Fal
         >>> words(Confidence(0.7, calibrated=False), raw=True)
         'likely right (not calibrated)'
     """
-    one = shown(confidence, raw)
+    one = _shown(confidence, raw)
     text = phrases.of(one.value)
     if one.bounds is not None:
         low, high = map(phrases.of, one.bounds)
@@ -168,10 +161,16 @@ def percent(confidence: Confidence, *, raw: bool = False) -> str:
         >>> percent(Confidence(0.999, calibrated=True))
         'over 99 %'
     """
-    one = shown(confidence, raw)
-    text = f"{_rounded(one.value)} %"
+    one = _shown(confidence, raw)
+
+    def rounded(value: float) -> str:
+        if 0 < value <= 0.005:
+            return "under 1"
+        return "over 99" if 0.995 <= value < 1 else f"{value * 100:.0f}"
+
+    text = f"{rounded(one.value)} %"
     if one.bounds is not None:
-        low, high = map(_rounded, one.bounds)
+        low, high = map(rounded, one.bounds)
         text += f" ({low} to {high})"
     return text
 
@@ -191,7 +190,7 @@ def frequency(confidence: Confidence, *, raw: bool = False) -> str:
         >>> frequency(Confidence(0.97, calibrated=False), raw=True)
         'it claims that about 97 of 100 such answers are right'
     """
-    one = shown(confidence, raw)
+    one = _shown(confidence, raw)
     total, right = _counts(one.value)
     if one.value in (0.0, 1.0):
         text = "all such answers are right" if one.value else "no such answer is right"
@@ -206,15 +205,6 @@ def frequency(confidence: Confidence, *, raw: bool = False) -> str:
     return text if one.calibrated else f"it claims that {text}"
 
 
-def _rounded(value: float) -> str:
-    """Whole percents, but not 0 or 100 for what is neither."""
-    if 0 < value <= 0.005:
-        return "under 1"
-    if 0.995 <= value < 1:
-        return "over 99"
-    return f"{value * 100:.0f}"
-
-
 def _counts(value: float) -> tuple[int, int]:
     """The number that a natural frequency is out of, and how many of these are right."""
     for total in _OUT_OF:
@@ -224,10 +214,8 @@ def _counts(value: float) -> tuple[int, int]:
     return _OUT_OF[-1], round(value * _OUT_OF[-1])
 
 
-_BLOCKS, _ASCII = (
-    ("█", "▒", "░"),
-    ("#", "=", "."),
-)  # up to the lower bound, between the bounds, above
+# Up to the lower bound, between the bounds, above.
+_BLOCKS, _ASCII = ("█", "▒", "░"), ("#", "=", ".")
 _STYLES = ((0.8, "green"), (0.45, "yellow"), (0.0, "red"))
 
 
@@ -240,15 +228,8 @@ def bar(
 ) -> str:
     """A bar as long as the confidence is high; between its bounds it is shaded.
 
-    Args:
-        confidence: Declared by `Confidence`.
-        width: Number of characters, at least 4.
-        ascii: Use ``#``, ``=`` and ``.`` instead of blocks.
-        raw: Show a confidence that is not calibrated.
-
-    Raises:
-        TypeError: For a plain number.
-        ValueError: For one that is not calibrated, unless `raw`; if the width is too small.
+    It is `width` characters long, at least 4; with `ascii` these are ``#``, ``=`` and ``.``. Other
+    arguments and errors are those of `words`.
 
     Example:
         >>> bar(Confidence(0.7, calibrated=True), 10)
@@ -256,7 +237,7 @@ def bar(
         >>> bar(Confidence(0.7, calibrated=True, low=0.5, high=0.8), 10, ascii=True)
         '#####===..'
     """
-    one = shown(confidence, raw)
+    one = _shown(confidence, raw)
     width = _checks.integer("width", width, minimum=4)
     low, high = one.bounds or (one.value, one.value)
     full, part, empty = _ASCII if ascii else _BLOCKS
@@ -322,34 +303,21 @@ STYLE = """<style>
 
 
 def html(
-    confidence: Confidence,
-    answer: str = "",
-    *,
-    phrases: Phrases = PHRASES,
-    raw: bool = False,
+    confidence: Confidence, answer: str = "", *, phrases: Phrases = PHRASES, raw: bool = False
 ) -> str:
     """Bar, percentage and words as HTML, after the answer if one is given.
 
     The bar is filled up to the confidence, or up to its lower bound and hatched from there to the
     upper one. One that is not calibrated is pale, has a dashed frame and says so. A screen reader
-    hears one sentence, with the natural frequency. Answer and phrases are escaped.
-
-    Args:
-        confidence: Declared by `Confidence`.
-        answer: Text to stand before it.
-        phrases: The table of words.
-        raw: Show a confidence that is not calibrated, and say so.
-
-    Raises:
-        TypeError: For a plain number.
-        ValueError: For one that is not calibrated, unless `raw`.
+    hears one sentence, with the natural frequency. Answer and phrases are escaped. Other arguments
+    and errors are those of `words`.
 
     Example:
         >>> page = STYLE + html(Confidence(0.7, calibrated=True), "Paris")
         >>> "about 7 of 10 such answers are right" in page
         True
     """
-    one = shown(confidence, raw)
+    one = _shown(confidence, raw)
     number, said = percent(one, raw=raw), words(one, phrases, raw=raw)
     spoken = f"Confidence {number}, {said}; {frequency(one, raw=raw)}"
     low, high = one.bounds or (one.value, one.value)

@@ -103,6 +103,6 @@ def test_a_clock_that_goes_back_disturbs_no_monitor():
         for monitor in (forward, backward):
             monitor.label_many(ids, correct)
         a, b = (m.state(n_resamples=2) for m in (forward, backward))
-    assert a.overall.evidence == b.overall.evidence
+    assert a.overall.wealth == b.overall.wealth
     assert a.overall.summary == b.overall.summary
     assert [p.n for p in a.points] == [p.n for p in b.points]

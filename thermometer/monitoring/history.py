@@ -12,7 +12,12 @@ from thermometer._files import from_plain
 from thermometer.metrics import bin_index
 from thermometer.metrics.calibration_error import residual_density, smooth_ece_of
 from thermometer.metrics.intervals import Interval, wilson
-from thermometer.monitoring.bets import Bets
+from thermometer.monitoring.alarm import Bets
+
+Vector = NDArray[np.float64]
+
+_HEAD = 7  # first and last number, first and last time, answers, sum of confidence, right ones
+_CELLS = 256  # of the smooth error
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,8 @@ class MonitorSettings:
             (Bonferroni). The early signs have a chance of as much again, half for each of
             confidence and temperature.
         tolerance: Distance of accuracy from confidence that is no error; see `Bets`.
-        sizes: See `Bets`.
-        edges: See `Bets`.
+        sizes: Sizes of the bets; see `Bets`.
+        edges: Edges of the bets; see `Bets`.
         window: Number of the latest labelled answers that are measured and refitted on.
         max_age: Seconds by which a measured answer may be older than the latest prediction; `None`
             is without end.
@@ -61,7 +66,7 @@ class MonitorSettings:
         _checks.integer("max_segments", self.max_segments, minimum=0)
         if self.max_age is not None:
             _checks.number("max_age", self.max_age, strict=True)
-        _ = self.bets
+        _ = self.bets  # checks its own
 
     @property
     def bets(self) -> Bets:
@@ -93,11 +98,6 @@ class MonitorSettings:
 
         Raises:
             ValueError: If the text is damaged, or a key is missing or unknown.
-
-        Example:
-            >>> settings = MonitorSettings(window=500)
-            >>> MonitorSettings.from_json(settings.to_json()) == settings
-            True
         """
         content = json.loads(text)
         names = {field.name for field in fields(cls)}
@@ -106,22 +106,16 @@ class MonitorSettings:
         return from_plain(cls, content, "settings")
 
 
-Vector = NDArray[np.float64]
-
-_HEAD = 7  # first and last number, first and last time, answers, sum of confidence, right ones
-_CELLS = 256  # of the smooth error
-
-
 @dataclass(frozen=True)
 class Point:
     """Calibration of the answers of one block.
 
     Args:
         first: Number of its first answer.
-        last: Number of its last one.
+        last: Number of its last answer.
         first_time: Time of its first answer.
-        last_time: Of its last one.
-        n: Answers.
+        last_time: Time of its last answer.
+        n: Number of answers.
         accuracy: Share of right ones, with an interval (Wilson 1927).
         confidence: Mean confidence.
         gap: Confidence minus accuracy, with the same interval.
@@ -199,13 +193,11 @@ class History:
 
     def _sums(self, confidence: Vector, correct: Vector) -> Vector:
         index = bin_index(confidence, self.n_bins)
+        head = [0, 0, 0, 0, len(confidence), confidence.sum(), correct.sum()]
+        residual = np.bincount(index, confidence - correct, self.n_bins)
+        variance = np.bincount(index, confidence * (1 - confidence), self.n_bins)
         return np.concatenate(
-            [
-                [0, 0, 0, 0, len(confidence), confidence.sum(), correct.sum()],
-                np.bincount(index, confidence - correct, self.n_bins),
-                np.bincount(index, confidence * (1 - confidence), self.n_bins),
-                residual_density(confidence, correct, _CELLS),
-            ]
+            [head, residual, variance, residual_density(confidence, correct, _CELLS)]
         )
 
     def _point(self, block: Vector, coverage: float) -> Point:
@@ -232,5 +224,5 @@ class History:
 def _joined(first: Vector, second: Vector) -> Vector:
     """Two neighbouring blocks as one."""
     block: Vector = first + second
-    block[0], block[1], block[2], block[3] = first[0], second[1], first[2], second[3]
+    block[:4] = first[0], second[1], first[2], second[3]
     return block

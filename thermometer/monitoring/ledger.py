@@ -1,150 +1,234 @@
-"""What a monitor watches, answer by answer, and what it writes down."""
+"""The content of a monitor: its tables in SQLite, what it watches, and what it writes down.
+
+A file is in WAL mode and every commit is synchronised, so that what a call has acknowledged is
+there after kill -9 or a power cut. Several processes may write it. Nothing in it is executed.
+"""
 
 import json
-from collections.abc import Iterator, Sequence
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thermometer import _checks
-from thermometer._files import from_plain
+from thermometer import __version__, _checks, _files
 from thermometer.monitoring.alarm import CalibrationAlarm, EarlySign, Episode, Sign
 from thermometer.monitoring.history import History, MonitorSettings
-from thermometer.monitoring.storage import Store
 from thermometer.recalibrators import CLASSES
 from thermometer.recalibrators.base import ConfidenceRecalibrator
 
 Vector = NDArray[np.float64]
+Row = tuple[Any, ...]
+"""Number, id, confidence, segment, time, temperature; of an answer also claimed and correct."""
 
-_BLOCKS = 10  # blocks of the history in a window, at first
+_T = TypeVar("_T")
+
+SCHEMA = 1
+APPLICATION = 0x746D6F6E  # "tmon", in the header of the file
+_WAIT = 60.0  # seconds for another writer
+_AT_ONCE = 500  # ids in one question
+_TABLES = """
+CREATE TABLE settings (content TEXT NOT NULL, written_by TEXT NOT NULL);
+CREATE TABLE counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE predictions (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+  confidence REAL NOT NULL, segment TEXT, time REAL NOT NULL, temperature REAL);
+CREATE TABLE answers (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+  confidence REAL NOT NULL, segment TEXT, time REAL NOT NULL, temperature REAL,
+  claimed REAL NOT NULL, correct INTEGER NOT NULL);
+CREATE TABLE watches (kind TEXT NOT NULL, name TEXT NOT NULL, numbers BLOB NOT NULL,
+  PRIMARY KEY (kind, name)) WITHOUT ROWID;
+CREATE TABLE events (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL,
+  content TEXT NOT NULL, UNIQUE (kind, name));
+CREATE TABLE blocks (number INTEGER PRIMARY KEY, numbers BLOB NOT NULL);
+"""
 
 
-class Watches:
-    """The state of all watches.
+class Store:
+    """An open database with the tables of a monitor.
 
     Args:
-        settings: What is watched.
+        path: A file, made if it is not there; `None` is memory.
+        settings: Text that is written to a new database.
+
+    Raises:
+        FileNotFoundError: If its folder is not there.
+        OSError: If the file cannot be opened, read or written, now or later; names the file.
+        ValueError: If the file is no monitor, a newer version wrote it, or it is damaged.
     """
 
-    def __init__(self, settings: MonitorSettings) -> None:
-        self._settings = settings
-        self.overall = CalibrationAlarm(settings.bets, settings.overall_level)
-        self.segments: dict[str, CalibrationAlarm] = {}
-        names = ("confidence", "temperature")
-        self.signs = {name: EarlySign(name, settings.sign_level) for name in names}
-        self.history = History(max(settings.window // _BLOCKS, 1), n_bins=settings.n_bins)
-        self._touched: set[str] = set()
+    def __init__(self, path: str | Path | None, settings: str) -> None:
+        self.path = None if path is None else Path(path)
+        if self.path is not None and not self.path.absolute().parent.is_dir():
+            raise FileNotFoundError(f"{path}: its folder is not there")
+        self.lock = threading.RLock()
+        with self._named_errors():
+            place = ":memory:" if path is None else path
+            self._connection = sqlite3.connect(
+                place, timeout=_WAIT, isolation_level=None, check_same_thread=False
+            )
+        try:
+            self._open(settings)
+        except BaseException:
+            self._connection.close()
+            raise
 
-    def add_predictions(
-        self,
-        confidence: Vector,
-        temperature: Sequence[float | None],
-        numbers: Sequence[int],
-        times: Sequence[float],
-    ) -> list[Sign]:
-        """Take the numbers of N predictions; the signs that they raise."""
-        found = self.signs["confidence"].update(confidence, numbers, times)
-        given = zip(temperature, numbers, times, strict=True)
-        known = [(value, number, at) for value, number, at in given if value is not None]
-        if known:
-            values, own_numbers, own_times = zip(*known, strict=True)
-            found += self.signs["temperature"].update(values, own_numbers, own_times)
+    def close(self) -> None:
+        """Close the database; a second time does nothing."""
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self, *, writing: bool = False) -> Iterator[None]:
+        """All that is read belongs to one moment, and all is written or nothing; writers wait."""
+        with self.lock:
+            self.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
+            try:
+                yield
+                self.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """What is read inside was written by a monitor; whatever does not fit is damage."""
+        try:
+            yield
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.path}: damaged ({error})") from error
+
+    def execute(self, command: str, values: Sequence[Any] = ()) -> list[Row]:
+        """The rows that one command in SQL gives."""
+        with self._named_errors():
+            return self._connection.execute(command, values).fetchall()
+
+    def write(self, command: str, rows: Iterable[Sequence[Any]]) -> None:
+        """One command in SQL for many rows."""
+        with self._named_errors():
+            self._connection.executemany(command, rows)
+
+    def find(self, table: str, ids: Sequence[str]) -> dict[str, Row]:
+        """The rows of `predictions` or `answers` with these ids, by id."""
+        found = {}
+        for start in range(0, len(ids), _AT_ONCE):
+            part = ids[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(part))
+            for row in self.execute(f"SELECT * FROM {table} WHERE id IN ({marks})", part):  # noqa: S608
+                found[row[1]] = row
         return found
 
-    def add_answers(
-        self,
-        claimed: Vector,
-        correct: Vector,
-        segment: Sequence[str | None],
-        numbers: Sequence[int],
-        times: Sequence[float],
-    ) -> list[Episode]:
-        """Take N answers whose labels came in this order; episodes that open or end."""
-        changes = self.overall.update(claimed, correct, numbers, times)
-        members: dict[str, list[int]] = {}
-        for row, name in enumerate(segment):
-            if name is not None:
-                members.setdefault(name, []).append(row)
-        for name, rows in members.items():
-            alarm = self._alarm_of(name)
-            if alarm is None:
-                continue
-            self._touched.add(name)
-            changes += alarm.update(
-                claimed[rows], correct[rows], [numbers[i] for i in rows], [times[i] for i in rows]
-            )
-        self.history.add(claimed, correct, list(numbers), list(times))
-        return sorted(changes, key=lambda episode: episode.ended or episode.raised)
+    def counts(self) -> dict[str, int]:
+        """All counts by name."""
+        return dict(self.execute("SELECT name, value FROM counts"))
 
-    def restart(self, number: int, time: float) -> list[Episode]:
-        """Start all alarms anew after a refit; the episodes that this ends."""
-        alarms = [self.overall, *self.segments.values()]
-        self._touched.update(self.segments)
-        ended = [alarm.restart(number, time) for alarm in alarms]
-        return [episode for episode in ended if episode is not None]
+    def watches(self, kind: str) -> dict[str, Vector]:
+        """The numbers of all watches of a kind, by name."""
+        rows = self.execute("SELECT name, numbers FROM watches WHERE kind = ?", [kind])
+        return {name: np.frombuffer(blob, np.float64).copy() for name, blob in rows}
 
-    def save(self, store: Store, episodes: Sequence[Episode], signs: Sequence[Sign]) -> None:
-        """Write what has changed, with the episodes and signs that are new."""
-        store.set_watches("overall", {"": self.overall.to_vector()})
-        touched = {name: self.segments[name].to_vector() for name in self._touched}
-        store.set_watches("segment", touched)
-        store.set_watches("sign", {name: sign.to_vector() for name, sign in self.signs.items()})
-        store.set_watches("history", {"": np.array([float(self.history.size)])})
-        first = self.history.first_changed
-        store.set_blocks(first, self.history.blocks[first:])
-        self._touched.clear()
-        self.history.first_changed = len(self.history.blocks)
-        store.set_events(
-            "episode",
-            [(json.dumps([e.segment, e.raised]), json.dumps(e.to_dict())) for e in episodes],
-        )
-        store.set_events(
-            "sign", [(json.dumps([s.name, s.raised]), json.dumps(s.to_dict())) for s in signs]
+    def set_watches(self, kind: str, numbers: dict[str, Vector]) -> None:
+        """Write float64 numbers of watches of a kind."""
+        rows = [(kind, name, vector.tobytes()) for name, vector in numbers.items()]
+        self.write("REPLACE INTO watches VALUES (?, ?, ?)", rows)
+
+    def events(self, kind: str) -> list[str]:
+        """Texts of all events of a kind, in the order in which their names first came."""
+        rows = self.execute("SELECT content FROM events WHERE kind = ? ORDER BY number", [kind])
+        return [str(text) for (text,) in rows]
+
+    def load(self, kind: type[_T]) -> list[_T]:
+        """All events of `Episode`, `Sign` or `Refit`, in the order in which they came."""
+        name = kind.__name__.lower()
+        return [_files.from_plain(kind, json.loads(text), name) for text in self.events(name)]
+
+    def set_events(self, kind: str, contents: Iterable[tuple[str, str]]) -> None:
+        """Add events, or replace the text of those whose name is there: pairs of name and text."""
+        self.write(
+            "INSERT INTO events (kind, name, content) VALUES (?, ?, ?) "
+            "ON CONFLICT (kind, name) DO UPDATE SET content = excluded.content",
+            [(kind, name, content) for name, content in contents],
         )
 
-    @classmethod
-    def load(cls, store: Store, settings: MonitorSettings) -> "Watches":
-        """What `save` wrote last, by whichever process."""
-        watches = cls(settings)
-        opened = {e.segment: e for e in load_episodes(store) if e.ended is None}
-        for state in store.watches("overall").values():
-            watches.overall.load_vector(state, opened.get(None))
-        for name, state in store.watches("segment").items():
-            alarm = CalibrationAlarm(settings.bets, settings.segment_level, name)
-            alarm.load_vector(state, opened.get(name))
-            watches.segments[name] = alarm
-        for alarm in (watches.overall, *watches.segments.values()):
-            if not alarm.evidence > 0:
-                raise _checks.fail("evidence", "a number above 0", alarm.evidence)
-        for name, state in store.watches("sign").items():
-            watches.signs[name].load_vector(state)
-        for state in store.watches("history").values():
-            watches.history.size = int(state[0])
-        watches.history.blocks = store.blocks()
-        watches.history.first_changed = len(watches.history.blocks)
-        return watches
+    def blocks(self) -> list[Vector]:
+        """The blocks of the history."""
+        rows = self.execute("SELECT numbers FROM blocks ORDER BY number")
+        return [np.frombuffer(blob, np.float64).copy() for (blob,) in rows]
 
-    def _alarm_of(self, segment: str) -> CalibrationAlarm | None:
-        """The alarm of a segment; a new one while there is room."""
-        settings = self._settings
-        if segment not in self.segments and len(self.segments) < settings.max_segments:
-            self.segments[segment] = CalibrationAlarm(
-                settings.bets, settings.segment_level, segment
+    def set_blocks(self, first: int, blocks: Sequence[Vector]) -> None:
+        """Replace all blocks from a position on."""
+        self.write("DELETE FROM blocks WHERE number >= ?", [(first,)])
+        rows = [(first + i, block.tobytes()) for i, block in enumerate(blocks)]
+        self.write("INSERT INTO blocks VALUES (?, ?)", rows)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Errors of SQLite as those of files: damage is a `ValueError`, all else an `OSError`."""
+        try:
+            yield
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
+                raise OSError(f"{self.path}: {error}") from error
+            if isinstance(error, sqlite3.ProgrammingError):  # it was closed
+                raise ValueError(f"{self.path or 'monitor'}: {error}") from error
+            raise ValueError(
+                f"{self.path}: no database of a monitor, or a damaged one ({error})"
+            ) from error
+
+    def _open(self, settings: str) -> None:
+        self._check()
+        if self.path is not None:
+            self._use_log()
+            self.execute("PRAGMA synchronous = FULL")
+        if self._check():
+            return
+        with self.transaction(writing=True):
+            if not self._check():
+                for command in _TABLES.split(";\n"):
+                    self.execute(command)
+                self.execute("INSERT INTO settings VALUES (?, ?)", [settings, __version__])
+                self.execute(f"PRAGMA application_id = {APPLICATION}")
+                self.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def _check(self) -> bool:
+        """Whether the tables are there; an error if they are those of somebody else."""
+        # The id last: another process may make all three, at once, between two of these reads.
+        tables = self.execute("SELECT 1 FROM sqlite_master")
+        schema, application = self._pragma("user_version"), self._pragma("application_id")
+        if application == APPLICATION and schema > SCHEMA:
+            by = self.execute("SELECT written_by FROM settings")[0][0]
+            raise ValueError(
+                f"{self.path}: written by thermometer {by} in schema {schema}; this is "
+                f"{__version__}, which reads up to {SCHEMA}; upgrade it"
             )
-        return self.segments.get(segment)
+        if application != APPLICATION and (application or schema or tables):
+            raise ValueError(f"{self.path}: an SQLite file of something else than a monitor")
+        return bool(application)
 
+    def _use_log(self) -> None:
+        """WAL mode; SQLite does not wait by itself for a process that is just doing the same."""
+        end = time.monotonic() + _WAIT
+        while self._pragma("journal_mode") != "wal":
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
 
-def load_episodes(store: Store) -> list[Episode]:
-    """All episodes, in the order in which they were raised."""
-    return [from_plain(Episode, json.loads(text), "episode") for text in store.events("episode")]
+    def _pragma(self, name: str) -> Any:
+        return self.execute(f"PRAGMA {name}")[0][0]
 
-
-def load_signs(store: Store) -> list[Sign]:
-    """All early signs, in the order in which they were raised."""
-    return [from_plain(Sign, json.loads(text), "sign") for text in store.events("sign")]
+    @property
+    def settings(self) -> str:
+        """The text that was written when the database was made."""
+        with self.decoding():
+            return str(self.execute("SELECT content FROM settings")[0][0])
 
 
 _KINDS = {name: kind for name, kind in CLASSES.items() if issubclass(kind, ConfidenceRecalibrator)}
@@ -169,7 +253,7 @@ def to_json(recalibrator: ConfidenceRecalibrator) -> str:
     content = {
         "class": kind.__name__,
         "parameters": recalibrator.get_params(deep=False),
-        "fitted": {name: _plain(getattr(recalibrator, name)) for name in kind.fitted},
+        "fitted": _files.plain({name: getattr(recalibrator, name) for name in kind.fitted}),
     }
     return json.dumps(content, sort_keys=True, allow_nan=False)
 
@@ -198,14 +282,8 @@ def from_json(text: str) -> ConfidenceRecalibrator:
     return recalibrator
 
 
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-
-
-Row = tuple[Any, ...]
-"""Number, id, confidence, segment, time, temperature; of an answer also claimed and correct."""
-
 _COUNTS = ("recorded", "labelled", "forgotten", "version")
+_BLOCKS = 10  # blocks of the history in a window, at first
 
 
 @dataclass(frozen=True)
@@ -213,7 +291,7 @@ class Refit:
     """A recalibration.
 
     Args:
-        number: Of the last answer before it.
+        number: Number of the last answer before it.
         time: When, in the time of the answers.
         n: Answers that it was fitted on.
         since: Number of the first of them.
@@ -228,37 +306,34 @@ class Refit:
 
 
 class Ledger:
-    """The content of a monitor.
+    """The content of a monitor in a store; each change is one transaction.
 
-    Args:
-        store: Where it is kept.
-        settings: Of the monitor.
+    `alarms` are those of segments by name, and of all answers under `None`.
     """
 
     def __init__(self, store: Store, settings: MonitorSettings) -> None:
         self.store = store
         self.settings = settings
         self.counts = dict.fromkeys(_COUNTS, 0)
-        self.watches = Watches(settings)
         self.recalibrator: ConfidenceRecalibrator | None = None
         self._version = -1
-        self._episodes: list[Episode] = []
-        self._signs: list[Sign] = []
         self._changed = False
+        self._episodes: list[Episode] = []
+        self._new_signs: list[Sign] = []
+        self._start()
 
     @contextmanager
     def changing(self) -> Iterator[None]:
         """One transaction; when it fails, what is at hand is forgotten with it."""
         with self.store.lock:
             try:
-                with self.store.writing():
+                with self.store.transaction(writing=True):
                     self.refresh()
-                    self._episodes, self._signs, self._changed = [], [], False
+                    self._episodes, self._new_signs, self._changed = [], [], False
                     yield
                     if self._changed:
                         self.counts["version"] += 1
-                        self.watches.save(self.store, self._episodes, self._signs)
-                        self.store.set_counts(self.counts)
+                        self._save()
             except BaseException:
                 self._version = -1
                 raise
@@ -268,12 +343,9 @@ class Ledger:
         """Read what other processes have written."""
         with self.store.decoding():
             self.counts = dict.fromkeys(_COUNTS, 0) | self.store.counts()
-            if self._version == self.counts["version"]:
-                return
-            self.watches = Watches.load(self.store, self.settings)
-            fits = self.store.events("refit")
-            self.recalibrator = from_json(json.loads(fits[-1])["recalibrator"]) if fits else None
-            self._version = self.counts["version"]
+            if self._version != self.counts["version"]:
+                self._load()
+                self._version = self.counts["version"]
 
     @property
     def n_pending(self) -> int:
@@ -290,58 +362,120 @@ class Ledger:
         """New predictions, numbered from `counts["recorded"]` + 1."""
         self._changed = True
         self.store.write("INSERT INTO predictions VALUES (?, ?, ?, ?, ?, ?)", rows)
-        numbers, _, confidence, _, times, temperature = zip(*rows, strict=True)
-        self._signs += self.watches.add_predictions(
-            np.array(confidence), temperature, numbers, times
-        )
+        numbers, _, confidence, _, times, _ = zip(*rows, strict=True)
+        self._new_signs += self.signs["confidence"].update(confidence, numbers, times)
+        given = [(row[5], row[0], row[4]) for row in rows if row[5] is not None]
+        if given:
+            self._new_signs += self.signs["temperature"].update(*zip(*given, strict=True))
         self.counts["recorded"] += len(rows)
         if (excess := self.n_pending - self.settings.max_pending) > 0:
-            self.store.write(
-                "DELETE FROM predictions WHERE number IN "
-                "(SELECT number FROM predictions ORDER BY number LIMIT ?)",
-                [(excess,)],
-            )
+            oldest = "SELECT number FROM predictions ORDER BY number LIMIT ?"
+            self.store.execute(f"DELETE FROM predictions WHERE number IN ({oldest})", [excess])  # noqa: S608
             self.counts["forgotten"] += excess
 
     def add_answers(self, rows: Sequence[Row]) -> list[Episode]:
         """Labels of waiting predictions: the row of each with its outcome; what they change."""
         self._changed = True
-        numbers, _, confidence, segments, times, _, outcomes = zip(*rows, strict=True)
-        claimed = self.applied(np.array(confidence))
-        correct = np.array(outcomes, np.float64)
-        self.store.write("DELETE FROM predictions WHERE number = ?", [(n,) for n in numbers])
+        waiting, _, confidence, segments, times, _, outcomes = zip(*rows, strict=True)
+        claimed, correct = self.applied(np.array(confidence)), np.array(outcomes, np.float64)
         first = self.counts["labelled"] + 1
-        order = range(first, first + len(rows))
+        numbers = list(range(first, first + len(rows)))
         answers = [
             (number, *row[1:6], shown, int(row[6]))
-            for number, row, shown in zip(order, rows, claimed.tolist(), strict=True)
+            for number, row, shown in zip(numbers, rows, claimed.tolist(), strict=True)
         ]
+        self.store.write("DELETE FROM predictions WHERE number = ?", [(n,) for n in waiting])
         self.store.write("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", answers)
         self.counts["labelled"] += len(rows)
         oldest = self.counts["labelled"] - self.settings.window
-        self.store.write("DELETE FROM answers WHERE number <= ?", [(oldest,)])
-        changes = self.watches.add_answers(claimed, correct, segments, order, times)
+        self.store.execute("DELETE FROM answers WHERE number <= ?", [oldest])
+        self.history.add(claimed, correct, numbers, list(times))
+        members: dict[str | None, list[int]] = {None: list(range(len(rows)))}
+        for row, name in enumerate(segments):
+            if name is not None:
+                members.setdefault(name, []).append(row)
+        changes: list[Episode] = []
+        for name, own in members.items():
+            if name in self.alarms or len(self.alarms) <= self.settings.max_segments:
+                when = [numbers[i] for i in own], [times[i] for i in own]
+                changes += self._alarm(name).update(claimed[own], correct[own], *when)
+                self._touched.add(name)
+        changes.sort(key=lambda episode: episode.ended or episode.raised)
         self._episodes += changes
         return changes
 
     def refit(self, recalibrator: ConfidenceRecalibrator, rows: Sequence[Row]) -> None:
-        """Use a recalibrator that was fitted on answers from now on."""
+        """Use a recalibrator that was fitted on answers from now on, and start all alarms anew."""
         self._changed = True
-        number, time = self.counts["labelled"], float(rows[-1][4])
-        name = type(recalibrator).__name__
-        refit = Refit(number, time, len(rows), int(rows[0][0]), name)
-        text = to_json(recalibrator)
-        content = json.dumps({"refit": asdict(refit), "recalibrator": text})
-        self.store.set_events("refit", [(str(self.counts["version"]), content)])
+        number, at = self.counts["labelled"], float(rows[-1][4])
+        refit = Refit(number, at, len(rows), int(rows[0][0]), type(recalibrator).__name__)
+        text, version = to_json(recalibrator), str(self.counts["version"])
+        self.store.set_events("refit", [(version, json.dumps(asdict(refit)))])
+        self.store.set_events("recalibrator", [(version, text)])
         self.recalibrator = from_json(text)
-        self._episodes += self.watches.restart(number, time)
+        self._touched.update(self.alarms)
+        ended = [alarm.restart(number, at) for alarm in self.alarms.values()]
+        self._episodes += [episode for episode in ended if episode is not None]
 
     def window(self, since: int = 1) -> list[Row]:
         """Labelled answers of the window, from a number on, in the order of their labels."""
-        rows = self.store.rows("SELECT * FROM answers WHERE number >= ? ORDER BY number", [since])
+        newer = "SELECT * FROM answers WHERE number >= ? ORDER BY number"
+        rows = self.store.execute(newer, [since])
         if self.settings.max_age is None or not rows:
             return rows
-        (waiting,) = self.store.rows("SELECT max(time) FROM predictions")[0]
-        (answered,) = self.store.rows("SELECT max(time) FROM answers")[0]
-        latest = answered if waiting is None else max(waiting, answered)
+        both = "SELECT time FROM predictions UNION ALL SELECT time FROM answers"
+        (latest,) = self.store.execute(f"SELECT max(time) FROM ({both})")[0]  # noqa: S608
         return [row for row in rows if row[4] >= latest - self.settings.max_age]
+
+    def _start(self) -> None:
+        """The state of a monitor that has seen nothing."""
+        settings = self.settings
+        overall = CalibrationAlarm(settings.bets, settings.overall_level)
+        self.alarms: dict[str | None, CalibrationAlarm] = {None: overall}
+        names = ("confidence", "temperature")
+        self.signs = {name: EarlySign(name, settings.sign_level) for name in names}
+        self.history = History(max(settings.window // _BLOCKS, 1), n_bins=settings.n_bins)
+        self._touched: set[str | None] = set()
+
+    def _alarm(self, segment: str | None) -> CalibrationAlarm:
+        """The alarm of a segment, made if it is not there."""
+        if segment not in self.alarms:
+            level = self.settings.segment_level
+            self.alarms[segment] = CalibrationAlarm(self.settings.bets, level, segment)
+        return self.alarms[segment]
+
+    def _save(self) -> None:
+        """Write what has changed, with the episodes and signs that are new."""
+        store, history = self.store, self.history
+        touched = {json.dumps(name): self.alarms[name].to_vector() for name in self._touched}
+        store.set_watches("alarm", touched)
+        store.set_watches("sign", {name: sign.to_vector() for name, sign in self.signs.items()})
+        store.set_watches("history", {"": np.array([float(history.size)])})
+        store.set_blocks(history.first_changed, history.blocks[history.first_changed :])
+        history.first_changed = len(history.blocks)
+        self._touched.clear()
+        episodes = [([e.segment, e.raised], asdict(e)) for e in self._episodes]
+        signs = [([s.name, s.raised], asdict(s)) for s in self._new_signs]
+        for kind, events in (("episode", episodes), ("sign", signs)):
+            store.set_events(kind, [(json.dumps(key), json.dumps(one)) for key, one in events])
+        store.write("REPLACE INTO counts VALUES (?, ?)", self.counts.items())
+
+    def _load(self) -> None:
+        """What `_save` wrote last, by whichever process."""
+        store = self.store
+        self._start()
+        opened = {e.segment: e for e in store.load(Episode) if e.ended is None}
+        for text, state in store.watches("alarm").items():
+            segment = json.loads(text)
+            alarm = self._alarm(segment)
+            alarm.load_vector(state, opened.get(segment))
+            if not alarm.wealth > 0:
+                raise _checks.fail("wealth", "a number above 0", alarm.wealth)
+        for name, state in store.watches("sign").items():
+            self.signs[name].load_vector(state)
+        for state in store.watches("history").values():
+            self.history.size = int(state[0])
+        self.history.blocks = store.blocks()
+        self.history.first_changed = len(self.history.blocks)
+        fits = store.events("recalibrator")
+        self.recalibrator = from_json(fits[-1]) if fits else None

@@ -1,10 +1,8 @@
-"""The monitor: predictions come in, labels later; it measures, raises alarms and recalibrates.
-
-Evidence is in `alarm` and `early_sign`, the tables in `storage`.
-"""
+"""The monitor: predictions come in, labels later; it measures, raises alarms and recalibrates."""
 
 import time as clock
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
@@ -15,9 +13,8 @@ from sklearn.base import clone
 from thermometer import _checks
 from thermometer.monitoring.alarm import Episode
 from thermometer.monitoring.history import MonitorSettings
-from thermometer.monitoring.ledger import Ledger, Row, load_episodes
+from thermometer.monitoring.ledger import Ledger, Row, Store
 from thermometer.monitoring.state import MonitorState, Receipt, read_state
-from thermometer.monitoring.storage import Store
 from thermometer.recalibrators.base import ConfidenceRecalibrator
 from thermometer.recalibrators.confidence import PlattScaling
 
@@ -61,8 +58,7 @@ class Monitor:
     def __init__(
         self, path: str | Path | None = None, settings: MonitorSettings | None = None
     ) -> None:
-        wanted = MonitorSettings() if settings is None else settings
-        self._store = Store(path, wanted.to_json())
+        self._store = Store(path, (settings or MonitorSettings()).to_json())
         try:
             with self._store.decoding():
                 self.settings = MonitorSettings.from_json(self._store.settings)
@@ -100,12 +96,9 @@ class Monitor:
         Returns:
             The confidence to show: recalibrated, if there was a refit.
         """
+        times = None if time is None else [time]
         shown = self.record_many(
-            [id],
-            [confidence],
-            segment=[segment],
-            time=None if time is None else [time],
-            temperature=[temperature],
+            [id], [confidence], segment=[segment], time=times, temperature=[temperature]
         )
         return float(shown[0])
 
@@ -140,19 +133,23 @@ class Monitor:
         ids = _checks.strings("ids", ids)
         raw = _checks.unit_interval("confidence", confidence, len(ids))
         n = len(ids)
-        names = _optional("segment", segment, n, _segment)
-        heats = _optional("temperature", temperature, n, _temperature)
+        names = _optional("segment", segment, n, lambda name: _checks.strings("segment", [name])[0])
+        temperatures = _optional(
+            "temperature", temperature, n, partial(_checks.number, "temperature", strict=True)
+        )
         now = clock.time()
         times = [now] * n if time is None else _checks.vector("time", time, n).tolist()
         with self._ledger.changing():
             known = self._store.find("predictions", ids) | self._store.find("answers", ids)
             rows: dict[str, Row] = {}
-            for key, c, name, at, heat in zip(ids, raw.tolist(), names, times, heats, strict=True):
+            columns = zip(ids, raw.tolist(), names, times, temperatures, strict=True)
+            for key, *values in columns:
+                c, name, _, t = values
                 there = known.get(key) or rows.get(key)
                 if there is None:
                     number = self._ledger.counts["recorded"] + len(rows) + 1
-                    rows[key] = (number, key, c, name, at, heat)
-                elif (there[2], there[3], there[5]) != (c, name, heat):
+                    rows[key] = (number, key, *values)
+                elif (there[2], there[3], there[5]) != (c, name, t):
                     raise _checks.fail("id", "new, or recorded with the same values", repr(key))
             if rows:
                 self._ledger.add_predictions(list(rows.values()))
@@ -245,15 +242,15 @@ class Monitor:
         Raises:
             ValueError: If N is 0 or a value is NaN or out of range.
         """
-        with self._store.reading():
+        with self._store.transaction():
             self._ledger.refresh()
             return self._ledger.applied(_checks.unit_interval("confidence", confidence))
 
     @property
     def alarms(self) -> tuple[Episode, ...]:
         """All episodes so far, in the order in which they were raised."""
-        with self._store.reading():
-            return tuple(load_episodes(self._store))
+        with self._store.transaction():
+            return tuple(self._store.load(Episode))
 
     def state(
         self, *, n_resamples: int = 200, seed: int = 0, coverage: float = 0.95
@@ -271,18 +268,10 @@ class Monitor:
 def _optional(
     name: str, values: Sequence[_Value | None] | None, n: int, check: Callable[[_Value], _Value]
 ) -> list[_Value | None]:
-    """N values, each checked or None."""
+    """N values, each checked or `None`."""
     if values is None:
         return [None] * n
     if isinstance(values, str) or len(values) != n:
         got = "one string" if isinstance(values, str) else f"length {len(values)}"
         raise _checks.fail(name, f"a list of length {n}", got)
     return [None if value is None else check(value) for value in values]
-
-
-def _segment(name: str) -> str:
-    return _checks.strings("segment", [name])[0]
-
-
-def _temperature(value: float) -> float:
-    return _checks.number("temperature", value, strict=True)

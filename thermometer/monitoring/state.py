@@ -1,9 +1,8 @@
 """A monitor at one moment: the numbers, read from its ledger, and what is shown of them."""
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,11 +12,10 @@ import numpy as np
 from rich.console import Console
 
 from thermometer import _checks, _files
-from thermometer._files import from_plain
 from thermometer.metrics.summary import Summary, summarise
-from thermometer.monitoring.alarm import CalibrationAlarm, Episode, Sign
+from thermometer.monitoring.alarm import Episode, Sign
 from thermometer.monitoring.history import MonitorSettings, Point
-from thermometer.monitoring.ledger import Ledger, Refit, Row, load_episodes, load_signs
+from thermometer.monitoring.ledger import Ledger, Refit, Row
 from thermometer.plots import drawing
 from thermometer.plots.terminal import text_bars
 from thermometer.reports import render
@@ -48,15 +46,17 @@ _NOTES = {
     "gap": "mean confidence minus accuracy of the labelled answers in the window; above zero is "
     "overconfident.",
     **{name: NOTES[name] for name in ("ECE", "smooth ECE", "floor")},
-    "evidence": "how far the wealth of the bets has come on its way to the alarm, in logarithms: "
+    "to alarm": "how far the wealth of the bets has come on its way to the alarm, in logarithms: "
     "at 100 % the alarm is raised.",
     "onset": "the answer since which it has most likely been so: an estimate.",
     "early sign": "confidences or temperatures are no longer those of before. It needs no labels "
     "and proves no miscalibration. Its numbers count predictions, all others count labels in the "
     "order in which they came.",
 }
-_CLAIMS = ("", "n", "accuracy", "confidence", "gap", "ECE", "floor", "smooth ECE")
-_WINDOW = (*_CLAIMS, "evidence", "alarm")
+_WINDOW = (
+    *("", "n", "accuracy", "confidence", "gap", "ECE", "floor", "smooth ECE"),
+    *("to alarm", "alarm"),
+)
 _SIGNS, _REFITS = ("sign", "now", "onset", "raised"), ("by", "after answer", "fitted on", "since")
 _ALARMS = ("segment", "verdict", "where", "onset", "raised", "ended", "by")
 _CAPTION = (
@@ -74,14 +74,14 @@ class Measured:
     Args:
         segment: Which; `None` is all.
         summary: Every metric with its interval; `None` without answers.
-        evidence: Wealth of its alarm, which is raised at 1 / level; `None` if it has none.
-        level: Of its alarm; `None` if it has none.
+        wealth: Wealth of its alarm, which is raised at 1 / level; `None` if it has none.
+        level: Level of its alarm; `None` if it has none.
         episode: The open episode, or `None`.
     """
 
     segment: str | None
     summary: Summary | None
-    evidence: float | None
+    wealth: float | None
     level: float | None
     episode: Episode | None
 
@@ -113,12 +113,12 @@ class MonitorState:
         n_labelled: Labels so far.
         n_pending: Predictions that wait for a label.
         n_forgotten: Predictions that were forgotten before a label came.
-        overall: The window.
-        segments: The window by segment: open episodes first, then by falling size of the gap.
+        overall: The labelled answers of the window.
+        segments: The same by segment: open episodes first, then by falling size of the gap.
         points: Calibration of all labelled answers over time.
-        episodes: All, as they were raised.
-        signs: All early signs, as they were raised.
-        refits: All.
+        episodes: All episodes, in the order in which they were raised.
+        signs: All early signs, in the order in which they were raised.
+        refits: All recalibrations.
     """
 
     settings: MonitorSettings
@@ -139,62 +139,36 @@ class MonitorState:
         return tuple(episode for episode in self.episodes if episode.ended is None)
 
     def document(self, title: str = "Calibration in use") -> Document:
-        """What is shown: alarms in words, the gap over time, the window, episodes and signs.
-
-        Args:
-            title: Of the page.
-        """
-        verdict = Verdict(_sentences(self), alarming=bool(self.open_episodes))
-        tables, facts = _tables(self), Terms(_facts(self))
+        """What is shown: alarms in words, the gap over time, the window, episodes and signs."""
         blocks = [
             (f"{p.first:,} to {p.last:,}", p.gap.estimate, p.gap.low, p.gap.high)
             for p in self.points[-_SHOWN:]
         ]
-        picture = Picture(
-            "gap over time, by labelled answers",
-            _CAPTION,
-            draw=partial(draw_monitor, self),
-            text=partial(text_bars, blocks),
-        )
-        pictures = [picture] if self.points else []
-        created = datetime.now(UTC).isoformat(timespec="seconds")
+        draw, text = partial(draw_monitor, self), partial(text_bars, blocks)
+        picture = Picture("gap over time, by labelled answers", _CAPTION, draw=draw, text=text)
+        verdict = Verdict(_sentences(self), alarming=bool(self.open_episodes))
+        first = (verdict, picture) if self.points else (verdict,)
+        tables, facts = _tables(self), Terms(_facts(self))
         left_out = ("accuracy", "confidence", "smooth ECE")
+        short = [table.short(*left_out, plain=table.header, limit=_SHOWN) for table in tables]
+        created = datetime.now(UTC).isoformat(timespec="seconds")
         return Document(
             title,
             f"{self.n_labelled:,} labelled answers · {created}",
-            page=(
-                verdict,
-                *pictures,
-                *tables,
-                Terms(_NOTES),
-                Heading("What is watched"),
-                facts,
-            ),
-            terminal=(
-                verdict,
-                *pictures,
-                *(t.short(*left_out, plain=t.header, limit=_SHOWN) for t in tables),
-                facts,
-            ),
+            page=(*first, *tables, Terms(_NOTES), Heading("What is watched"), facts),
+            terminal=(*first, *short, facts),
         )
 
     def print(self, console: Console | None = None) -> None:
-        """Print the state; 80 columns are enough.
-
-        Args:
-            console: Where to print; by default the standard output.
-        """
+        """Print the state to a console, by default the standard output; 80 columns are enough."""
         render.to_terminal(self.document(), console)
 
     def write(self, file: str | Path, title: str = "Calibration in use") -> Path:
-        """Write the state as one HTML file that opens alone.
+        """Write the state as one HTML file that opens alone, and return its path.
 
         Args:
             file: Replaced if it is there; its folder is made if needed.
-            title: Of the page.
-
-        Returns:
-            The file.
+            title: Heading of the page.
         """
         file = Path(file)
         _files.write_all(file.parent, {file.name: render.to_html(self.document(title))})
@@ -203,9 +177,8 @@ class MonitorState:
     def to_dict(self) -> dict[str, Any]:
         """What JSON can hold; what is undefined is None."""
         fields = asdict(self)
-        for part, one in zip(
-            (fields["overall"], *fields["segments"]), (self.overall, *self.segments), strict=True
-        ):
+        parts = (fields["overall"], *fields["segments"])
+        for part, one in zip(parts, (self.overall, *self.segments), strict=True):
             part["summary"] = None if one.summary is None else one.summary.to_dict()
         return fields
 
@@ -218,26 +191,27 @@ def read_state(ledger: Ledger, **measuring: Any) -> MonitorState:
         measuring: `n_resamples`, `seed` and `coverage` of `summarise`.
     """
     store, settings = ledger.store, ledger.settings
-    with store.reading(), store.decoding():
+    with store.transaction(), store.decoding():
         ledger.refresh()
-        counts, pending, watches = dict(ledger.counts), ledger.n_pending, ledger.watches
+        counts, pending = dict(ledger.counts), ledger.n_pending
+        alarms = {
+            name: (alarm.wealth, alarm.level, alarm.episode)
+            for name, alarm in ledger.alarms.items()
+        }
         members: dict[str | None, list[Row]] = {None: ledger.window()}
         for answer in members[None]:
             if answer[3] is not None:
                 members.setdefault(answer[3], []).append(answer)
-        for name in watches.segments:
-            members.setdefault(name, [])
-        alarms: dict[str | None, CalibrationAlarm] = {None: watches.overall}
-        alarms.update(watches.segments)
-        empty = [_unmeasured(name, alarms.get(name)) for name in members]
-        points = watches.history.points(measuring["coverage"])
-        episodes, signs = load_episodes(store), load_signs(store)
-        refits = [
-            from_plain(Refit, json.loads(text)["refit"], "refit") for text in store.events("refit")
-        ]
-    overall, *segments = [
-        _measured(one, members[one.segment], n_bins=settings.n_bins, **measuring) for one in empty
-    ]
+        points = ledger.history.points(measuring["coverage"])
+        episodes, signs, refits = store.load(Episode), store.load(Sign), store.load(Refit)
+    measured = []
+    for name in {**members, **alarms}:
+        summary = None
+        if answers := members.get(name):
+            claimed, correct = [answer[6] for answer in answers], [answer[7] for answer in answers]
+            summary = summarise(claimed, correct, n_bins=settings.n_bins, **measuring)
+        measured.append(Measured(name, summary, *alarms.get(name, (None, None, None))))
+    overall, *segments = measured
     return MonitorState(
         settings=settings,
         n_recorded=counts["recorded"],
@@ -253,19 +227,6 @@ def read_state(ledger: Ledger, **measuring: Any) -> MonitorState:
     )
 
 
-def _unmeasured(name: str | None, alarm: CalibrationAlarm | None) -> Measured:
-    if alarm is None:
-        return Measured(name, None, None, None, None)
-    return Measured(name, None, alarm.evidence, alarm.level, alarm.episode)
-
-
-def _measured(one: Measured, answers: list[Row], **measuring: Any) -> Measured:
-    if not answers:
-        return one
-    claimed, correct = [answer[6] for answer in answers], [answer[7] for answer in answers]
-    return replace(one, summary=summarise(claimed, correct, **measuring))
-
-
 def _rank(one: Measured) -> tuple[bool, float, str]:
     """Open episodes first, then by falling size of the gap."""
     gap = 0.0 if one.summary is None else abs(one.summary.gap.estimate)
@@ -275,8 +236,7 @@ def _rank(one: Measured) -> tuple[bool, float, str]:
 def _sentences(state: MonitorState) -> list[str]:
     """The state in sentences, the most urgent first."""
     sentences = [_alarms(state.open_episodes, state.n_labelled)]
-    summary = state.overall.summary
-    if summary is not None:
+    if (summary := state.overall.summary) is not None:
         between = bounds(summary.gap, signed)
         between = f" ({between})" if between else ""
         sentences.append(
@@ -292,15 +252,14 @@ def _sentences(state: MonitorState) -> list[str]:
         )
     if state.refits:
         refit = state.refits[-1]
+        times = {1: "once", 2: "twice"}.get(len(state.refits), f"{len(state.refits)} times")
         sentences.append(
-            f"Recalibrated {_times(len(state.refits))}, last after answer {refit.number:,} on "
-            f"{refit.n:,} answers."
+            f"Recalibrated {times}, last after answer {refit.number:,} on {refit.n:,} answers."
         )
     return sentences
 
 
 def _tables(state: MonitorState) -> list[Table]:
-    """The window by segment, episodes, early signs, recalibrations."""
     window = [_measured_row(one) for one in (state.overall, *state.segments)]
     episodes = [_episode_row(episode) for episode in reversed(state.episodes)]
     signs = [
@@ -334,33 +293,22 @@ def _episode_row(episode: Episode) -> tuple[Cell, ...]:
 
 def _measured_row(one: Measured) -> tuple[Cell, ...]:
     name = "all" if one.segment is None else one.segment
-    if one.evidence is None or one.level is None:
-        evidence, alarm = Cell(DASH), Cell("not watched", tone="faint")
+    if one.wealth is None or one.level is None:
+        progress, alarm = Cell(DASH), Cell("not watched", tone="faint")
     elif one.episode is None:
-        evidence = Cell(f"{100 * _progress(one.evidence, one.level):.0f} %")
+        share = math.log(one.wealth) / math.log(1 / one.level)
+        progress = Cell(f"{100 * min(max(share, 0.0), 1.0):.0f} %")
         alarm = Cell("none", tone="faint")
     else:
-        evidence, alarm = Cell("100 %"), Cell(one.episode.verdict, tone="worse")
+        progress, alarm = Cell("100 %"), Cell(one.episode.verdict, tone="worse")
     if one.summary is None:
-        return row(name, 0, *[DASH] * 6, evidence, alarm)
+        return row(name, 0, *[DASH] * 6, progress, alarm)
     summary = one.summary
-    gap = number(summary.gap, signed)
-    claims = (summary.n, summary.accuracy, summary.confidence, gap)
-    return row(name, *claims, summary.ece, summary.floor, summary.smooth_ece, evidence, alarm)
-
-
-def _progress(evidence: float, level: float) -> float:
-    """How far wealth has come towards 1 / level, in logarithms; in [0, 1].
-
-    Example:
-        >>> _progress(10.0, 0.01)
-        0.5
-    """
-    return min(max(math.log(evidence) / math.log(1 / level), 0.0), 1.0)
+    claims = (summary.n, summary.accuracy, summary.confidence, number(summary.gap, signed))
+    return row(name, *claims, summary.ece, summary.floor, summary.smooth_ece, progress, alarm)
 
 
 def _facts(state: MonitorState) -> dict[str, str]:
-    """What is watched, and how often it may be wrong."""
     settings = state.settings
     share = f"{settings.overall_level:g} for all answers"
     if settings.max_segments:
@@ -396,10 +344,6 @@ def _when(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def _times(n: int) -> str:
-    return {1: "once", 2: "twice"}.get(n, f"{n} times")
-
-
 def draw_monitor(
     state: MonitorState, *, title: str | None = None, theme: str = "light"
 ) -> "Figure":
@@ -414,9 +358,6 @@ def draw_monitor(
         state: Of a monitor with at least one labelled answer.
         title: Above the picture.
         theme: `light` or `dark`.
-
-    Returns:
-        A `matplotlib.figure.Figure`; save it with ``savefig``.
 
     Raises:
         ValueError: If there is no labelled answer, or for an unknown theme.
@@ -466,40 +407,22 @@ def _draw_gap(axis: "Axes", state: MonitorState, colours: drawing.Theme) -> None
     axis.plot(x, middle, color=colours.single, linewidth=1.8)
     label = "confidence \N{MINUS SIGN} accuracy"
     axis.set_ylabel(label, fontsize=drawing.SMALL, color=colours.ink)
+    frames: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
     for refit in state.refits[:1]:
-        axis.annotate(
-            "refit",
-            (refit.number, 1.0),
-            (3, -2),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            va="top",
-            fontsize=9,
-            color=colours.accents[2],
-        )
+        at, colour = (refit.number, 1.0), colours.accents[2]
+        axis.annotate("refit", at, (3, -2), va="top", fontsize=9, color=colour, **frames)
 
 
 def _draw_ece(axis: "Axes", state: MonitorState, colours: drawing.Theme) -> None:
     x = [(point.first + point.last) / 2 for point in state.points]
-    axis.plot(x, [p.ece for p in state.points], color=colours.single, linewidth=1.8, label="ECE")
-    axis.plot(
-        x,
-        [p.floor for p in state.points],
-        color=colours.quiet,
-        linewidth=1.2,
-        linestyle=(0, (4, 3)),
-        label="floor",
-    )
+    ece, floor = [p.ece for p in state.points], [p.floor for p in state.points]
+    dashed = (0, (4, 3))
+    axis.plot(x, ece, color=colours.single, linewidth=1.8, label="ECE")
+    axis.plot(x, floor, color=colours.quiet, linewidth=1.2, linestyle=dashed, label="floor")
     axis.set_ylim(bottom=0)
     axis.set_ylabel("ECE", fontsize=drawing.SMALL, color=colours.ink)
-    axis.legend(
-        loc="lower right",
-        bbox_to_anchor=(1, 0.94),
-        ncols=2,
-        frameon=False,
-        fontsize=drawing.SMALL,
-        labelcolor=colours.ink,
-    )
+    text: dict[str, Any] = {"fontsize": drawing.SMALL, "labelcolor": colours.ink}
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 0.94), ncols=2, frameon=False, **text)
 
 
 def _draw_episodes(
@@ -509,18 +432,14 @@ def _draw_episodes(
     for episode in state.episodes:
         if episode.segment not in names:
             continue
-        row = names.index(episode.segment) - _BAR / 2
+        height = (names.index(episode.segment) - _BAR / 2, _BAR)
         colour = colours.accents[0 if episode.verdict == "overconfident" else 1]
         end = last if episode.ended is None else episode.ended
         pale = drawing.blend(colour, colours.ground, 0.35)
         waited = (episode.onset - 1, episode.raised - episode.onset + 1)
-        axis.broken_barh([waited], (row, _BAR), facecolor=pale, linewidth=0)
-        axis.broken_barh(
-            [(episode.raised, max(end - episode.raised, last / 400))],
-            (row, _BAR),
-            facecolor=colour,
-            linewidth=0,
-        )
+        known = (episode.raised, max(end - episode.raised, last / 400))
+        axis.broken_barh([waited], height, facecolor=pale, linewidth=0)
+        axis.broken_barh([known], height, facecolor=colour, linewidth=0)
     axis.set_ylim(len(names) - 0.4, -0.6)
     labels = [drawing.plain(drawing.shorten(name or "all", 18)) for name in names]
     axis.set_yticks(range(len(names)), labels)

@@ -122,7 +122,7 @@ class Costs:
             confidence: (N,) in [0, 1].
             correct: (N,) booleans, or zeros and ones.
             n_resamples: Number of resamples behind the bounds.
-            seed: Of the resamples.
+            seed: Seed of the resamples.
             coverage: Coverage of the bounds, in (0, 1).
 
         Raises:
@@ -143,26 +143,14 @@ class Costs:
         paid = np.where(claimed >= accept, accepted, paid)
         cost = bootstrap(np.mean, paid, n_resamples=n_resamples, seed=seed, coverage=coverage)
         least, thresholds = _hindsight(claimed, accepted - self.review, rejected - self.review)
-        return CostCheck(
-            cost,
-            self.review + least,
-            thresholds,
-            float(accepted.mean()),
-            self.review,
-            float(rejected.mean()),
-        )
+        alternatives = float(accepted.mean()), self.review, float(rejected.mean())
+        return CostCheck(cost, self.review + least, thresholds, *alternatives)
 
 
 def _hindsight(
     confidence: Vector, accepted: Vector, rejected: Vector
 ) -> tuple[float, tuple[float, float]]:
-    """The least mean cost above that of a review, over all pairs of thresholds, and the pair.
-
-    Args:
-        confidence: (N,).
-        accepted: (N,) cost of accepting each row, minus that of a review.
-        rejected: (N,) cost of rejecting each row, minus that of a review.
-    """
+    """The least mean cost over all pairs of thresholds, and the pair; all costs less a review's."""
     values, place = np.unique(confidence, return_inverse=True)
     below = np.concatenate([[0.0], np.cumsum(np.bincount(place, rejected))])  # the first j values
     above = np.concatenate([np.cumsum(np.bincount(place, accepted)[::-1])[::-1], [0.0]])

@@ -10,10 +10,16 @@ from scipy.special import bdtr, bdtrik, expit, logit
 
 from thermometer import _checks
 from thermometer.metrics.intervals import Interval
+from thermometer.recalibrators.confidence import PlattScaling
 from thermometer.routing.router import Bands
 
 Vector = NDArray[np.float64]
+Index = NDArray[np.int64]
 
+_STEPS = 100  # thresholds of a grid that is made here
+_STARTS = 3  # times as many rows as must all be right are accepted at the first of them,
+_START_SHARE = 0.05  # and at least this share
+_GRID_SHARE = 0.1  # share of labelled rows that make the grid where nothing else does
 _POWER = 0.8  # chance of passing that is aimed at
 _MOST = 1_000_000  # accepted answers beyond which it is called hopeless
 _GROWTH = 1.02  # step of the numbers that are tried
@@ -71,8 +77,6 @@ def needed_labels(
         >>> needed_labels(confidence, correct, np.array([0.9, 0.8]), risk=0.2, delta=0.1)
         1900
     """
-    from thermometer.recalibrators.confidence import PlattScaling
-
     n = len(confidence)
     wrong = 1.0 - PlattScaling().fit(confidence, correct).recalibrate(confidence)
     fewest = fewest_labels(risk, delta)
@@ -95,14 +99,6 @@ def needed_labels(
     return int(math.ceil(labels / digit) * digit)
 
 
-Index = NDArray[np.int64]
-
-_STEPS = 100  # thresholds of a grid that is laid here
-_STARTS = 3  # times as many rows as must all be right are accepted at the first of them,
-_START_SHARE = 0.05  # and at least this share
-_LAID = 0.1  # share of labelled rows that lay the grid where nothing else does
-
-
 @dataclass(frozen=True)
 class GuaranteedThreshold:
     """A threshold with its guarantee, or the refusal to give one.
@@ -119,7 +115,6 @@ class GuaranteedThreshold:
         labels_needed: Without a threshold: a rough number of labelled rows with which one would be
             found four times in five; `None` if there is one, or if none looks safe enough.
         labels_at_least: Labelled rows without which no data give a threshold, all being right.
-        reason: The same in plain words.
     """
 
     threshold: float | None
@@ -131,18 +126,38 @@ class GuaranteedThreshold:
     n_wrong: int
     labels_needed: int | None
     labels_at_least: int
-    reason: str
 
     @property
     def enough(self) -> bool:
         """Whether the data support a threshold."""
         return self.threshold is not None
 
+    @property
+    def reason(self) -> str:
+        """The same in plain words."""
+        if self.threshold is not None:
+            return (
+                f"Accept from {self.threshold:.4g} on: with a chance of {1 - self.delta:.4g}, at "
+                f"most {self.risk:.3g} of the accepted answers are wrong. It accepts "
+                f"{self.share.estimate:.1%} of all ({self.share.low:.1%} to {self.share.high:.1%}),"
+                f" and {self.n_accepted:,} of {self.n_labels:,} labelled answers tested, "
+                f"{self.n_wrong:,} of them wrong."
+            )
+        more = "None looks safe enough for more labels to help."
+        if self.labels_needed is not None:
+            more = f"About {self.labels_needed:,} would probably do."
+        return (
+            f"No threshold: {self.n_labels:,} labelled answers do not support a risk of "
+            f"{self.risk:.3g} with a chance of {1 - self.delta:.4g}. The first one tested accepts "
+            f"{self.n_accepted:,}, {self.n_wrong:,} of them wrong; with fewer than "
+            f"{self.labels_at_least:,} labels there never is one. {more}"
+        )
+
     def bands(self, reject: float = 0.0, width: float = 0.75) -> Bands:
         """`Bands.around` the threshold: no answer below it is accepted, whatever the history.
 
         With hysteresis fewer answers are accepted than by the threshold alone. The guarantee then
-        holds if those kept back are no more often right than those accepted. It holds without that
+        holds if those withheld are no more often right than those accepted. It holds without that
         condition, and with far more answers accepted, if the threshold was chosen on
         `held_confidence` of the same width.
 
@@ -185,7 +200,7 @@ def guaranteed_threshold(
     rows. A threshold with too large a risk can be taken only if the test of t* passes, since it
     stands at t* or behind it, and that has a chance of at most delta.
 
-    So the grid must not come from the rows that are tested. Unless `grid` is given, it is laid at
+    So the grid must not come from the rows that are tested. Unless `grid` is given, it stands at
     100 evenly spaced shares accepted, as found in `unlabelled`, or else in a tenth of the labelled
     rows, drawn by `seed`, whose labels are not used. The first threshold should accept three times
     as many rows as would do if all were right (log delta / log(1 - risk)), and at least 5 % of
@@ -202,7 +217,7 @@ def guaranteed_threshold(
             first.
         coverage: Coverage of the bounds of the share accepted, in (0, 1). They are those of Massart
             (1990), F_n +- sqrt(log(2 / (1 - coverage)) / 2n), from `unlabelled` or else all rows.
-        seed: Of the rows that lay the grid. Do not try several: that voids the guarantee.
+        seed: Of the rows that make the grid. Do not try several: that voids the guarantee.
 
     Returns:
         A `GuaranteedThreshold`; if the data support no threshold, one with `enough` false, which
@@ -228,20 +243,20 @@ def guaranteed_threshold(
     seed = _checks.integer("seed", seed, minimum=0)
     fewest = fewest_labels(risk, delta)
     if unlabelled is not None and grid is not None:
-        raise _checks.fail("grid", "given without `unlabelled`, which lays one", "both")
+        raise _checks.fail("grid", "given without `unlabelled`, which makes one", "both")
     everything, used = claimed, 1.0
     if grid is not None:
         thresholds = reachable = np.unique(_checks.unit_interval("grid", grid))[::-1]
     else:
         if unlabelled is not None:
-            everything = laying = _checks.unit_interval("unlabelled", unlabelled)
+            everything = drawn = _checks.unit_interval("unlabelled", unlabelled)
         else:
             rows = np.random.default_rng(seed).permutation(len(claimed))
-            n_laid = int(np.ceil(_LAID * len(rows)))
-            laying, rows, used = claimed[rows[:n_laid]], rows[n_laid:], 1.0 - _LAID
+            n_drawn = int(np.ceil(_GRID_SHARE * len(rows)))
+            drawn, rows, used = claimed[rows[:n_drawn]], rows[n_drawn:], 1.0 - _GRID_SHARE
             claimed, outcome = claimed[rows], outcome[rows]
         first = _STARTS * fewest / max(len(claimed), 1)
-        thresholds, reachable = _laid(laying, first), _laid(laying, _START_SHARE)
+        thresholds, reachable = _grid(drawn, first), _grid(drawn, _START_SHARE)
     accepted, wrong = _counts(claimed, outcome, thresholds)
     passed = bdtr(wrong, accepted, risk) <= delta
     last = int(np.argmin(passed)) if not passed.all() else len(passed)
@@ -253,17 +268,16 @@ def guaranteed_threshold(
     share = _share(everything, threshold, coverage)
     at_least = int(np.ceil(fewest / used))
     counts = len(claimed), int(accepted[at]), int(wrong[at])
-    reason = _reason(threshold, risk, delta, share, counts, needed, at_least)
-    return GuaranteedThreshold(threshold, risk, delta, share, *counts, needed, at_least, reason)
+    return GuaranteedThreshold(threshold, risk, delta, share, *counts, needed, at_least)
 
 
-def _laid(confidence: Vector, first: float) -> Vector:
+def _grid(confidence: Vector, first: float) -> Vector:
     """Thresholds that accept evenly spaced shares of these confidences, the highest first."""
     shares = np.linspace(min(max(first, _START_SHARE), 1.0), 1.0, _STEPS)
     falling = np.sort(confidence)[::-1]
-    laid = falling[np.ceil(shares * len(falling)).astype(np.int64) - 1]
-    laid[-1] = 0.0
-    return np.unique(laid)[::-1]
+    thresholds = falling[np.ceil(shares * len(falling)).astype(np.int64) - 1]
+    thresholds[-1] = 0.0
+    return np.unique(thresholds)[::-1]
 
 
 def _counts(confidence: Vector, correct: Vector, thresholds: Vector) -> tuple[Index, Index]:
@@ -282,33 +296,6 @@ def _share(confidence: Vector, threshold: float | None, coverage: float) -> Inte
         return Interval(1.0, 1.0, 1.0)
     half = float(np.sqrt(np.log(2 / (1 - coverage)) / (2 * len(confidence))))
     return Interval(share, max(share - half, 0.0), min(share + half, 1.0))
-
-
-def _reason(
-    threshold: float | None,
-    risk: float,
-    delta: float,
-    share: Interval,
-    counts: tuple[int, int, int],
-    needed: int | None,
-    at_least: int,
-) -> str:
-    n_labels, n_accepted, n_wrong = counts
-    if threshold is not None:
-        return (
-            f"Accept from {threshold:.4g} on: with a chance of {1 - delta:.4g}, at most {risk:.3g} "
-            f"of the accepted answers are wrong. It accepts {share.estimate:.1%} of all "
-            f"({share.low:.1%} to {share.high:.1%}), and {n_accepted:,} of {n_labels:,} labelled "
-            f"answers tested, {n_wrong:,} of them wrong."
-        )
-    refusal = (
-        f"No threshold: {n_labels:,} labelled answers do not support a risk of {risk:.3g} with a "
-        f"chance of {1 - delta:.4g}. The first one tested accepts {n_accepted:,}, {n_wrong:,} of "
-        f"them wrong; with fewer than {at_least:,} labels there never is one."
-    )
-    if needed is None:
-        return f"{refusal} None looks safe enough for more labels to help."
-    return f"{refusal} About {needed:,} would probably do."
 
 
 def guaranteed_thresholds(
@@ -335,8 +322,8 @@ def guaranteed_thresholds(
         risk: Largest share of wrong answers among those accepted, in every group.
         delta: Chance that any group has a larger one.
         unlabelled: Confidences of other answers by group; groups that it lacks do without.
-        coverage: Coverage of the bounds of each share accepted.
-        seed: Of the rows that lay the grids.
+        coverage: See `guaranteed_threshold`.
+        seed: Likewise.
 
     Raises:
         ValueError: As `guaranteed_threshold`; also if `groups` has another length, or `unlabelled`

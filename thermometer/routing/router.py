@@ -149,6 +149,10 @@ class Router:
         bands: The thresholds.
         max_keys: Most keys remembered, at least 1; 100,000 take about 20 MB.
 
+    Attributes:
+        changes: How often the action of a known key changed.
+        evicted: How often a key was forgotten because there were too many.
+
     Raises:
         TypeError: If `bands` is no `Bands`.
         ValueError: If `max_keys` is out of range.
@@ -164,11 +168,11 @@ class Router:
     def __init__(self, bands: Bands, *, max_keys: int = 100_000) -> None:
         if not isinstance(bands, Bands):
             raise TypeError(f"Expected `bands` to be Bands, but got {type(bands).__name__}")
-        self._bands = bands
-        self._max_keys = _checks.integer("max_keys", max_keys)
+        self.bands = bands
+        self.max_keys = _checks.integer("max_keys", max_keys)
         self._actions: OrderedDict[str, Action] = OrderedDict()
         self._decisions: dict[Action, int] = dict.fromkeys(ACTIONS, 0)
-        self._changes = self._evicted = 0
+        self.changes = self.evicted = 0
         self._lock = Lock()
 
     def decide(self, key: str, confidence: float | None) -> Decision:
@@ -189,26 +193,16 @@ class Router:
             previous = self._actions.get(key)
             action: Action = "review"
             if claimed is not None:
-                action = self._bands.action(claimed, previous or "review")
+                action = self.bands.action(claimed, previous or "review")
             self._actions[key] = action
             self._actions.move_to_end(key)
-            if len(self._actions) > self._max_keys:
+            if len(self._actions) > self.max_keys:
                 self._actions.popitem(last=False)
-                self._evicted += 1
+                self.evicted += 1
             decision = Decision(action, previous, claimed)
             self._decisions[action] += 1
-            self._changes += decision.changed
+            self.changes += decision.changed
         return decision
-
-    @property
-    def bands(self) -> Bands:
-        """The thresholds."""
-        return self._bands
-
-    @property
-    def max_keys(self) -> int:
-        """Most keys remembered."""
-        return self._max_keys
 
     @property
     def actions(self) -> dict[str, Action]:
@@ -221,16 +215,6 @@ class Router:
         """How often each action was decided; a copy."""
         with self._lock:
             return dict(self._decisions)
-
-    @property
-    def changes(self) -> int:
-        """How often the action of a known key changed."""
-        return self._changes
-
-    @property
-    def evicted(self) -> int:
-        """How often a key was forgotten because there were too many."""
-        return self._evicted
 
     def with_bands(self, bands: Bands) -> "Router":
         """A router with other thresholds that goes on from the same state."""
@@ -265,18 +249,12 @@ class Router:
         return len(self._actions)
 
     def __repr__(self) -> str:
-        return f"Router({self._bands!r}, max_keys={self._max_keys})"
+        return f"Router({self.bands!r}, max_keys={self.max_keys})"
 
     def _state(self) -> _State:
         with self._lock:
-            return _State(
-                self._bands,
-                self._max_keys,
-                dict(self._decisions),
-                self._changes,
-                self._evicted,
-                dict(self._actions),
-            )
+            own = self.bands, self.max_keys, dict(self._decisions), self.changes, self.evicted
+            return _State(*own, dict(self._actions))
 
 
 def _or_missing(confidence: Any) -> float | None:
@@ -289,7 +267,6 @@ def _or_missing(confidence: Any) -> float | None:
 
 
 def _restored(state: _State) -> Router:
-    """A router in a given state, checked."""
     if state.format_version != FORMAT_VERSION:
         raise _checks.fail("format_version", str(FORMAT_VERSION), state.format_version)
     router = Router(state.bands, max_keys=state.max_keys)
@@ -298,8 +275,8 @@ def _restored(state: _State) -> Router:
     for action in ACTIONS:
         count = _checks.integer(f"decisions of {action}", state.decisions[action], minimum=0)
         router._decisions[action] = count
-    router._changes = _checks.integer("changes", state.changes, minimum=0)
-    router._evicted = _checks.integer("evicted", state.evicted, minimum=0)
+    router.changes = _checks.integer("changes", state.changes, minimum=0)
+    router.evicted = _checks.integer("evicted", state.evicted, minimum=0)
     router._actions.update(state.actions)
     if len(router) > router.max_keys:
         raise _checks.fail("actions", f"of at most {router.max_keys} keys", len(router))

@@ -15,7 +15,7 @@ from thermometer.free_form.questions import FreeFormTask, render_question
 from thermometer.free_form.verify_tasks import normalised
 from thermometer.generation import MAX_NEW_TOKENS, lines_of
 from thermometer.language_model import LanguageModel
-from thermometer.signals.probabilities import Answered, Vector
+from thermometer.signals.answers import Answered, Vector
 from thermometer.templates import Template
 
 Equivalence = Callable[[str, Sequence[tuple[str, str]]], Sequence[bool]]
@@ -23,7 +23,7 @@ Equivalence = Callable[[str, Sequence[tuple[str, str]]], Sequence[bool]]
 
 
 def same_words(_question: str, pairs: Sequence[tuple[str, str]]) -> list[bool]:
-    """Equal but for case, punctuation, articles and blanks, see `judging.normalised`.
+    """Equal but for case, punctuation, articles and blanks.
 
     Example:
         >>> same_words("Who wrote Faust?", [("Goethe", "goethe."), ("Goethe", "It was Goethe")])
@@ -40,9 +40,9 @@ def meanings(question: str, answers: Sequence[str], equivalence: Equivalence) ->
     once; an empty one means the same as no other but an empty one.
 
     Args:
-        question: What the answers answer.
-        answers: In any number.
-        equivalence: Asked once, about all pairs of different texts.
+        question: The question that was answered.
+        answers: Any number of answers.
+        equivalence: Called once, with all pairs of different texts.
 
     Raises:
         ValueError: If `equivalence` gives another number of verdicts than it was given pairs.
@@ -129,13 +129,8 @@ class Entailment:
         verdicts: list[bool] = []
         for start in range(0, len(texts), _BATCH):
             premises, hypotheses = zip(*texts[start : start + _BATCH], strict=True)
-            inputs = self.tokenizer(
-                list(premises),
-                list(hypotheses),
-                padding=True,
-                truncation=True,
-                return_tensors="pt",
-            )
+            texts_of = list(premises), list(hypotheses)
+            inputs = self.tokenizer(*texts_of, padding=True, truncation=True, return_tensors="pt")
             logits = self.model(**inputs.to(self.model.device)).logits
             verdicts += (logits.argmax(dim=1) == self._entailment).tolist()
         return verdicts
@@ -149,7 +144,7 @@ class Consistency:
         agreement: (N,) float64, share of the samples that mean the same as the answer; NaN where
             the answer is empty.
         certainty: (N,) float64 in [0, 1]: 1 if all samples mean the same, 0 if each means something
-            else, see `meanings.meaning_certainty`.
+            else, see `meaning_certainty`.
         samples: (N, n) what was said.
     """
 
@@ -178,9 +173,9 @@ def consistency(
 
     Args:
         lm: The model.
-        questions: Texts without a frame, or a task.
+        questions: See `p_true`.
         answers: One for each question, whose agreement with the samples is wanted.
-        context: A passage for all texts, or one for each; a task brings its own.
+        context: See `p_true`.
         n_samples: At least two; a share of samples is known to about 0.5 / sqrt(n_samples).
         seed: Equal seeds give equal samples.
         equivalence: Which answers mean the same: `same_words`, an `Entailment`, or a function of
@@ -189,9 +184,8 @@ def consistency(
         max_new_tokens: Where a sample is cut that does not end with its line.
 
     Raises:
-        TypeError: If `questions` or `answers` is one string.
-        ValueError: For no questions, as many answers as do not fit, fewer than two samples, or a
-            prompt over the model's context.
+        TypeError: As `p_true`.
+        ValueError: As `p_true`; also for fewer than two samples.
     """
     _checks.integer("n_samples", n_samples, minimum=2)
     _checks.integer("seed", seed, minimum=0)
@@ -210,9 +204,8 @@ def consistency(
     )
     agreement = np.full(len(samples), np.nan)
     certainty = np.empty(len(samples))
-    for row, (question, answer, said) in enumerate(
-        zip(pairs.questions, pairs.answers, samples, strict=True)
-    ):
+    rows = zip(pairs.questions, pairs.answers, samples, strict=True)
+    for row, (question, answer, said) in enumerate(rows):
         own, *others = meanings(question.text, [answer, *said], equivalence)
         certainty[row] = meaning_certainty(others)
         if answer:

@@ -19,10 +19,17 @@ from thermometer.recalibrators.recommend import deal_folds
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Signals = Mapping[str, ArrayLike]
+"""By name, (N,) numbers; NaN where an answer has none."""
 
 N_GRID = 64
+PENALTIES = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3)
+
 _TAIL = 0.01
 _LEAST_VARIANCE = 1e-3  # of any combination of signals, as a share of the largest
+_SILENCE_PENALTY = 1.0  # silence is rare and may weigh much
+_DECILE = 1.2815515655446004  # the normal score of a rank of 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +98,8 @@ def _normal_table(values: Vector) -> tuple[Vector, Vector]:
     rank = (np.cumsum(counts) - counts / 2) / len(values)
     if len(distinct) > N_GRID:
         wanted = np.linspace(rank[0], rank[-1], N_GRID)
-        kept = np.unique(np.searchsorted(rank, wanted).clip(0, len(rank) - 1))
-        distinct, rank = distinct[kept], rank[kept]
+        at = np.unique(np.searchsorted(rank, wanted).clip(0, len(rank) - 1))
+        distinct, rank = distinct[at], rank[at]
     z = ndtri(rank.clip(_TAIL, 1 - _TAIL))
     missing = N_GRID - len(distinct)
     return np.pad(distinct, (0, missing), mode="edge"), np.pad(z, (0, missing), mode="edge")
@@ -105,22 +112,13 @@ def _scores(signals: Matrix, values: Matrix, scores: Matrix) -> Matrix:
 
 
 def _moments(z: Matrix) -> Matrix:
-    """Mean products over the rows that have both; eigenvalues are raised to above 0."""
+    """Mean products over the rows that have both, with eigenvalues raised above 0."""
     known, filled = (~np.isnan(z)).astype(np.float64), np.nan_to_num(z)
     products = filled.T @ filled / np.maximum(known.T @ known, 1)
     sizes, axes = np.linalg.eigh(products)
     raised = axes * np.maximum(sizes, max(_LEAST_VARIANCE * sizes[-1], 1e-9)) @ axes.T
     moments: Matrix = (raised + raised.T) / 2
     return moments
-
-
-PENALTIES = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3)
-
-_SILENCE_PENALTY = 1.0  # silence is rare and may weigh much
-_DECILE = 1.2815515655446004  # the normal score of a rank of 0.9
-
-Signals = Mapping[str, ArrayLike]
-"""By name, (N,) numbers; NaN where an answer has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +193,7 @@ class SignalEnsemble(Recalibrator):
     }
 
     def __init__(
-        self,
-        n_knots: int = 12,
-        penalty: float | None = None,
-        n_folds: int = 5,
-        seed: int = 0,
+        self, n_knots: int = 12, penalty: float | None = None, n_folds: int = 5, seed: int = 0
     ) -> None:
         self.n_knots = _checks.integer("n_knots", n_knots)
         self.penalty = None if penalty is None else _checks.number("penalty", penalty, strict=True)
@@ -226,10 +220,8 @@ class SignalEnsemble(Recalibrator):
                 raise _checks.fail("signals", "numbers in some row", f"NaN in all of {name!r}")
         outcome = _checks.binary("correct", correct, len(table))
         if outcome.min() == outcome.max():
-            kind = "1" if outcome[0] else "0"
-            raise _checks.fail(
-                "correct", "right in some rows and wrong in others", f"{kind} in all"
-            )
+            got = f"{outcome[0]:.0f} in all"
+            raise _checks.fail("correct", "right in some rows and wrong in others", got)
         scale = NormalScores.fit(table)
         columns, silent = _columns(scale.transform(table), self.n_knots), np.isnan(table)
         penalty = self.penalty
@@ -306,12 +298,8 @@ class SignalEnsemble(Recalibrator):
         _checks.number("penalty_", self.penalty_, strict=True)
         n = len(self.names_)
         width = 1 + n * (self.n_knots + 1) + n * (n - 1) // 2 + n
-        for name, shape in (
-            ("values_", (n, N_GRID)),
-            ("scores_", (n, N_GRID)),
-            ("moments_", (n, n)),
-            ("coefficients_", (width,)),
-        ):
+        shapes = {"values_": (n, N_GRID), "scores_": (n, N_GRID), "moments_": (n, n)}
+        for name, shape in {**shapes, "coefficients_": (width,)}.items():
             if (found := getattr(self, name).shape) != shape:
                 raise _checks.fail(name, f"of shape {shape}", found)
         for name in ("values_", "scores_"):
@@ -347,14 +335,12 @@ def _columns(z: Matrix, n_knots: int) -> Matrix:
     return np.column_stack([bent(z, n_knots), *distances])
 
 
-def _fit(columns: Matrix, silent: NDArray[np.bool_], correct: Vector, penalty: float) -> Vector:
+def _fit(columns: Matrix, silent: Mask, correct: Vector, penalty: float) -> Vector:
     """Intercept and weights of the columns and of silence; the penalty is on standardised ones."""
-    mean, deviation = columns.mean(axis=0), columns.std(axis=0)
-    mean = np.append(mean, np.zeros(silent.shape[1]))
-    deviation = np.append(
-        np.where(deviation > 1e-9, deviation, 1.0),
-        np.full(silent.shape[1], np.sqrt(_SILENCE_PENALTY / penalty)),
-    )
+    n_silent, deviation = silent.shape[1], columns.std(axis=0)
+    mean = np.append(columns.mean(axis=0), np.zeros(n_silent))
+    deviation = np.where(deviation > 1e-9, deviation, 1.0)
+    deviation = np.append(deviation, np.full(n_silent, np.sqrt(_SILENCE_PENALTY / penalty)))
     design = (np.column_stack([columns, silent]) - mean) / deviation
     model = LogisticRegression(C=1 / penalty, solver="newton-cholesky", tol=1e-8)
     model.fit(design, correct)
@@ -362,14 +348,12 @@ def _fit(columns: Matrix, silent: NDArray[np.bool_], correct: Vector, penalty: f
     return np.append(model.intercept_[0] - weights @ mean, weights)
 
 
-def _log_odds(coefficients: Vector, columns: Matrix, silent: NDArray[np.bool_]) -> Vector:
+def _log_odds(coefficients: Vector, columns: Matrix, silent: Mask) -> Vector:
     line: Vector = coefficients[0] + np.column_stack([columns, silent]) @ coefficients[1:]
     return line
 
 
-def _choose(
-    columns: Matrix, silent: NDArray[np.bool_], correct: Vector, folds: NDArray[np.int64]
-) -> float:
+def _choose(columns: Matrix, silent: Mask, correct: Vector, folds: NDArray[np.int64]) -> float:
     """The penalty under which held-out rows are most probable; of equals the largest."""
     losses = np.zeros(len(PENALTIES))
     for fold in np.unique(folds):

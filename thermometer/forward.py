@@ -54,11 +54,9 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved: dict[str, Any] = {
-            name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)
-        }
-        return replace(self, **moved)
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
     def model_inputs(self, dtype: torch.dtype) -> dict[str, Any]:
         """Keyword arguments of a transformers model that computes in `dtype`."""
@@ -215,18 +213,6 @@ class Head:
         bias = getattr(self._embedding, "bias", None)
         return whole(self._embedding.weight), None if bias is None else whole(bias)
 
-    @staticmethod
-    def _step(weight: Tensor, *sizes: int) -> int:
-        """How many tokens of the vocabulary to compute at once, with so many numbers for each."""
-        most = HEAD_ELEMENTS // (CPU_SHARE if weight.device.type == "cpu" else 1)
-        return max(1, most // max(1, *sizes))
-
-    def _logits(self, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        logits = hidden @ weight.float().T
-        if bias is not None:
-            logits = logits + bias.float()
-        return self._finish(logits)
-
     def _finish(self, logits: Tensor) -> Tensor:
         if self._scale != 1:
             logits = logits * self._scale
@@ -247,12 +233,15 @@ class Head:
         targets = targets.to(weight.device)
         # Weights of another dtype are converted part by part, too.
         width = 0 if weight.dtype == torch.float32 else hidden.shape[1]
-        step = self._step(weight, len(hidden), width)
+        most = HEAD_ELEMENTS // (CPU_SHARE if weight.device.type == "cpu" else 1)
+        step = max(1, most // max(1, len(hidden), width))  # tokens of the vocabulary at once
         total = torch.full((len(hidden),), -torch.inf, device=weight.device)
         for first in range(0, len(weight), step):
             part = slice(first, first + step)
-            logits = self._logits(hidden, weight[part], None if bias is None else bias[part])
-            total = torch.logaddexp(total, logits.logsumexp(dim=1))
+            logits = hidden @ weight[part].float().T
+            if bias is not None:
+                logits = logits + bias[part].float()
+            total = torch.logaddexp(total, self._finish(logits).logsumexp(dim=1))
         wanted = (hidden[targets[:, 0]] * weight[targets[:, 1]].float()).sum(dim=1)
         if bias is not None:
             wanted = wanted + bias[targets[:, 1]].float()
@@ -298,7 +287,7 @@ class Work:
     sources: int = 0
 
     @classmethod
-    def of_batch(cls, batch: "Batch", prompts: int = 0, input_tokens: int = 0) -> "Work":
+    def of_batch(cls, batch: Batch, prompts: int = 0, input_tokens: int = 0) -> "Work":
         """What a forward pass over a batch computes."""
         padding = batch.input_ids.numel() - batch.n_tokens
         sources = len(batch.sources)
@@ -340,9 +329,9 @@ class ModelSize:
     def of(cls, model: Any) -> "ModelSize":
         """The size of a transformers model."""
         config = model.config.get_text_config(decoder=True)
-        embeddings = {id(e.weight) for e in _embeddings(model)}
-        weights = sum(p.numel() for p in model.parameters() if id(p) not in embeddings)
         output = model.get_output_embeddings()
+        embeddings = {id(e.weight) for e in (model.get_input_embeddings(), output) if e is not None}
+        weights = sum(p.numel() for p in model.parameters() if id(p) not in embeddings)
         heads = getattr(config, "num_attention_heads", None) or 0
         width = getattr(config, "head_dim", None) or (config.hidden_size // heads if heads else 0)
         layers = getattr(config, "num_hidden_layers", 0)
@@ -363,11 +352,6 @@ class ModelSize:
         """
         linear = self.blocks * work.tokens + self.head * work.sources
         return 2.0 * linear + 4.0 * self.attention * work.pairs
-
-
-def _embeddings(model: Any) -> list[Any]:
-    found = (model.get_input_embeddings(), model.get_output_embeddings())
-    return [embedding for embedding in found if embedding is not None]
 
 
 @dataclass(frozen=True, slots=True)

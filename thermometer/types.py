@@ -1,8 +1,4 @@
-"""What travels through the package: questions, tasks and calibrated results.
-
-All are frozen and validated when made, so that whoever receives one need not check it again.
-Nothing here knows about tokenizers, models or files.
-"""
+"""Questions, tasks and calibrated results: frozen, and validated when they are made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,9 +105,12 @@ class Task:
         return all(question.answer is not None for question in self.questions)
 
 
-class _Identified(Protocol):
+class Identified(Protocol):
+    """A question of any kind."""
+
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Unique among all questions that are used together."""
 
 
 def check_wording(identifier: str, text: str, context: str | None) -> None:
@@ -124,7 +123,7 @@ def check_wording(identifier: str, text: str, context: str | None) -> None:
         raise TypeError(f"Expected `context` to be a string, but got {context!r} in {identifier}")
 
 
-def check_questions(name: str, questions: Sequence[_Identified]) -> None:
+def check_questions(name: str, questions: Sequence[Identified]) -> None:
     """Raise unless a task has a name and at least one question, each of another id."""
     if not name:
         raise _checks.fail("name", "a non-empty string", repr(name))
@@ -133,7 +132,7 @@ def check_questions(name: str, questions: Sequence[_Identified]) -> None:
     unique_ids(questions, f"task {name!r}")
 
 
-def unique_ids(questions: Sequence[_Identified], where: str) -> None:
+def unique_ids(questions: Sequence[Identified], where: str) -> None:
     """Raise `ValueError` naming the first id that stands twice."""
     seen: set[str] = set()
     for question in questions:

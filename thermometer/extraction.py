@@ -34,7 +34,7 @@ from thermometer.planning import Unit
 from thermometer.tables import OutputTable
 from thermometer.tasks import question_row
 from thermometer.templates import Template
-from thermometer.tokenization import TokenStore, TokenTree
+from thermometer.tokenization import TokenStore, TokenTree, check_lengths
 from thermometer.types import Task, unique_ids
 
 
@@ -335,7 +335,7 @@ def _encode(
     encoded = {} if encoded is None else encoded
     key = (lm.tokenizer_digest, template.digest)
     if key in encoded:
-        lm.refuse_long(encoded[key])
+        check_lengths(encoded[key], lm.max_length)
         return encoded[key]
     store = TokenStore()
     for task in tasks:

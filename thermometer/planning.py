@@ -72,12 +72,12 @@ def find_shared(prompts: Iterable[Sequence[int]]) -> Sharing:
     """
     packed = [array("i", prompt).tobytes() for prompt in prompts]
     order = sorted(range(len(packed)), key=packed.__getitem__)
+    ordered = [packed[i] for i in order]
     length, group = [0] * len(packed), [-1] * len(packed)
     found: dict[int, tuple[int, int]] = {}  # place in the order -> depth and first of its group
     stack: list[_Node] = []  # the tree of common prefixes, from left to right
     for place in range(1, len(order) + 1):
-        pair = packed[order[place - 1]], packed[order[place % len(order)]]
-        depth = _common(*pair) if place < len(order) else 0
+        depth = _common(*ordered[place - 1 : place + 1]) if place < len(order) else 0
         closed = _Node(0, place - 1, place - 1, free=[place - 1])
         while stack and stack[-1].depth > depth:
             closed = _close(stack, closed, found)

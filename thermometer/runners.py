@@ -1,8 +1,8 @@
-"""Run a transformers model over batches of token trees, by the fastest way that is proven right.
+"""Run a transformers model over batches of token trees.
 
 `CausalRunner` reads prompts and scores continuations, and computes once what prompts begin with;
 `DecoderRunner` is for encoder-decoders, of which only the first decoder step is run. A fast way is
-used only after it agreed, at run time, with the plain one on the model at hand.
+used only after a self-test on the model at hand, at run time, agreed with the plain way.
 """
 
 import warnings
@@ -13,11 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.cache_utils import (
-    DynamicCache,
-    DynamicLayer,
-    DynamicSlidingWindowLayer,
-)
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from thermometer import forward
 from thermometer.forward import Work
@@ -226,11 +222,7 @@ class CausalRunner:
 
     @torch.inference_mode()
     def _self_test(self, scores: bool, name: str) -> None:
-        """Prove on a few tokens that the fast ways are right for this model.
-
-        The reference is a plain row for each option and the model's own logits; where a fast way
-        differs from it, or fails, it is not used.
-        """
+        """Compare the fast ways with plain rows and the model's own logits, on a few tokens."""
         vocabulary = self._model.config.get_text_config().vocab_size
         tokens = [int(t) for t in np.linspace(3, vocabulary - 1, 12)]
         branches = tuple(tuple(tokens[i : i + n]) for i, n in ((4, 1), (5, 4), (4, 2), (9, 3)))
@@ -286,24 +278,18 @@ class DecoderRunner:
         self._filler = filler
 
     def forks(self, tree: TokenTree) -> bool:
-        """Whether all branches of a tree may share one row: always, they are one token long."""
+        """Yes: all branches are one token long."""
         return True
 
     def caches(self, tree: TokenTree) -> bool:
-        """Whether the beginning of a tree may come from a cache: no, an encoder looks ahead."""
+        """No: an encoder looks ahead, so that no beginning can come from a cache."""
         return False
 
     def forget(self) -> None:
         """Nothing is kept."""
 
     def run(
-        self,
-        trees: Sequence[TokenTree],
-        *,
-        features: bool,
-        scores: bool,
-        shared: Sequence[int] = (),
-        prefixes: Sequence[tuple[int, ...]] = (),
+        self, trees: Sequence[TokenTree], *, features: bool, scores: bool, **_: object
     ) -> Reading:
         """One forward pass; see `CausalRunner.run`."""
         batch = forward.collate(trees, self._filler, forked=True, scores=False)
@@ -322,12 +308,10 @@ class DecoderRunner:
         hidden = output.decoder_hidden_states[-1][:, 0] if features else None
         pairs = [(i, k) for i, tree in enumerate(trees) for k in range(len(tree.branches))]
         segment_ids = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).to(output.logits.device)
-        if not scores:
-            return Reading(hidden, None, segment_ids, work)
-        tokens = torch.tensor(
-            [trees[i].branches[k][0] for i, k in pairs], device=segment_ids.device
-        )
-        logprobs = output.logits[:, 0].float().log_softmax(dim=1)[segment_ids[:, 0], tokens]
+        logprobs = None
+        if scores:
+            tokens = torch.tensor([trees[i].branches[k][0] for i, k in pairs]).to(segment_ids)
+            logprobs = output.logits[:, 0].float().log_softmax(dim=1)[segment_ids[:, 0], tokens]
         return Reading(hidden, logprobs, segment_ids, work)
 
 

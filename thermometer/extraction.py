@@ -34,18 +34,8 @@ from thermometer.tokenization import TokenStore, TokenTree, check_lengths
 from thermometer.types import Task, unique_ids
 
 
-class Extraction(LightningModule):
-    """Holds the language model in a plain attribute: no parameter of it belongs to Lightning.
-
-    Args:
-        lm: The model.
-        trees: Of all questions.
-        rows: The same questions as rows of the JSON lines format.
-        parts: Units of work by the name of the file that they go to.
-        features: Whether features are wanted.
-        scores: Whether scores are.
-        feature_dtype: How features are stored.
-    """
+class _Extraction(LightningModule):
+    """Computes parts (units of work by file name); no parameter of `lm` belongs to Lightning."""
 
     def __init__(
         self,
@@ -53,17 +43,15 @@ class Extraction(LightningModule):
         trees: Sequence[TokenTree],
         rows: Sequence[Mapping[str, Any]],
         parts: Mapping[str, Sequence[Unit]],
-        features: bool,
-        scores: bool,
-        feature_dtype: str,
+        plan: Mapping[str, Any],
     ) -> None:
         super().__init__()
         self._lm = lm
         self._trees = trees
         self._rows = rows
         self._parts = parts
-        self._wanted = {"features": features, "scores": scores}
-        self._feature_dtype = feature_dtype
+        self._wanted = {name: made is not None for name, made in plan["provenance"].items()}
+        self._feature_dtype = plan["feature_dtype"]
         self._before = lm.work
         self._seconds = 0.0
 
@@ -141,7 +129,7 @@ class _PartWriter(BasePredictionWriter):
         """Write one part under its name in the plan."""
         if prediction is not None:
             table_files.write_part(self._folder / prediction.pop("name"), prediction)
-            assert isinstance(pl_module, Extraction)
+            assert isinstance(pl_module, _Extraction)
             speed = pl_module.own_summary().tokens_per_second
             text, bar = f"{pl_module.wanted}, {speed:,.0f} tokens/s", trainer.progress_bar_callback
             if isinstance(bar, RichProgressBar):
@@ -149,10 +137,6 @@ class _PartWriter(BasePredictionWriter):
                     bar.progress.update(bar.predict_progress_bar_id, description=text)
             elif isinstance(bar, TQDMProgressBar):
                 bar.predict_progress_bar.set_postfix_str(text, refresh=False)
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Wait for all ranks, so that the manifest is written after the last part."""
-        trainer.strategy.barrier()
 
 
 PLAN = "plan.json"
@@ -220,15 +204,16 @@ def extract(
         raise _checks.fail("tasks", "at least one task", "none")
     unique_ids(questions, "the tasks")
     rows = [question_row(q, task.name) for task in tasks for q in task.questions]
+    begun = _files.read_json(folder / PLAN) if (folder / PLAN).is_file() else None
     provenance = lm.provenance(chosen)
     wanted = {"features": features, "scores": scores}
     plan = {
         "digest": table_files.questions_digest(rows),
         "provenance": {name: provenance if want else None for name, want in wanted.items()},
-        "token_budget": lm.token_budget or _budget(folder, lm, trainer or {}),
+        "token_budget": lm.token_budget or _budget(begun, lm, trainer or {}),
         "feature_dtype": feature_dtype,
     }
-    if not _is_finished(folder, plan):
+    if not _is_finished(folder, plan, begun):
         _write(lm, _encode(lm, tasks, chosen, encoded), rows, folder, plan, trainer or {})
     del rows  # of many questions there need not be two copies
     table = OutputTable.open(folder)
@@ -246,14 +231,13 @@ def _write(
 ) -> None:
     """Compute what is missing of a table and declare it finished."""
     lm, provenance = lm.with_token_budget(plan["token_budget"]), plan["provenance"]
-    features, scores = (provenance[name] is not None for name in ("features", "scores"))
-    rows_per_part = planning.default_rows_per_part(len(trees))
-    planned = planning.plan_parts(lm.plan(trees, scores=scores), rows_per_part)
+    units = lm.plan(trees, scores=provenance["scores"] is not None)
+    planned = planning.plan_parts(units, planning.default_rows_per_part(len(trees)))
     parts = {f"part-{number:05d}.parquet": part for number, part in enumerate(planned)}
     folder.mkdir(parents=True, exist_ok=True)
     _files.write_text(folder / PLAN, json.dumps(plan, indent=2) + "\n")
     todo: list[str | None] = [name for name in parts if not (folder / name).is_file()]
-    module = Extraction(lm, trees, rows, parts, features, scores, plan["feature_dtype"])
+    module = _Extraction(lm, trees, rows, parts, plan)
     defaults = {"devices": 1, "logger": False, "enable_checkpointing": False}
     keywords: dict[str, Any] = {**defaults, "enable_model_summary": False, **trainer}
     given = keywords.pop("callbacks", None) or []
@@ -261,9 +245,9 @@ def _write(
     with quiet(), terminable():
         run = Trainer(**keywords, callbacks=[*callbacks, _PartWriter(folder)])
         todo += [None] * max(0, run.world_size - len(todo))  # no rank is left without a batch
-        loader = DataLoader(todo, batch_size=None, collate_fn=None)  # type: ignore[arg-type]
+        loader: DataLoader[str | None] = DataLoader(todo, batch_size=None)  # type: ignore[arg-type]
         run.predict(module, loader, return_predictions=False)
-    summary = module.summary()
+    summary = module.summary()  # waits for all ranks, so that the manifest comes after the parts
     if run.is_global_zero:
         table_files.write_questions(folder, rows)
         sizes = {name: len(planning.rows_of(part)) for name, part in parts.items()}
@@ -293,26 +277,22 @@ def _encode(
     return store
 
 
-def _budget(folder: Path, lm: LanguageModel, trainer: Mapping[str, Any]) -> int:
+def _budget(begun: Any, lm: LanguageModel, trainer: Mapping[str, Any]) -> int:
     """The token budget of an extraction that was begun, else one that suits the device."""
-    if (folder / PLAN).is_file():
-        found = _files.read_json(folder / PLAN).get("token_budget")
-        if isinstance(found, int):
-            return found
+    found = (begun or {}).get("token_budget")
+    if isinstance(found, int):
+        return found
     on_gpu = trainer.get("accelerator", "auto") in ("auto", "gpu", "cuda")
     device = "cuda" if on_gpu and torch.cuda.is_available() else "cpu"
     return language_model.suitable_token_budget(lm.model, torch.device(device))
 
 
-def _is_finished(folder: Path, plan: Mapping[str, Any]) -> bool:
+def _is_finished(folder: Path, plan: Mapping[str, Any], begun: Any) -> bool:
     """Whether the folder holds the whole table; refuses one that belongs to another extraction."""
     finished = (folder / table_files.MANIFEST).is_file()
-    if not (folder / PLAN).is_file():
-        if finished:
-            raise ValueError(f"{folder} holds a table that another program made; choose another")
-        return False
-    found = _files.read_json(folder / PLAN)
-    if differing := sorted(_differences(plan, found)):
+    if begun is None and finished:
+        raise ValueError(f"{folder} holds a table that another program made; choose another")
+    if begun is not None and (differing := sorted(_differences(plan, begun))):
         raise ValueError(
             f"{folder} holds another extraction: {', '.join(differing)} differ. "
             "Choose another `out_dir` or delete the folder"
@@ -390,14 +370,12 @@ def extract_both(
     chosen = template or Template()
     for_small = small_template or chosen
     one = small is large and for_small == chosen
-    kept: dict[str, Any] = {"feature_dtype": feature_dtype}
-    return joined(
-        partial(extract, small, tasks, template=for_small, scores=False, trainer=trainer, **kept),
-        partial(extract, large, tasks, template=chosen, trainer=trainer, **(kept if one else {})),
-        out_dir,
-        trainer,
-        one=one,
-    )
+    options: dict[str, Any] = {"trainer": trainer, "feature_dtype": feature_dtype}
+    features = partial(extract, small, tasks, template=for_small, scores=False, **options)
+    if not one:
+        del options["feature_dtype"]
+    scores = partial(extract, large, tasks, template=chosen, **options)
+    return joined(features, scores, out_dir, trainer, one=one)
 
 
 def joined(

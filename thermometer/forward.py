@@ -1,12 +1,9 @@
 """One batch of token trees through a model, computing only what is needed.
 
 A tree is one row: its prefix, then the branches one after another, each branch attending to the
-prefix and to itself only, at the positions it would have alone. So the prompt of a question is
-computed once however many options it has. What several prompts begin with may come from a cache;
-the row then begins after it. Where a model cannot do that (recurrent layers, a sliding window
-shorter than the row, attention code without 4-D masks), each branch becomes a row of its own. The
-output head runs only at the positions that predict an option's token, in float32. `Work` counts
-what is computed.
+prefix and to itself only, at the positions it would have alone. What several prompts begin with may
+come from a cache; the row then begins after it. Where a model cannot do that (recurrent layers, a
+short sliding window, no 4-D masks), each branch becomes a row of its own.
 """
 
 from collections.abc import Sequence
@@ -56,7 +53,8 @@ class Batch:
         """The same batch on another device."""
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
-        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
+        moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in tensors.items()}
+        return replace(self, **moved)
 
     def model_inputs(self, dtype: torch.dtype) -> dict[str, Any]:
         """Keyword arguments of a transformers model that computes in `dtype`."""
@@ -154,13 +152,8 @@ def collate(
 
 
 def _mask(segments: Tensor, cached: Sequence[int]) -> Tensor | None:
-    """Which key each query sees, (1 or R, 1, L, C + L); `None` for all those to its left.
-
-    Args:
-        segments: (R, L) int64: 0 for the trunk of a tree, which all the row sees, else the number
-            of a branch; -1 for padding.
-        cached: Of each row, how many of the C cached columns are its own.
-    """
+    """Which key each query sees, (1 or R, 1, L, C + L); `None` for all those to its left."""
+    # (R, L): 0 for the trunk of a tree, which all the row sees, else a branch; -1 for padding.
     length = segments.shape[1]
     forks = ((segments > 0) & (segments != segments.amax(dim=1, keepdim=True))).any()
     if not (forks or cached):
@@ -170,7 +163,7 @@ def _mask(segments: Tensor, cached: Sequence[int]) -> Tensor | None:
         own = segments[:, :, None] == segments[:, None, :]  # (R, L, L): query, key
         mask = mask & (own | (segments == 0)[:, None, :])
     if cached:
-        lengths = torch.tensor(cached)
+        lengths = torch.tensor(cached)  # of each row, how many of the C columns are its own
         past = torch.arange(int(lengths.max())) < lengths[:, None]  # (R, C)
         past = past[:1] if bool(past.all()) else past
         height = max(len(past), len(mask))
@@ -213,6 +206,16 @@ class Head:
         bias = getattr(self._embedding, "bias", None)
         return whole(self._embedding.weight), None if bias is None else whole(bias)
 
+    @staticmethod
+    def _step(weight: Tensor, *sizes: int) -> int:
+        """How many tokens of the vocabulary to compute at once, with so many numbers for each."""
+        most = HEAD_ELEMENTS // (CPU_SHARE if weight.device.type == "cpu" else 1)
+        return max(1, most // max(1, *sizes))
+
+    def _logits(self, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        logits = hidden @ weight.float().T
+        return self._finish(logits if bias is None else logits + bias.float())
+
     def _finish(self, logits: Tensor) -> Tensor:
         if self._scale != 1:
             logits = logits * self._scale
@@ -233,15 +236,12 @@ class Head:
         targets = targets.to(weight.device)
         # Weights of another dtype are converted part by part, too.
         width = 0 if weight.dtype == torch.float32 else hidden.shape[1]
-        most = HEAD_ELEMENTS // (CPU_SHARE if weight.device.type == "cpu" else 1)
-        step = max(1, most // max(1, len(hidden), width))  # tokens of the vocabulary at once
+        step = self._step(weight, len(hidden), width)
         total = torch.full((len(hidden),), -torch.inf, device=weight.device)
         for first in range(0, len(weight), step):
             part = slice(first, first + step)
-            logits = hidden @ weight[part].float().T
-            if bias is not None:
-                logits = logits + bias[part].float()
-            total = torch.logaddexp(total, self._finish(logits).logsumexp(dim=1))
+            logits = self._logits(hidden, weight[part], None if bias is None else bias[part])
+            total = torch.logaddexp(total, logits.logsumexp(dim=1))
         wanted = (hidden[targets[:, 0]] * weight[targets[:, 1]].float()).sum(dim=1)
         if bias is not None:
             wanted = wanted + bias[targets[:, 1]].float()

@@ -161,24 +161,20 @@ class LanguageModel:
         self.is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self.fingerprint = loading.fingerprint(model)
         self.max_length: int | None = getattr(self._config, "max_position_embeddings", None)
-        self._runner = self._make_runner()
         self._shared = _Shared()
-
-    def _make_runner(self) -> CausalRunner | DecoderRunner:
         # Any token serves; that for padding makes some models ask for a mask, which is not needed.
-        filler = 1 if self.tokenizer.pad_token_id == 0 else 0
-        if not self.is_encoder_decoder:
-            tap = loading.cut(self.model, self.num_layers, self.layer)
-            scores = self.num_layers is None
-            mean = self.position == "mean"
-            return CausalRunner(
-                self.model, filler, tap=tap, mean=mean, scores=scores, name=self.name
-            )
-        if self.num_layers is not None or self.layer != -1 or self.position != "last":
-            expected = "None, `layer` -1 and `position` 'last' for an encoder-decoder"
-            got = f"{self.num_layers}, {self.layer} and {self.position!r} for {self.name}"
-            raise _checks.fail("num_layers", expected, got)
-        return DecoderRunner(self.model, filler)
+        filler = 1 if tokenizer.pad_token_id == 0 else 0
+        self._runner: CausalRunner | DecoderRunner
+        if self.is_encoder_decoder:
+            if num_layers is not None or layer != -1 or position != "last":
+                expected = "None, `layer` -1 and `position` 'last' for an encoder-decoder"
+                got = f"{num_layers}, {layer} and {position!r} for {name}"
+                raise _checks.fail("num_layers", expected, got)
+            self._runner = DecoderRunner(model, filler)
+        else:
+            tap, mean = loading.cut(model, num_layers, layer), position == "mean"
+            scores = num_layers is None
+            self._runner = CausalRunner(model, filler, tap=tap, mean=mean, scores=scores, name=name)
 
     @classmethod
     def from_pretrained(

@@ -41,11 +41,7 @@ def load(
     cuda = torch.cuda
     has_bfloat16 = cuda.is_available() and cuda.is_bf16_supported(including_emulation=False)
     dtype = choose_dtype(dtype, stored, has_bfloat16)
-    options: dict[str, Any] = {"dtype": dtype}
-    if device_map is not None:
-        options["device_map"] = device_map
-    if tp_plan is not None:
-        options["tp_plan"] = tp_plan
+    options: dict[str, Any] = {"dtype": dtype, "device_map": device_map, "tp_plan": tp_plan}
     if gguf_file is not None:
         options["quantization_config"] = transformers.GgufConfig(dequantize=True)
         options["dtype"] = torch.float32 if dtype == "auto" else getattr(torch, dtype)

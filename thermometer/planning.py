@@ -185,14 +185,14 @@ class _Filling:
                 return False
             if tall * (self.past + longest) > ATTENDED * self.budget:
                 return False
-            if length < ALIKE * longest and self.own * LEAST_FILL >= self.budget:
+            if length < ALIKE * longest and self.tokens * LEAST_FILL >= self.budget:
                 return False
         self.rows.append(row)
         self.height, self.longest = tall, longest
         return True
 
     @property
-    def own(self) -> int:
+    def tokens(self) -> int:
         """Tokens of all rows, padding included."""
         return self.height * self.longest
 
@@ -238,17 +238,14 @@ def plan_units(
     for unit in fillings:
         prefixes = pools[unit.pool]
         shared = tuple(sharing.length[row] for row in unit.rows) if sharing is not None else ()
-        tokens = unit.own + len(prefixes) * unit.past
+        tokens = unit.tokens + len(prefixes) * unit.past
         units.append(Unit(tuple(unit.rows), shared, prefixes, tokens))
     return units
 
 
 def _pools(sharing: Sharing, room: int) -> tuple[list[int], list[tuple[tuple[int, int], ...]]]:
-    """Which shared prefixes are at hand together: long ones first, so that they are of like length.
-
-    Returns:
-        Number of each prompt's pool, and for each pool a prompt and a length for each prefix.
-    """
+    """The pool of each prompt, and of each pool the prefixes (a prompt and a length each)."""
+    # Long prefixes come first, so that those of a pool are of like length.
     first: dict[int, tuple[int, int]] = {}
     for row, (group, size) in enumerate(zip(sharing.group, sharing.length, strict=True)):
         first.setdefault(group, (row, size))

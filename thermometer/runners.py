@@ -102,8 +102,7 @@ class CausalRunner:
         model: A transformers causal LM.
         filler: Token id that fills rows on the right; its value never matters.
         tap: The block whose output is the feature; by default the last hidden state is.
-        mean: Whether the hidden state of a prompt is the mean over its tokens; else that of the
-            last.
+        mean: Whether the state of a prompt is the mean over its tokens, or that of the last.
         scores: Whether scores will be asked for.
         name: For the warning.
     """
@@ -117,7 +116,12 @@ class CausalRunner:
         self._filler = filler
         self._tapped: list[Tensor] = []
         self._mean = mean
-        self._window = _attention_window(model.config.get_text_config())
+        config = model.config.get_text_config()
+        names = ("sliding_window", "attention_chunk_size", "window_size", "attention_window_size")
+        sizes = [getattr(config, name, None) for name in names]
+        if getattr(config, "use_sliding_window", None) is False:  # Qwen declares one, ignores it
+            sizes = []
+        self._window = min((size for size in sizes if isinstance(size, int)), default=None)
         self._cache: tuple[Any, PrefixCache] | None = None
         self.head: forward.Head | None = None
         self.shares_rows = False
@@ -239,27 +243,22 @@ class CausalRunner:
                 warnings.warn(
                     f"The output head of {name} is of an unknown kind; all its logits are "
                     "computed, which needs more memory",
-                    stacklevel=4,
+                    stacklevel=5,
                 )
         self.shares_rows = True
         self.shares_rows = self._proves(trees, plain, exact)
         if self.shares_rows and not self._mean:
             prefixes = [tree.prefix[:size] for tree, size in zip(trees, (2, 5), strict=True)]
-            self.shares_prefixes = self._proves(trees, plain, exact, (2, 5), prefixes)
+            cached: dict[str, Any] = {"shared": (2, 5), "prefixes": prefixes}
+            self.shares_prefixes = self._proves(trees, plain, exact, **cached)
         self.forget()
 
     def _proves(
-        self,
-        trees: Sequence[TokenTree],
-        plain: Reading,
-        exact: bool,
-        shared: Sequence[int] = (),
-        prefixes: Sequence[tuple[int, ...]] = (),
+        self, trees: Sequence[TokenTree], plain: Reading, exact: bool, **cached: Any
     ) -> bool:
-        """Whether rows that fork, after `shared` tokens from a cache, say what plain rows say."""
-        scores = plain.logprobs is not None
+        """Whether rows that fork, after tokens from a cache if given, say what plain rows say."""
         try:
-            found = self.run(trees, features=True, scores=scores, shared=shared, prefixes=prefixes)
+            found = self.run(trees, features=True, scores=plain.logprobs is not None, **cached)
         except Exception:  # attention code that takes no 4-D mask or cache fails in its own way
             return False
         return _agree(found, plain, 1e-3 if exact else 0.25)
@@ -313,15 +312,6 @@ class DecoderRunner:
             tokens = torch.tensor([trees[i].branches[k][0] for i, k in pairs]).to(segment_ids)
             logprobs = output.logits[:, 0].float().log_softmax(dim=1)[segment_ids[:, 0], tokens]
         return Reading(hidden, logprobs, segment_ids, work)
-
-
-def _attention_window(config: Any) -> int | None:
-    """The shortest attention window of a model's blocks, if there is any."""
-    if getattr(config, "use_sliding_window", None) is False:  # Qwen declares one and ignores it
-        return None
-    names = ("sliding_window", "attention_chunk_size", "window_size", "attention_window_size")
-    sizes = [getattr(config, name, None) for name in names]
-    return min((size for size in sizes if isinstance(size, int)), default=None)
 
 
 def _agree(found: Reading, expected: Reading, margin: float) -> bool:

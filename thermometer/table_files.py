@@ -229,11 +229,6 @@ def read_part(file: Path, rows: int) -> pa.Table:
         raise ValueError(f"{file}: damaged or truncated Parquet part ({error})") from error
     if part.num_rows != rows:
         raise ValueError(f"{file}: expected {rows} rows, but got {part.num_rows}")
-    return checked(file, part)
-
-
-def checked(file: Path, part: pa.Table) -> pa.Table:
-    """The rows of one file, intact, with their columns typed; errors name the file."""
     return typed(file, intact(file, part))
 
 

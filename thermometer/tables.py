@@ -226,8 +226,8 @@ class OutputTable:
         """The table of some rows, given as a mask or as indices."""
         chosen = np.asarray(rows)
         index = np.arange(len(self))[chosen if chosen.size else chosen.astype(np.int64)]
-        columns: dict[str, Any] = {name: getattr(self, name) for name in _COLUMNS}
-        of_rows = {k: None if v is None else v[index] for k, v in columns.items()}
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        of_rows: dict[str, Any] = {k: None if v is None else v[index] for k, v in columns.items()}
         return replace(self, ids=tuple(self.ids[i] for i in index), **of_rows)
 
     def of_tasks(self, names: Iterable[str]) -> "OutputTable":

@@ -3,7 +3,7 @@
 import glob
 import random
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -50,32 +50,22 @@ class Columns:
                 object.__setattr__(self, name, _checks.strings(name, getattr(self, name)))
 
 
+_ARC = Columns(
+    options=("choices.text",),
+    labels="choices.label",
+    answer="answerKey",
+    id="id",
+    configs=("ARC-Easy", "ARC-Challenge"),
+    repository="allenai/ai2_arc",
+)
 READY: Mapping[str, Columns] = {
     "mmlu": Columns(task="subject", configs=("all",), repository="cais/mmlu"),
-    "arc": Columns(
-        options=("choices.text",),
-        labels="choices.label",
-        answer="answerKey",
-        id="id",
-        configs=("ARC-Easy", "ARC-Challenge"),
-        repository="allenai/ai2_arc",
+    "arc": _ARC,
+    "openbookqa": replace(
+        _ARC, question="question_stem", configs=("main",), repository="allenai/openbookqa"
     ),
-    "openbookqa": Columns(
-        question="question_stem",
-        options=("choices.text",),
-        labels="choices.label",
-        answer="answerKey",
-        id="id",
-        configs=("main",),
-        repository="allenai/openbookqa",
-    ),
-    "commonsense_qa": Columns(
-        options=("choices.text",),
-        labels="choices.label",
-        answer="answerKey",
-        id="id",
-        repository="tau/commonsense_qa",
-        split="validation",
+    "commonsense_qa": replace(
+        _ARC, configs=(), repository="tau/commonsense_qa", split="validation"
     ),
     "boolq": Columns(
         texts=("no", "yes"), context="passage", repository="google/boolq", split="validation"
@@ -118,9 +108,8 @@ class TaskSource:
         if self.limit is not None:
             _checks.integer("limit", self.limit)
         if self.demonstrations is not None and self.demonstrations == self.split:
-            raise _checks.fail(
-                "demonstrations", "another split than `split`", repr(self.demonstrations)
-            )
+            got = repr(self.demonstrations)
+            raise _checks.fail("demonstrations", "another split than `split`", got)
 
 
 class _AnyTask(Protocol):
@@ -234,13 +223,9 @@ def _by_task(
             if len({option for option in options if option.strip()}) < max(2, len(options)):
                 skipped.append(number)
                 continue
-            question = Question(
-                f"{name}/{identifier}",
-                text,
-                options,
-                _answer(row, mapping),
-                None if mapping.context is None else _value(row, mapping.context),
-            )
+            context = None if mapping.context is None else _value(row, mapping.context)
+            answer = _answer(row, mapping)
+            question = Question(f"{name}/{identifier}", text, options, answer, context)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{name}, split {split!r}, row {number}: {error}") from error
         tasks.setdefault(task, []).append(question)
@@ -257,9 +242,8 @@ def _options(row: Mapping[str, Any], mapping: Columns) -> tuple[str, ...]:
     if mapping.texts is not None:
         return mapping.texts
     values = [_value(row, column) for column in mapping.options]
-    if len(values) == 1:
-        return _checks.strings(mapping.options[0], values[0])
-    return tuple(map(str, values))
+    one = len(values) == 1
+    return _checks.strings(mapping.options[0], values[0]) if one else tuple(map(str, values))
 
 
 def _answer(row: Mapping[str, Any], mapping: Columns) -> int | None:
@@ -372,25 +356,22 @@ def read_files(
     """
     found: dict[str, tuple[list[Q], list[Q]]] = {}
     for file in files:
-        for name, split, question in _rows(file, parse):
+        default = file.name.removesuffix(".gz").removesuffix(".jsonl")
+        for number, row in _files.read_lines(file):
+            task, identifier, split = (
+                str(row.get("task") or default),
+                row.get("id"),
+                row.get("split"),
+            )
+            try:
+                question = parse(row, f"{task}/{number}" if identifier is None else str(identifier))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{file}, line {number}: {error}") from error
             if chosen.demonstrations is not None and split == chosen.demonstrations:
-                found.setdefault(name, ([], []))[1].append(question)
+                found.setdefault(task, ([], []))[1].append(question)
             elif chosen.split is None or split == chosen.split:
-                found.setdefault(name, ([], []))[0].append(question)
+                found.setdefault(task, ([], []))[0].append(question)
     return found
-
-
-def _rows(
-    file: Path, parse: Callable[[dict[str, Any], str], Q]
-) -> Iterator[tuple[str, str | None, Q]]:
-    default = file.name.removesuffix(".gz").removesuffix(".jsonl")
-    for number, row in _files.read_lines(file):
-        try:
-            task, identifier = str(row.get("task") or default), row.get("id")
-            named = f"{task}/{number}" if identifier is None else str(identifier)
-            yield task, row.get("split"), parse(row, named)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{file}, line {number}: {error}") from error
 
 
 def _parse(row: dict[str, Any], identifier: str) -> Question:

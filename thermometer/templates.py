@@ -103,11 +103,9 @@ class Template:
                 letters, or other options than Yes and No for `verify`.
         """
         if len(demonstrations) < self.shots:
-            raise _checks.fail(
-                "demonstrations",
-                f"at least {self.shots} answered questions",
-                f"{len(demonstrations)} for question {question.id}",
-            )
+            expected = f"at least {self.shots} answered questions"
+            got = f"{len(demonstrations)} for question {question.id}"
+            raise _checks.fail("demonstrations", expected, got)
         name = task if self.task_name else ""
         shots = []
         for shot in demonstrations[: self.shots]:

@@ -86,7 +86,7 @@ def encode_prompts(
     texts = [_with_chat(tokenizer, prompt) if prompt.chat else prompt.text for prompt in prompts]
     start = _start_tokens(tokenizer)
     encoded = _ids(tokenizer, texts)
-    joined = iter(_joined_ids(tokenizer, texts, encoded, [prompt.options for prompt in prompts]))
+    joined = iter(_joined_ids(tokenizer, texts, encoded, prompts))
     priors = _priors(encode_prompts, tokenizer, prompts, norm)
     trees = []
     for prompt, own, prior in zip(prompts, encoded, priors, strict=True):
@@ -131,8 +131,8 @@ def encode_for_decoder(
 
 def check_lengths(trees: Iterable[TokenTree], max_length: int | None) -> None:
     """Raise `ValueError` naming the first question that is longer than a model's context."""
-    for tree in trees if max_length is not None else ():
-        if tree.depth > max_length:
+    for tree in trees:
+        if max_length is not None and tree.depth > max_length:
             expected = f"at most {max_length} tokens long (the model's context)"
             got = f"{tree.depth} tokens for question {tree.id}"
             raise _checks.fail("prompt", expected, got)
@@ -196,10 +196,7 @@ def _ids(tokenizer: Any, texts: list[str], add_special_tokens: bool = False) -> 
 
 
 def _joined_ids(
-    tokenizer: Any,
-    texts: Sequence[str],
-    encoded: Sequence[list[int]],
-    options: Sequence[Sequence[str]],
+    tokenizer: Any, texts: list[str], encoded: list[list[int]], prompts: Sequence[Prompt]
 ) -> list[list[int]]:
     """Ids of every text followed by each of its options, as if they were tokenised as a whole.
 
@@ -214,7 +211,7 @@ def _joined_ids(
         if own[len(own) - len(end) :] != end:
             cuts[i], end = 0, own
         heads.append(own[: len(own) - len(end)])
-    rows = [(i, option) for i, several in enumerate(options) for option in several]
+    rows = [(i, option) for i, prompt in enumerate(prompts) for option in prompt.options]
     found = _ids(tokenizer, [texts[i][cuts[i] :] + option for i, option in rows])
     return [heads[i] + ids for (i, _), ids in zip(rows, found, strict=True)]
 

@@ -42,9 +42,8 @@ class Question:
         check_wording(self.id, self.text, self.context)
         object.__setattr__(self, "options", _checks.strings("options", self.options))
         if len(self.options) < 2:
-            raise _checks.fail(
-                "options", "at least two texts", f"{len(self.options)} in question {self.id}"
-            )
+            got = f"{len(self.options)} in question {self.id}"
+            raise _checks.fail("options", "at least two texts", got)
         if any(not option.strip() for option in self.options):
             raise _checks.fail("options", "non-empty texts", f"{self.options} in {self.id}")
         if len(set(self.options)) < len(self.options):
@@ -55,11 +54,8 @@ class Question:
             except TypeError as error:
                 raise TypeError(f"{error} as `answer` of question {self.id}") from error
             if not 0 <= answer < len(self.options):
-                raise _checks.fail(
-                    "answer",
-                    f"an index in [0, {len(self.options)})",
-                    f"{answer} in question {self.id}",
-                )
+                expected = f"an index in [0, {len(self.options)})"
+                raise _checks.fail("answer", expected, f"{answer} in question {self.id}")
             object.__setattr__(self, "answer", answer)
 
 
@@ -92,9 +88,8 @@ class Task:
         check_questions(self.name, self.questions)
         for demonstration in self.demonstrations:
             if demonstration.answer is None:
-                raise _checks.fail(
-                    "demonstrations", "answered questions", f"no answer in {demonstration.id}"
-                )
+                got = f"no answer in {demonstration.id}"
+                raise _checks.fail("demonstrations", "answered questions", got)
 
     def __len__(self) -> int:
         return len(self.questions)
@@ -159,8 +154,6 @@ class Calibration:
         distances: By source, how far they are: above 1 is farther than any training task.
         warnings: What the user should know before trusting the result: that the task or the
             answering model is unlike those of the training, for instance.
-
-    `n_prompts` is the number of unlabelled prompts behind `task_temperature`.
     """
 
     ids: tuple[str, ...]
@@ -174,7 +167,7 @@ class Calibration:
 
     @property
     def n_prompts(self) -> int:
-        """Number of prompts over which `task_temperature` is a mean."""
+        """Number of unlabelled prompts over which `task_temperature` is a mean."""
         return len(self.temperature)
 
     @property

@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from thermometer import Experiment, LanguageModel, Template
-from thermometer.experiment import Source
+from thermometer.experiment import ModelSpec
 from thermometer.tasks import TaskSource
 
 COMMIT, OTHER = "0123456789abcdef" * 2 + "01234567", "f" * 40
@@ -38,12 +38,12 @@ def test_the_commit_of_a_hub_id_is_recorded(hub, llama_folder):
 
 def test_a_later_run_finds_the_tables_of_a_hub_model(hub, tmp_path):
     def extract(revision):
-        spec = Source(NAME, revision=revision, dtype="float32")
+        spec = ModelSpec(NAME, revision=revision, dtype="float32")
         source = TaskSource("builtin:comparison", limit=4)
         quiet = {"accelerator": "cpu", "enable_progress_bar": False}
         out = str(tmp_path / "out")
         return Experiment(
-            spec, out, source, spec, template=Template("cloze"), trainer=quiet
+            out, source, large=spec, small=spec, template=Template("cloze"), trainer=quiet
         ).extract()
 
     made = extract(None)

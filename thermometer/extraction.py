@@ -10,7 +10,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -18,13 +18,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import (
-    BasePredictionWriter,
-    RichProgressBar,
-    TQDMProgressBar,
-)
+from lightning.pytorch.callbacks import BasePredictionWriter, RichProgressBar, TQDMProgressBar
 from rich.console import Console
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from thermometer import _checks, _files, language_model, planning, table_files
 from thermometer._lightning import quiet, shows_progress, terminable
@@ -34,22 +30,12 @@ from thermometer.planning import Unit
 from thermometer.tables import OutputTable
 from thermometer.tasks import question_row
 from thermometer.templates import Template
-from thermometer.tokenization import TokenStore, TokenTree
+from thermometer.tokenization import TokenStore, TokenTree, check_lengths
 from thermometer.types import Task, unique_ids
 
 
-class Extraction(LightningModule):
-    """Holds the language model in a plain attribute: no parameter of it belongs to Lightning.
-
-    Args:
-        lm: The model.
-        trees: Of all questions.
-        rows: The same questions as rows of the JSON lines format.
-        parts: Units of work by the name of the file that they go to.
-        features: Whether features are wanted.
-        scores: Whether scores are.
-        feature_dtype: How features are stored.
-    """
+class _Extraction(LightningModule):
+    """Computes parts (units of work by file name); no parameter of `lm` belongs to Lightning."""
 
     def __init__(
         self,
@@ -57,17 +43,15 @@ class Extraction(LightningModule):
         trees: Sequence[TokenTree],
         rows: Sequence[Mapping[str, Any]],
         parts: Mapping[str, Sequence[Unit]],
-        features: bool,
-        scores: bool,
-        feature_dtype: str,
+        plan: Mapping[str, Any],
     ) -> None:
         super().__init__()
         self._lm = lm
         self._trees = trees
         self._rows = rows
         self._parts = parts
-        self._wanted = {"features": features, "scores": scores}
-        self._feature_dtype = feature_dtype
+        self._wanted = {name: made is not None for name, made in plan["provenance"].items()}
+        self._feature_dtype = plan["feature_dtype"]
         self._before = lm.work
         self._seconds = 0.0
 
@@ -76,40 +60,24 @@ class Extraction(LightningModule):
         """What is computed, in a word or three."""
         return " and ".join(name for name, wanted in self._wanted.items() if wanted)
 
-    @property
-    def is_first_rank(self) -> bool:
-        """Whether this process writes the manifest."""
-        return bool(self.trainer.is_global_zero)
-
-    @property
-    def has_progress_bar(self) -> bool:
-        """Whether the user sees how the work goes on."""
-        return self.trainer.progress_bar_callback is not None
-
-    def wait_for_all(self) -> None:
-        """Return when every rank has called this."""
-        self.trainer.strategy.barrier()
-
     def setup(self, stage: str) -> None:
         """Place the language model on this rank's device."""
         self._lm.to(self.device)
 
     def own_summary(self) -> Summary:
         """What this rank has computed so far."""
-        work = self._lm.work - self._before
-        operations = self._lm.size.operations(work)
-        return Summary(work, self._seconds, operations, (_name_of(self._lm.device),))
+        work, device = self._lm.work - self._before, self._lm.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        return Summary(work, self._seconds, self._lm.size.operations(work), (name,))
 
     def summary(self) -> Summary:
         """What all ranks have computed; every rank must call this."""
         own = self.own_summary()
         counts = [float(getattr(own.work, field.name)) for field in fields(Work)]
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        numbers = torch.tensor(
-            [*counts, own.seconds, own.operations], dtype=dtype, device=self.device
-        )
-        summed = self.trainer.strategy.reduce(numbers, reduce_op="sum").tolist()
-        *total, seconds, operations = summed
+        numbers = [*counts, own.seconds, own.operations]
+        tensor = torch.tensor(numbers, dtype=dtype, device=self.device)
+        *total, seconds, operations = self.trainer.strategy.reduce(tensor, reduce_op="sum").tolist()
         devices = own.devices * self.trainer.world_size
         return Summary(Work(*map(round, total)), seconds, operations, devices)
 
@@ -137,50 +105,19 @@ class Extraction(LightningModule):
             ]
             columns["option_mass"] = outputs.option_mass
         if outputs.features is not None:
-            columns["features"] = self._stored(outputs.features, columns["id"])
+            with np.errstate(over="ignore"):
+                stored = outputs.features.astype(self._feature_dtype)
+            if (bad := ~np.isfinite(stored).all(axis=1)).any():
+                raise ValueError(
+                    f"Expected finite features, but got NaN, infinity or an overflow of "
+                    f"{self._feature_dtype} for question {columns['id'][int(bad.argmax())]}"
+                )
+            columns["features"] = stored
         return columns
-
-    def _stored(self, features: Any, ids: Sequence[str]) -> Any:
-        with np.errstate(over="ignore"):
-            stored = features.astype(self._feature_dtype)
-        if (bad := ~np.isfinite(stored).all(axis=1)).any():
-            raise ValueError(
-                f"Expected finite features, but got NaN, infinity or an overflow of "
-                f"{self._feature_dtype} for question {ids[int(np.flatnonzero(bad)[0])]}"
-            )
-        return stored
-
-
-def predict(
-    module: Extraction, folder: Path, names: Sequence[str], keywords: Mapping[str, Any]
-) -> None:
-    """Compute parts, each written into a folder under its name, on the devices of a `Trainer`."""
-    defaults = {"devices": 1, "logger": False, "enable_checkpointing": False}
-    chosen: dict[str, Any] = {**defaults, "enable_model_summary": False, **keywords}
-    given = chosen.pop("callbacks", None) or []
-    callbacks = [*given] if isinstance(given, list | tuple) else [given]
-    with quiet(), terminable():
-        trainer = Trainer(**chosen, callbacks=[*callbacks, _PartWriter(folder)])
-        loader = DataLoader(_Names(names, trainer.world_size), batch_size=None, collate_fn=None)
-        trainer.predict(module, loader, return_predictions=False)
-
-
-class _Names(Dataset[str | None]):
-    """Parts to compute, filled up with nothing so that no rank is left without a batch."""
-
-    def __init__(self, names: Sequence[str], world_size: int) -> None:
-        self._names: list[str | None] = [*names]
-        self._names += [None] * max(0, world_size - len(names))
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __getitem__(self, index: int) -> str | None:
-        return self._names[index]
 
 
 class _PartWriter(BasePredictionWriter):
-    """Writes each part as soon as it is computed, and says how fast that goes."""
+    """Writes each part when it is computed, and shows this rank's speed beside the progress bar."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(write_interval="batch")
@@ -192,22 +129,14 @@ class _PartWriter(BasePredictionWriter):
         """Write one part under its name in the plan."""
         if prediction is not None:
             table_files.write_part(self._folder / prediction.pop("name"), prediction)
-            assert isinstance(pl_module, Extraction)
+            assert isinstance(pl_module, _Extraction)
             speed = pl_module.own_summary().tokens_per_second
-            _show(trainer.progress_bar_callback, f"{pl_module.wanted}, {speed:,.0f} tokens/s")
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Wait for all ranks, so that the manifest is written after the last part."""
-        trainer.strategy.barrier()
-
-
-def _show(bar: Any, text: str) -> None:
-    """Put what is computed, and this rank's speed, beside the progress bar and its time to go."""
-    if isinstance(bar, RichProgressBar):
-        if bar.progress is not None and bar.predict_progress_bar_id is not None:
-            bar.progress.update(bar.predict_progress_bar_id, description=text)
-    elif isinstance(bar, TQDMProgressBar):
-        bar.predict_progress_bar.set_postfix_str(text, refresh=False)
+            text, bar = f"{pl_module.wanted}, {speed:,.0f} tokens/s", trainer.progress_bar_callback
+            if isinstance(bar, RichProgressBar):
+                if bar.progress is not None and bar.predict_progress_bar_id is not None:
+                    bar.progress.update(bar.predict_progress_bar_id, description=text)
+            elif isinstance(bar, TQDMProgressBar):
+                bar.predict_progress_bar.set_postfix_str(text, refresh=False)
 
 
 PLAN = "plan.json"
@@ -275,18 +204,16 @@ def extract(
         raise _checks.fail("tasks", "at least one task", "none")
     unique_ids(questions, "the tasks")
     rows = [question_row(q, task.name) for task in tasks for q in task.questions]
+    begun = _files.read_json(folder / PLAN) if (folder / PLAN).is_file() else None
     provenance = lm.provenance(chosen)
-    made_by = {
-        "features": provenance if features else None,
-        "scores": provenance if scores else None,
-    }
+    wanted = {"features": features, "scores": scores}
     plan = {
         "digest": table_files.questions_digest(rows),
-        "provenance": made_by,
-        "token_budget": lm.token_budget or _budget(folder, lm, trainer or {}),
+        "provenance": {name: provenance if want else None for name, want in wanted.items()},
+        "token_budget": lm.token_budget or _budget(begun, lm, trainer or {}),
         "feature_dtype": feature_dtype,
     }
-    if not _is_finished(folder, plan):
+    if not _is_finished(folder, plan, begun):
         _write(lm, _encode(lm, tasks, chosen, encoded), rows, folder, plan, trainer or {})
     del rows  # of many questions there need not be two copies
     table = OutputTable.open(folder)
@@ -303,29 +230,32 @@ def _write(
     trainer: Mapping[str, Any],
 ) -> None:
     """Compute what is missing of a table and declare it finished."""
-    lm, made_by = lm.with_token_budget(plan["token_budget"]), plan["provenance"]
-    features, scores = (made_by[name] is not None for name in ("features", "scores"))
-    units = lm.plan(trees, scores=scores)
-    parts = {
-        f"part-{number:05d}.parquet": part
-        for number, part in enumerate(
-            planning.plan_parts(units, planning.default_rows_per_part(len(trees)))
-        )
-    }
+    lm, provenance = lm.with_token_budget(plan["token_budget"]), plan["provenance"]
+    units = lm.plan(trees, scores=provenance["scores"] is not None)
+    planned = planning.plan_parts(units, planning.default_rows_per_part(len(trees)))
+    parts = {f"part-{number:05d}.parquet": part for number, part in enumerate(planned)}
     folder.mkdir(parents=True, exist_ok=True)
     _files.write_text(folder / PLAN, json.dumps(plan, indent=2) + "\n")
-    todo = [name for name in parts if not (folder / name).is_file()]
-    module = Extraction(lm, trees, rows, parts, features, scores, plan["feature_dtype"])
-    predict(module, folder, todo, trainer)
-    summary = module.summary()
-    if module.is_first_rank:
+    todo: list[str | None] = [name for name in parts if not (folder / name).is_file()]
+    module = _Extraction(lm, trees, rows, parts, plan)
+    defaults = {"devices": 1, "logger": False, "enable_checkpointing": False}
+    keywords: dict[str, Any] = {**defaults, "enable_model_summary": False, **trainer}
+    given = keywords.pop("callbacks", None) or []
+    callbacks = [*given] if isinstance(given, list | tuple) else [given]
+    with quiet(), terminable():
+        run = Trainer(**keywords, callbacks=[*callbacks, _PartWriter(folder)])
+        todo += [None] * max(0, run.world_size - len(todo))  # no rank is left without a batch
+        loader: DataLoader[str | None] = DataLoader(todo, batch_size=None)  # type: ignore[arg-type]
+        run.predict(module, loader, return_predictions=False)
+    summary = module.summary()  # waits for all ranks, so that the manifest comes after the parts
+    if run.is_global_zero:
         table_files.write_questions(folder, rows)
         sizes = {name: len(planning.rows_of(part)) for name, part in parts.items()}
-        table_files.finish(folder, sizes, made_by, plan["digest"])
+        table_files.finish(folder, sizes, provenance, plan["digest"])
         _files.write_text(folder / SUMMARY, json.dumps(summary.to_dict(), indent=2) + "\n")
-        if module.has_progress_bar:
+        if run.progress_bar_callback is not None:
             Console().print(f"{module.wanted}: {summary}", highlight=False)
-    module.wait_for_all()
+    run.strategy.barrier()
 
 
 def _encode(
@@ -335,39 +265,34 @@ def _encode(
     encoded = {} if encoded is None else encoded
     key = (lm.tokenizer_digest, template.digest)
     if key in encoded:
-        lm.refuse_long(encoded[key])
+        check_lengths(encoded[key], lm.max_length)
         return encoded[key]
     store = TokenStore()
     for task in tasks:
         for start in range(0, len(task), _CHUNK):
             some = task.questions[start : start + _CHUNK]
-            prompts = [template.render(q, task.name, task.demonstrations) for q in some]
-            for tree in lm.encode(prompts, template):
+            for tree in lm.encode(template.render_task(replace(task, questions=some)), template):
                 store.append(tree)
     encoded[key] = store
     return store
 
 
-def _budget(folder: Path, lm: LanguageModel, trainer: Mapping[str, Any]) -> int:
+def _budget(begun: Any, lm: LanguageModel, trainer: Mapping[str, Any]) -> int:
     """The token budget of an extraction that was begun, else one that suits the device."""
-    if (folder / PLAN).is_file():
-        found = _files.read_json(folder / PLAN).get("token_budget")
-        if isinstance(found, int):
-            return found
+    found = (begun or {}).get("token_budget")
+    if isinstance(found, int):
+        return found
     on_gpu = trainer.get("accelerator", "auto") in ("auto", "gpu", "cuda")
     device = "cuda" if on_gpu and torch.cuda.is_available() else "cpu"
     return language_model.suitable_token_budget(lm.model, torch.device(device))
 
 
-def _is_finished(folder: Path, plan: Mapping[str, Any]) -> bool:
+def _is_finished(folder: Path, plan: Mapping[str, Any], begun: Any) -> bool:
     """Whether the folder holds the whole table; refuses one that belongs to another extraction."""
     finished = (folder / table_files.MANIFEST).is_file()
-    if not (folder / PLAN).is_file():
-        if finished:
-            raise ValueError(f"{folder} holds a table that another program made; choose another")
-        return False
-    found = _files.read_json(folder / PLAN)
-    if differing := sorted(_differences(plan, found)):
+    if begun is None and finished:
+        raise ValueError(f"{folder} holds a table that another program made; choose another")
+    if begun is not None and (differing := sorted(_differences(plan, begun))):
         raise ValueError(
             f"{folder} holds another extraction: {', '.join(differing)} differ. "
             "Choose another `out_dir` or delete the folder"
@@ -386,10 +311,8 @@ def _differences(wanted: Any, found: Any, name: str = "") -> Iterator[str]:
 
 
 def _warn_if_low(table: OutputTable, template: Template) -> None:
-    """Warn where the prompt names the letters and the model wants to answer with something else.
-
-    With `cloze` any other wording of an answer takes its share: a low mass says nothing.
-    """
+    """Warn where the prompt names the letters and the model wants to answer with something else."""
+    # With `cloze` any other wording of an answer takes its share: a low mass says nothing.
     if table.option_mass is None or template.style == "cloze":
         return
     mass = float(table.option_mass.mean())
@@ -447,14 +370,12 @@ def extract_both(
     chosen = template or Template()
     for_small = small_template or chosen
     one = small is large and for_small == chosen
-    kept: dict[str, Any] = {"feature_dtype": feature_dtype}
-    return joined(
-        partial(extract, small, tasks, template=for_small, scores=False, trainer=trainer, **kept),
-        partial(extract, large, tasks, template=chosen, trainer=trainer, **(kept if one else {})),
-        out_dir,
-        trainer,
-        one=one,
-    )
+    options: dict[str, Any] = {"trainer": trainer, "feature_dtype": feature_dtype}
+    features = partial(extract, small, tasks, template=for_small, scores=False, **options)
+    if not one:
+        del options["feature_dtype"]
+    scores = partial(extract, large, tasks, template=chosen, **options)
+    return joined(features, scores, out_dir, trainer, one=one)
 
 
 def joined(
@@ -515,8 +436,3 @@ def report_costs(out_dir: str | Path, *, show: bool = False) -> dict[str, Any] |
             highlight=False,
         )
     return costs
-
-
-def _name_of(device: torch.device) -> str:
-    """The name of a GPU, else the type of the device."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

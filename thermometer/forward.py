@@ -1,12 +1,9 @@
 """One batch of token trees through a model, computing only what is needed.
 
 A tree is one row: its prefix, then the branches one after another, each branch attending to the
-prefix and to itself only, at the positions it would have alone. So the prompt of a question is
-computed once however many options it has. What several prompts begin with may come from a cache;
-the row then begins after it. Where a model cannot do that (recurrent layers, a sliding window
-shorter than the row, attention code without 4-D masks), each branch becomes a row of its own. The
-output head runs only at the positions that predict an option's token, in float32. `Work` counts
-what is computed.
+prefix and to itself only, at the positions it would have alone. What several prompts begin with may
+come from a cache; the row then begins after it. Where a model cannot do that (recurrent layers, a
+short sliding window, no 4-D masks), each branch becomes a row of its own.
 """
 
 from collections.abc import Sequence
@@ -54,10 +51,9 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved: dict[str, Any] = {
-            name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)
-        }
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+        moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in tensors.items()}
         return replace(self, **moved)
 
     def model_inputs(self, dtype: torch.dtype) -> dict[str, Any]:
@@ -156,13 +152,8 @@ def collate(
 
 
 def _mask(segments: Tensor, cached: Sequence[int]) -> Tensor | None:
-    """Which key each query sees, (1 or R, 1, L, C + L); `None` for all those to its left.
-
-    Args:
-        segments: (R, L) int64: 0 for the trunk of a tree, which all the row sees, else the number
-            of a branch; -1 for padding.
-        cached: Of each row, how many of the C cached columns are its own.
-    """
+    """Which key each query sees, (1 or R, 1, L, C + L); `None` for all those to its left."""
+    # (R, L): 0 for the trunk of a tree, which all the row sees, else a branch; -1 for padding.
     length = segments.shape[1]
     forks = ((segments > 0) & (segments != segments.amax(dim=1, keepdim=True))).any()
     if not (forks or cached):
@@ -172,7 +163,7 @@ def _mask(segments: Tensor, cached: Sequence[int]) -> Tensor | None:
         own = segments[:, :, None] == segments[:, None, :]  # (R, L, L): query, key
         mask = mask & (own | (segments == 0)[:, None, :])
     if cached:
-        lengths = torch.tensor(cached)
+        lengths = torch.tensor(cached)  # of each row, how many of the C columns are its own
         past = torch.arange(int(lengths.max())) < lengths[:, None]  # (R, C)
         past = past[:1] if bool(past.all()) else past
         height = max(len(past), len(mask))
@@ -223,9 +214,7 @@ class Head:
 
     def _logits(self, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         logits = hidden @ weight.float().T
-        if bias is not None:
-            logits = logits + bias.float()
-        return self._finish(logits)
+        return self._finish(logits if bias is None else logits + bias.float())
 
     def _finish(self, logits: Tensor) -> Tensor:
         if self._scale != 1:
@@ -298,7 +287,7 @@ class Work:
     sources: int = 0
 
     @classmethod
-    def of_batch(cls, batch: "Batch", prompts: int = 0, input_tokens: int = 0) -> "Work":
+    def of_batch(cls, batch: Batch, prompts: int = 0, input_tokens: int = 0) -> "Work":
         """What a forward pass over a batch computes."""
         padding = batch.input_ids.numel() - batch.n_tokens
         sources = len(batch.sources)
@@ -340,9 +329,9 @@ class ModelSize:
     def of(cls, model: Any) -> "ModelSize":
         """The size of a transformers model."""
         config = model.config.get_text_config(decoder=True)
-        embeddings = {id(e.weight) for e in _embeddings(model)}
-        weights = sum(p.numel() for p in model.parameters() if id(p) not in embeddings)
         output = model.get_output_embeddings()
+        embeddings = {id(e.weight) for e in (model.get_input_embeddings(), output) if e is not None}
+        weights = sum(p.numel() for p in model.parameters() if id(p) not in embeddings)
         heads = getattr(config, "num_attention_heads", None) or 0
         width = getattr(config, "head_dim", None) or (config.hidden_size // heads if heads else 0)
         layers = getattr(config, "num_hidden_layers", 0)
@@ -363,11 +352,6 @@ class ModelSize:
         """
         linear = self.blocks * work.tokens + self.head * work.sources
         return 2.0 * linear + 4.0 * self.attention * work.pairs
-
-
-def _embeddings(model: Any) -> list[Any]:
-    found = (model.get_input_embeddings(), model.get_output_embeddings())
-    return [embedding for embedding in found if embedding is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from a hub, a folder or a GGUF file.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,7 +23,6 @@ from thermometer.runners import CausalRunner, DecoderRunner
 from thermometer.templates import Prompt, Template
 from thermometer.tokenization import (
     TokenTree,
-    check_lengths,
     encode_for_decoder,
     encode_prompts,
     tokenizer_digest,
@@ -81,12 +80,6 @@ def ran_out(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
-def give_back(device: torch.device) -> None:
-    """Return what the allocator holds unused, before the next try."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Outputs:
     """What a language model says about B prompts, in their order.
@@ -104,195 +97,12 @@ class Outputs:
     option_mass: NDArray[np.float32] | None
 
 
-class Engine:
-    """Computes token trees with one model.
+@dataclass(slots=True)
+class _Shared:
+    """What copies of a model have in common."""
 
-    Args:
-        runner: Runs the model.
-        model: That which it runs; its device is asked for anew for each unit.
-
-    `work` counts all that was computed, `most_tokens` is the size of unit that memory was found too
-    small for, if any.
-    """
-
-    def __init__(self, runner: CausalRunner | DecoderRunner, model: Any) -> None:
-        self._runner = runner
-        self._model = model
-        self.work = Work()
-        self.most_tokens: int | None = None
-
-    def plan(self, trees: Sequence[TokenTree], *, scores: bool, token_budget: int) -> list[Unit]:
-        """Which trees are computed in one forward pass, and what they share.
-
-        Those that share a prefix come first, then those whose branches need rows of their own, then
-        the rest: apart, so that one long row does not split up short ones.
-        """
-        kinds: dict[str, list[int]] = {"shared": [], "split": [], "whole": []}
-        sizes: list[tuple[int, int]] = []  # length and rows of each
-        able: list[int] = []
-        for i, tree in enumerate(trees):
-            whole = not scores or self._runner.forks(tree)
-            sizes.append((tree.n_read(scores), 1) if whole else (tree.depth, tree.n_rows))
-            kinds["whole" if whole else "split"].append(i)
-            if self._runner.caches(tree):
-                able.append(i)
-        found = find_shared(trees[i].prefix for i in able)
-        joined = {i: place for place, i in enumerate(able) if found.group[place] >= 0}
-        kinds["shared"] = list(joined)
-        kinds["whole"] = [i for i in kinds["whole"] if i not in joined]
-        units = []
-        for kind, rows in kinds.items():
-            lengths, heights = [sizes[i][0] for i in rows], [sizes[i][1] for i in rows]
-            sharing = None
-            if kind == "shared":
-                sharing = found.of([joined[i] for i in rows])
-                lengths = [n - past for n, past in zip(lengths, sharing.length, strict=True)]
-            plan = planning.plan_units(lengths, token_budget, heights, sharing)
-            units += [unit.of(rows) for unit in plan]
-        return units
-
-    def compute(
-        self,
-        trees: Sequence[TokenTree],
-        units: Sequence[Unit] | None = None,
-        *,
-        features: bool,
-        scores: bool,
-        token_budget: int,
-    ) -> Outputs:
-        """Features and normalised scores of trees.
-
-        Args:
-            trees: At least one.
-            units: Compute only these, of a plan that was made before; results are in their order.
-                By default all trees are planned and computed, and results are in their order.
-            features: Whether features are wanted.
-            scores: Whether scores are.
-            token_budget: For plans that are made here.
-
-        Raises:
-            ValueError: For trees without branches where scores are wanted, or scores that are not
-                finite.
-            MemoryError: If a single prompt does not fit.
-        """
-        given = units is not None
-        if units is None:
-            units = self.plan(trees, scores=scores, token_budget=token_budget)
-        pieces = []
-        todo = deque(units)
-        while todo:
-            unit = todo.popleft()
-            if self._too_large(unit):
-                todo.extendleft(reversed(unit.halves()))
-                continue
-            piece = self._try(trees, unit, features, scores)
-            if piece is None:
-                todo.appendleft(self._give_way(trees, unit))
-            else:
-                pieces.append(piece)
-        self._runner.forget()
-        rows = planning.rows_of(units)
-        result = _joined(pieces, None if given else np.argsort(rows))
-        if result.scores is not None:
-            chosen = [trees[i] for i in rows] if given else trees
-            self._normalise(result.scores, chosen, token_budget)
-        return result
-
-    def _too_large(self, unit: Unit) -> bool:
-        return self.most_tokens is not None and len(unit) > 1 and unit.tokens >= self.most_tokens
-
-    def _try(
-        self, trees: Sequence[TokenTree], unit: Unit, features: bool, scores: bool
-    ) -> Outputs | None:
-        """The outputs of a unit; `None` if memory ran out."""
-        chosen = [trees[i] for i in unit.rows]
-        prefixes = [trees[i].prefix[:size] for i, size in unit.prefixes]
-        try:
-            return self._forward(chosen, features, scores, unit.shared, prefixes)
-        except (RuntimeError, MemoryError) as error:
-            if not ran_out(error):
-                raise
-        return None  # not inside `except`, where the error holds on to the tensors of its frames
-
-    def _give_way(self, trees: Sequence[TokenTree], unit: Unit) -> Unit:
-        """What to try after a unit for which there was not enough memory."""
-        self._runner.forget()
-        give_back(self._model.device)
-        if len(unit) > 1:
-            self.most_tokens = unit.tokens
-            return unit  # to be halved, as it is too large now
-        tree = trees[unit.rows[0]]
-        if unit.prefixes:
-            return Unit(unit.rows, tokens=tree.n_tokens)
-        raise MemoryError(
-            f"Not enough memory on {self._model.device} for the {tree.n_tokens} tokens of "
-            f"question {tree.id} alone"
-        )
-
-    def _normalise(
-        self, scores: NDArray[np.float32], trees: Sequence[TokenTree], token_budget: int
-    ) -> None:
-        """Subtract the likelihoods of the bare options and divide by lengths, where asked for."""
-        priors = [tree.prior for tree in trees if tree.prior is not None]
-        if priors:
-            prior = self.compute(
-                priors, features=False, scores=True, token_budget=token_budget
-            ).scores
-            known = np.isfinite(scores)
-            scores[known] -= prior[known]  # type: ignore[index]
-        for row, tree in enumerate(trees):
-            scores[row, : len(tree.divisors)] /= tree.divisors
-
-    @torch.inference_mode()
-    def _forward(
-        self,
-        trees: Sequence[TokenTree],
-        features: bool,
-        scores: bool,
-        shared: Sequence[int],
-        prefixes: Sequence[tuple[int, ...]],
-    ) -> Outputs:
-        """One forward pass over a padded batch of token trees; raw log-likelihoods as scores."""
-        for tree in trees if scores else ():
-            if not tree.branches:
-                raise _checks.fail("options", "given where scores are wanted", tree.id)
-        reading = self._runner.run(
-            trees, features=features, scores=scores, shared=shared, prefixes=prefixes
-        )
-        hidden, logprobs = reading.hidden, reading.logprobs
-        states = hidden.float().cpu().numpy() if hidden is not None else None
-        self.work += reading.work
-        if logprobs is None:
-            return Outputs(states, None, None)
-        if (bad := ~logprobs.isfinite()).any():
-            row = int(reading.segment_ids.to(bad.device)[bad][0, 0])
-            raise _checks.fail("scores", "finite", f"NaN or infinity for question {trees[row].id}")
-        n_options = max(len(tree.branches) for tree in trees)
-        table = forward.sum_by_option(logprobs, reading.segment_ids, len(trees), n_options)
-        mass = table.logsumexp(dim=1).exp()
-        return Outputs(states, table.cpu().numpy(), mass.cpu().numpy())
-
-
-def _joined(pieces: Sequence[Outputs], order: NDArray[np.int64] | None) -> Outputs:
-    """The outputs of units one after another, or in another order."""
-    width = max((p.scores.shape[1] for p in pieces if p.scores is not None), default=0)
-
-    def joined(arrays: list[Any]) -> Any:
-        if arrays[0] is None:
-            return None
-        whole = np.concatenate(arrays)
-        return whole if order is None else whole[order]
-
-    def widened(scores: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-        if scores is None:
-            return None
-        return np.pad(scores, ((0, 0), (0, width - scores.shape[1])), constant_values=-np.inf)
-
-    return Outputs(
-        joined([piece.features for piece in pieces]),
-        joined([widened(piece.scores) for piece in pieces]),
-        joined([piece.option_mass for piece in pieces]),
-    )
+    work: Work = field(default_factory=Work)
+    most_tokens: int | None = None  # size of unit that memory was found too small for
 
 
 Position = Literal["last", "mean"]
@@ -351,24 +161,20 @@ class LanguageModel:
         self.is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self.fingerprint = loading.fingerprint(model)
         self.max_length: int | None = getattr(self._config, "max_position_embeddings", None)
-        self._runner = self._make_runner()
-        self._engine = Engine(self._runner, self.model)
-
-    def _make_runner(self) -> CausalRunner | DecoderRunner:
+        self._shared = _Shared()
         # Any token serves; that for padding makes some models ask for a mask, which is not needed.
-        filler = 1 if self.tokenizer.pad_token_id == 0 else 0
-        if not self.is_encoder_decoder:
-            tap = loading.cut(self.model, self.num_layers, self.layer)
-            scores = self.num_layers is None
-            mean = self.position == "mean"
-            return CausalRunner(
-                self.model, filler, tap=tap, mean=mean, scores=scores, name=self.name
-            )
-        if self.num_layers is not None or self.layer != -1 or self.position != "last":
-            expected = "None, `layer` -1 and `position` 'last' for an encoder-decoder"
-            got = f"{self.num_layers}, {self.layer} and {self.position!r} for {self.name}"
-            raise _checks.fail("num_layers", expected, got)
-        return DecoderRunner(self.model, filler)
+        filler = 1 if tokenizer.pad_token_id == 0 else 0
+        self._runner: CausalRunner | DecoderRunner
+        if self.is_encoder_decoder:
+            if num_layers is not None or layer != -1 or position != "last":
+                expected = "None, `layer` -1 and `position` 'last' for an encoder-decoder"
+                got = f"{num_layers}, {layer} and {position!r} for {name}"
+                raise _checks.fail("num_layers", expected, got)
+            self._runner = DecoderRunner(model, filler)
+        else:
+            tap, mean = loading.cut(model, num_layers, layer), position == "mean"
+            scores = num_layers is None
+            self._runner = CausalRunner(model, filler, tap=tap, mean=mean, scores=scores, name=name)
 
     @classmethod
     def from_pretrained(
@@ -480,19 +286,13 @@ class LanguageModel:
         _checks.instance("template", template, Template, 'as `Template("cloze")`')
         for prompt in prompts:
             _checks.instance("prompts", prompt, Prompt, "`Template.render` makes one")
-        if self.is_encoder_decoder:
-            return encode_for_decoder(self.tokenizer, prompts, template.norm, self.max_length)
-        return encode_prompts(self.tokenizer, prompts, template.norm, self.max_length)
+        encode = encode_for_decoder if self.is_encoder_decoder else encode_prompts
+        return encode(self.tokenizer, prompts, template.norm, self.max_length)
 
     @property
     def tokenizer_digest(self) -> str:
         """Hash of all that decides how a text becomes tokens; models may share a tokenizer."""
         return tokenizer_digest(self.tokenizer, self.is_encoder_decoder)
-
-    def refuse_long(self, trees: Iterable[TokenTree]) -> None:
-        """Raise `ValueError` naming the first question that is longer than the model's context."""
-        if self.max_length is not None:
-            check_lengths(trees, self.max_length)
 
     def outputs(
         self,
@@ -518,8 +318,34 @@ class LanguageModel:
         return self.compute(self.encode(prompts, template), features=features, scores=scores)
 
     def plan(self, trees: Sequence[TokenTree], *, scores: bool) -> list[Unit]:
-        """Which trees `compute` puts together in one forward pass, and what they share."""
-        return self._engine.plan(trees, scores=scores, token_budget=self.budget)
+        """Which trees `compute` puts together in one forward pass, and what they share.
+
+        Those that share a prefix come first, then those whose branches need rows of their own, then
+        the rest: apart, so that one long row does not split up short ones.
+        """
+        kinds: dict[str, list[int]] = {"shared": [], "split": [], "whole": []}
+        sizes: list[tuple[int, int]] = []  # length and rows of each
+        able: list[int] = []
+        for i, tree in enumerate(trees):
+            whole = not scores or self._runner.forks(tree)
+            sizes.append((tree.n_read(scores), 1) if whole else (tree.depth, tree.n_rows))
+            kinds["whole" if whole else "split"].append(i)
+            if self._runner.caches(tree):
+                able.append(i)
+        found = find_shared(trees[i].prefix for i in able)
+        joined = {i: place for place, i in enumerate(able) if found.group[place] >= 0}
+        kinds["shared"] = list(joined)
+        kinds["whole"] = [i for i in kinds["whole"] if i not in joined]
+        units = []
+        for kind, rows in kinds.items():
+            lengths, heights = [sizes[i][0] for i in rows], [sizes[i][1] for i in rows]
+            sharing = None
+            if kind == "shared":
+                sharing = found.of([joined[i] for i in rows])
+                lengths = [n - past for n, past in zip(lengths, sharing.length, strict=True)]
+            plan = planning.plan_units(lengths, self.budget, heights, sharing)
+            units += [unit.of(rows) for unit in plan]
+        return units
 
     def compute(
         self,
@@ -531,18 +357,101 @@ class LanguageModel:
     ) -> Outputs:
         """As `outputs`, of prompts that `encode` has turned into token trees.
 
-        With `units` only these are computed, and results are in their order.
+        With `units` of a plan only these are computed, and results are in their order.
         """
         if scores:
             self.require_scores()
-        return self._engine.compute(
-            trees, units, features=features, scores=scores, token_budget=self.budget
+        given = units is not None
+        if units is None:
+            units = self.plan(trees, scores=scores)
+        pieces = []
+        todo = deque(units)
+        while todo:
+            unit = todo.popleft()
+            most = self._shared.most_tokens
+            if most is not None and len(unit) > 1 and unit.tokens >= most:
+                todo.extendleft(reversed(unit.halves()))
+                continue
+            piece = self._try(trees, unit, features, scores)
+            if piece is None:
+                todo.appendleft(self._give_way(trees, unit))
+            else:
+                pieces.append(piece)
+        self._runner.forget()
+        rows = planning.rows_of(units)
+        result = _joined(pieces, None if given else np.argsort(rows))
+        if result.scores is not None:
+            chosen = [trees[i] for i in rows] if given else trees
+            self._normalise(result.scores, chosen)
+        return result
+
+    def _try(
+        self, trees: Sequence[TokenTree], unit: Unit, features: bool, scores: bool
+    ) -> Outputs | None:
+        """The outputs of a unit; `None` if memory ran out."""
+        try:
+            return self._forward(trees, unit, features, scores)
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out(error):
+                raise
+        return None  # not inside `except`, where the error holds on to the tensors of its frames
+
+    def _give_way(self, trees: Sequence[TokenTree], unit: Unit) -> Unit:
+        """What to try after a unit for which there was not enough memory."""
+        self._runner.forget()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if len(unit) > 1:
+            self._shared.most_tokens = unit.tokens
+            return unit  # to be halved, as it is too large now
+        tree = trees[unit.rows[0]]
+        if unit.prefixes:
+            return Unit(unit.rows, tokens=tree.n_tokens)
+        raise MemoryError(
+            f"Not enough memory on {self.device} for the {tree.n_tokens} tokens of "
+            f"question {tree.id} alone"
         )
+
+    def _normalise(self, scores: NDArray[np.float32], trees: Sequence[TokenTree]) -> None:
+        """Subtract the likelihoods of the bare options and divide by lengths, where asked for."""
+        priors = [tree.prior for tree in trees if tree.prior is not None]
+        if priors:
+            prior = self.compute(priors, features=False).scores
+            known = np.isfinite(scores)
+            scores[known] -= prior[known]  # type: ignore[index]
+        for row, tree in enumerate(trees):
+            scores[row, : len(tree.divisors)] /= tree.divisors
+
+    @torch.inference_mode()
+    def _forward(
+        self, trees: Sequence[TokenTree], unit: Unit, features: bool, scores: bool
+    ) -> Outputs:
+        """The outputs of one forward pass, with raw log-likelihoods as scores."""
+        chosen = [trees[i] for i in unit.rows]
+        for tree in chosen if scores else ():
+            if not tree.branches:
+                raise _checks.fail("options", "given where scores are wanted", tree.id)
+        prefixes = [trees[i].prefix[:size] for i, size in unit.prefixes]
+        reading = self._runner.run(
+            chosen, features=features, scores=scores, shared=unit.shared, prefixes=prefixes
+        )
+        hidden, logprobs = reading.hidden, reading.logprobs
+        states = hidden.float().cpu().numpy() if hidden is not None else None
+        self._shared.work += reading.work
+        if logprobs is None:
+            return Outputs(states, None, None)
+        if (bad := ~logprobs.isfinite()).any():
+            row = int(reading.segment_ids.to(bad.device)[bad][0, 0])
+            raise _checks.fail("scores", "finite", f"NaN or infinity for question {chosen[row].id}")
+        n_options = max(len(tree.branches) for tree in chosen)
+        table = forward.sum_by_option(logprobs, reading.segment_ids, len(chosen), n_options)
+        mass = table.logsumexp(dim=1).exp()
+        return Outputs(states, table.cpu().numpy(), mass.cpu().numpy())
 
     @property
     def work(self) -> Work:
         """Counts of all that was computed since the model was loaded."""
-        return self._engine.work
+        return self._shared.work
 
     @property
     def size(self) -> ModelSize:
@@ -565,6 +474,24 @@ class LanguageModel:
     def require_scores(self) -> None:
         """Raise `ValueError` if this model is cut to its first layers, and so has no scores."""
         if self.num_layers is not None:
-            raise _checks.fail(
-                "scores", "False for a model cut to its first layers", f"True for {self}"
-            )
+            expected = "False for a model cut to its first layers"
+            raise _checks.fail("scores", expected, f"True for {self}")
+
+
+def _joined(pieces: Sequence[Outputs], order: NDArray[np.int64] | None) -> Outputs:
+    """The outputs of units one after another, or in another order."""
+
+    def joined(name: str) -> Any:
+        arrays = [getattr(piece, name) for piece in pieces]
+        if arrays[0] is None:
+            return None
+        if name == "scores":
+            width = max(a.shape[1] for a in arrays)
+            arrays = [
+                np.pad(a, ((0, 0), (0, width - a.shape[1])), constant_values=-np.inf)
+                for a in arrays
+            ]
+        whole = np.concatenate(arrays)
+        return whole if order is None else whole[order]
+
+    return Outputs(joined("features"), joined("scores"), joined("option_mass"))

@@ -38,14 +38,13 @@ def load(
     config = _config(name, source, common)
     tokenizer = transformers.AutoTokenizer.from_pretrained(source, **common)
     stored = torch.float32 if gguf_file is not None else getattr(config, "dtype", None)
-    dtype = choose_dtype(dtype, stored, _gpu_has_bfloat16())
-    options: dict[str, Any] = {"dtype": dtype}
-    if device_map is not None:
-        options["device_map"] = device_map
-    if tp_plan is not None:
-        options["tp_plan"] = tp_plan
+    cuda = torch.cuda
+    has_bfloat16 = cuda.is_available() and cuda.is_bf16_supported(including_emulation=False)
+    dtype = choose_dtype(dtype, stored, has_bfloat16)
+    options: dict[str, Any] = {"dtype": dtype, "device_map": device_map, "tp_plan": tp_plan}
     if gguf_file is not None:
-        options.update(_dequantised(dtype))
+        options["quantization_config"] = transformers.GgufConfig(dequantize=True)
+        options["dtype"] = torch.float32 if dtype == "auto" else getattr(torch, dtype)
     auto = (
         transformers.AutoModelForSeq2SeqLM
         if config.is_encoder_decoder
@@ -107,10 +106,6 @@ def choose_dtype(asked: str, stored: torch.dtype | None, gpu_has_bfloat16: bool)
     return "bfloat16" if half else asked
 
 
-def _gpu_has_bfloat16() -> bool:
-    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
 def fingerprint(model: Any) -> str:
     """Hash of a few weights of every parameter: the same weights give the same hash anywhere."""
     digest = hashlib.sha256()
@@ -137,20 +132,20 @@ def cut(model: Any, num_layers: int | None, layer: int) -> Any | None:
         return None
     config = model.config.get_text_config()
     depth = int(config.num_hidden_layers)
-    kept = depth if num_layers is None else _checks.integer("num_layers", num_layers)
-    if kept > depth:
-        raise _checks.fail("num_layers", f"in [1, {depth}]", kept)
-    if layer != -1 and not 1 <= layer <= kept:
-        raise _checks.fail("layer", f"-1 or in [1, {kept}]", layer)
-    parent, attribute, blocks = find_blocks(model, depth)
-    if kept < depth:
-        setattr(parent, attribute, blocks[:kept])
-        config.num_hidden_layers = kept
+    size = depth if num_layers is None else _checks.integer("num_layers", num_layers)
+    if size > depth:
+        raise _checks.fail("num_layers", f"in [1, {depth}]", size)
+    if layer != -1 and not 1 <= layer <= size:
+        raise _checks.fail("layer", f"-1 or in [1, {size}]", layer)
+    parent, attribute, blocks = _blocks(model, depth)
+    if size < depth:
+        setattr(parent, attribute, blocks[:size])
+        config.num_hidden_layers = size
     return None if layer == -1 else blocks[layer - 1]
 
 
-def find_blocks(model: Any, depth: int) -> tuple[Any, str, Any]:
-    """The stack of `depth` transformer blocks: its parent, its name there, and the `ModuleList`."""
+def _blocks(model: Any, depth: int) -> tuple[Any, str, Any]:
+    """The stack of `depth` blocks: its parent, its name there, and the `ModuleList`."""
     for module in model.modules():
         for name, child in module.named_children():
             if isinstance(child, torch.nn.ModuleList) and len(child) == depth:
@@ -183,10 +178,3 @@ def _locate(name: str, gguf_file: str | None) -> tuple[str, str | None]:
 def _require_gguf() -> None:
     if importlib.util.find_spec("gguf") is None or importlib.util.find_spec("accelerate") is None:
         raise ImportError(f"Reading GGUF files needs the extra: {_EXTRA}")
-
-
-def _dequantised(dtype: str) -> dict[str, Any]:
-    from transformers import GgufConfig
-
-    chosen = torch.float32 if dtype == "auto" else getattr(torch, dtype)
-    return {"quantization_config": GgufConfig(dequantize=True), "dtype": chosen}

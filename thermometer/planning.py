@@ -1,6 +1,6 @@
 """Which prompts are computed in one forward pass, and which common beginnings are shared.
 
-Sorted, prompts with a common beginning (demonstrations, instructions, passages) stand together, and
+Sorted prompts with a common beginning (demonstrations, instructions, passages) are neighbours, and
 their common prefixes form a tree. Each prompt may use one of its prefixes, chosen so that the
 fewest tokens are computed. Batches then fill a token budget, longest prompts first.
 """
@@ -72,37 +72,24 @@ def find_shared(prompts: Iterable[Sequence[int]]) -> Sharing:
     """
     packed = [array("i", prompt).tobytes() for prompt in prompts]
     order = sorted(range(len(packed)), key=packed.__getitem__)
+    ordered = [packed[i] for i in order]
     length, group = [0] * len(packed), [-1] * len(packed)
     found: dict[int, tuple[int, int]] = {}  # place in the order -> depth and first of its group
-    _walk([packed[i] for i in order], found)
+    stack: list[_Node] = []  # the tree of common prefixes, from left to right
+    for place in range(1, len(order) + 1):
+        depth = _common(*ordered[place - 1 : place + 1]) if place < len(order) else 0
+        closed = _Node(0, place - 1, place - 1, free=[place - 1])
+        while stack and stack[-1].depth > depth:
+            closed = _close(stack, closed, found)
+        if not stack or stack[-1].depth < depth:
+            stack.append(_Node(depth, closed.first, closed.last))
+        stack[-1].children.append(closed)
     numbers: dict[tuple[int, int], int] = {}
     for place in sorted(found):
         depth, _ = key = found[place]
         length[order[place]] = depth
         group[order[place]] = numbers.setdefault(key, len(numbers))
     return Sharing(length, group)
-
-
-def _walk(packed: Sequence[bytes], found: dict[int, tuple[int, int]]) -> None:
-    """Build the tree of common prefixes from left to right, settling each node as it is closed."""
-    stack: list[_Node] = []
-    for place, prompt in enumerate(packed):
-        depth = _common(packed[place - 1], prompt) if place else 0
-        closed: _Node | None = _leaf(place - 1) if place else None
-        while closed is not None and stack and stack[-1].depth > depth:
-            closed = _close(stack, closed, found)
-        if closed is None:
-            continue
-        if not stack or stack[-1].depth < depth:
-            stack.append(_Node(depth, closed.first, closed.last))
-        stack[-1].children.append(closed)
-    closed = _leaf(len(packed) - 1) if packed else None
-    while closed is not None and stack:
-        closed = _close(stack, closed, found)
-
-
-def _leaf(place: int) -> _Node:
-    return _Node(0, place, place, free=[place])
 
 
 def _close(stack: list[_Node], last: _Node, found: dict[int, tuple[int, int]]) -> _Node:
@@ -113,11 +100,11 @@ def _close(stack: list[_Node], last: _Node, found: dict[int, tuple[int, int]]) -
     worth = node.depth - ROW_CHARGE
     apart = sum(child.gain for child in node.children)
     whole = [worth * child.size for child in node.children]
-    kept = [child.gain + worth * len(child.free) for child in node.children]
-    together = sum(map(max, whole, kept)) - node.depth - GROUP_CHARGE
+    partial = [child.gain + worth * len(child.free) for child in node.children]
+    together = sum(map(max, whole, partial)) - node.depth - GROUP_CHARGE
     if worth > 0 and together > apart:
         node.gain = together
-        for child, dissolved, otherwise in zip(node.children, whole, kept, strict=True):
+        for child, dissolved, otherwise in zip(node.children, whole, partial, strict=True):
             joining = range(child.first, child.last + 1) if dissolved >= otherwise else child.free
             found.update(dict.fromkeys(joining, (node.depth, node.first)))
     else:
@@ -173,9 +160,10 @@ class Unit:
     def halves(self) -> "tuple[Unit, Unit]":
         """The same work in two passes."""
         middle, tokens = len(self.rows) // 2, -(-self.tokens // 2)
-        first = replace(self, rows=self.rows[:middle], shared=self.shared[:middle], tokens=tokens)
-        second = replace(self, rows=self.rows[middle:], shared=self.shared[middle:], tokens=tokens)
-        return first, second
+        return (
+            replace(self, rows=self.rows[:middle], shared=self.shared[:middle], tokens=tokens),
+            replace(self, rows=self.rows[middle:], shared=self.shared[middle:], tokens=tokens),
+        )
 
 
 @dataclass(slots=True)
@@ -197,14 +185,14 @@ class _Filling:
                 return False
             if tall * (self.past + longest) > ATTENDED * self.budget:
                 return False
-            if length < ALIKE * longest and self.own * LEAST_FILL >= self.budget:
+            if length < ALIKE * longest and self.tokens * LEAST_FILL >= self.budget:
                 return False
         self.rows.append(row)
         self.height, self.longest = tall, longest
         return True
 
     @property
-    def own(self) -> int:
+    def tokens(self) -> int:
         """Tokens of all rows, padding included."""
         return self.height * self.longest
 
@@ -250,17 +238,14 @@ def plan_units(
     for unit in fillings:
         prefixes = pools[unit.pool]
         shared = tuple(sharing.length[row] for row in unit.rows) if sharing is not None else ()
-        tokens = unit.own + len(prefixes) * unit.past
+        tokens = unit.tokens + len(prefixes) * unit.past
         units.append(Unit(tuple(unit.rows), shared, prefixes, tokens))
     return units
 
 
 def _pools(sharing: Sharing, room: int) -> tuple[list[int], list[tuple[tuple[int, int], ...]]]:
-    """Which shared prefixes are at hand together: long ones first, so that they are of like length.
-
-    Returns:
-        Number of each prompt's pool, and for each pool a prompt and a length for each prefix.
-    """
+    """The pool of each prompt, and of each pool the prefixes (a prompt and a length each)."""
+    # Long prefixes come first, so that those of a pool are of like length.
     first: dict[int, tuple[int, int]] = {}
     for row, (group, size) in enumerate(zip(sharing.group, sharing.length, strict=True)):
         first.setdefault(group, (row, size))

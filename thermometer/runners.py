@@ -1,8 +1,8 @@
-"""Run a transformers model over batches of token trees, by the fastest way that is proven right.
+"""Run a transformers model over batches of token trees.
 
 `CausalRunner` reads prompts and scores continuations, and computes once what prompts begin with;
 `DecoderRunner` is for encoder-decoders, of which only the first decoder step is run. A fast way is
-used only after it agreed, at run time, with the plain one on the model at hand.
+used only after a self-test on the model at hand, at run time, agreed with the plain way.
 """
 
 import warnings
@@ -13,11 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.cache_utils import (
-    DynamicCache,
-    DynamicLayer,
-    DynamicSlidingWindowLayer,
-)
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from thermometer import forward
 from thermometer.forward import Work
@@ -106,8 +102,7 @@ class CausalRunner:
         model: A transformers causal LM.
         filler: Token id that fills rows on the right; its value never matters.
         tap: The block whose output is the feature; by default the last hidden state is.
-        mean: Whether the hidden state of a prompt is the mean over its tokens; else that of the
-            last.
+        mean: Whether the state of a prompt is the mean over its tokens, or that of the last.
         scores: Whether scores will be asked for.
         name: For the warning.
     """
@@ -121,7 +116,12 @@ class CausalRunner:
         self._filler = filler
         self._tapped: list[Tensor] = []
         self._mean = mean
-        self._window = _attention_window(model.config.get_text_config())
+        config = model.config.get_text_config()
+        names = ("sliding_window", "attention_chunk_size", "window_size", "attention_window_size")
+        sizes = [getattr(config, name, None) for name in names]
+        if getattr(config, "use_sliding_window", None) is False:  # Qwen declares one, ignores it
+            sizes = []
+        self._window = min((size for size in sizes if isinstance(size, int)), default=None)
         self._cache: tuple[Any, PrefixCache] | None = None
         self.head: forward.Head | None = None
         self.shares_rows = False
@@ -226,11 +226,7 @@ class CausalRunner:
 
     @torch.inference_mode()
     def _self_test(self, scores: bool, name: str) -> None:
-        """Prove on a few tokens that the fast ways are right for this model.
-
-        The reference is a plain row for each option and the model's own logits; where a fast way
-        differs from it, or fails, it is not used.
-        """
+        """Compare the fast ways with plain rows and the model's own logits, on a few tokens."""
         vocabulary = self._model.config.get_text_config().vocab_size
         tokens = [int(t) for t in np.linspace(3, vocabulary - 1, 12)]
         branches = tuple(tuple(tokens[i : i + n]) for i, n in ((4, 1), (5, 4), (4, 2), (9, 3)))
@@ -247,27 +243,22 @@ class CausalRunner:
                 warnings.warn(
                     f"The output head of {name} is of an unknown kind; all its logits are "
                     "computed, which needs more memory",
-                    stacklevel=4,
+                    stacklevel=5,
                 )
         self.shares_rows = True
         self.shares_rows = self._proves(trees, plain, exact)
         if self.shares_rows and not self._mean:
             prefixes = [tree.prefix[:size] for tree, size in zip(trees, (2, 5), strict=True)]
-            self.shares_prefixes = self._proves(trees, plain, exact, (2, 5), prefixes)
+            cached: dict[str, Any] = {"shared": (2, 5), "prefixes": prefixes}
+            self.shares_prefixes = self._proves(trees, plain, exact, **cached)
         self.forget()
 
     def _proves(
-        self,
-        trees: Sequence[TokenTree],
-        plain: Reading,
-        exact: bool,
-        shared: Sequence[int] = (),
-        prefixes: Sequence[tuple[int, ...]] = (),
+        self, trees: Sequence[TokenTree], plain: Reading, exact: bool, **cached: Any
     ) -> bool:
-        """Whether rows that fork, after `shared` tokens from a cache, say what plain rows say."""
-        scores = plain.logprobs is not None
+        """Whether rows that fork, after tokens from a cache if given, say what plain rows say."""
         try:
-            found = self.run(trees, features=True, scores=scores, shared=shared, prefixes=prefixes)
+            found = self.run(trees, features=True, scores=plain.logprobs is not None, **cached)
         except Exception:  # attention code that takes no 4-D mask or cache fails in its own way
             return False
         return _agree(found, plain, 1e-3 if exact else 0.25)
@@ -286,24 +277,18 @@ class DecoderRunner:
         self._filler = filler
 
     def forks(self, tree: TokenTree) -> bool:
-        """Whether all branches of a tree may share one row: always, they are one token long."""
+        """Yes: all branches are one token long."""
         return True
 
     def caches(self, tree: TokenTree) -> bool:
-        """Whether the beginning of a tree may come from a cache: no, an encoder looks ahead."""
+        """No: an encoder looks ahead, so that no beginning can come from a cache."""
         return False
 
     def forget(self) -> None:
         """Nothing is kept."""
 
     def run(
-        self,
-        trees: Sequence[TokenTree],
-        *,
-        features: bool,
-        scores: bool,
-        shared: Sequence[int] = (),
-        prefixes: Sequence[tuple[int, ...]] = (),
+        self, trees: Sequence[TokenTree], *, features: bool, scores: bool, **_: object
     ) -> Reading:
         """One forward pass; see `CausalRunner.run`."""
         batch = forward.collate(trees, self._filler, forked=True, scores=False)
@@ -322,22 +307,11 @@ class DecoderRunner:
         hidden = output.decoder_hidden_states[-1][:, 0] if features else None
         pairs = [(i, k) for i, tree in enumerate(trees) for k in range(len(tree.branches))]
         segment_ids = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).to(output.logits.device)
-        if not scores:
-            return Reading(hidden, None, segment_ids, work)
-        tokens = torch.tensor(
-            [trees[i].branches[k][0] for i, k in pairs], device=segment_ids.device
-        )
-        logprobs = output.logits[:, 0].float().log_softmax(dim=1)[segment_ids[:, 0], tokens]
+        logprobs = None
+        if scores:
+            tokens = torch.tensor([trees[i].branches[k][0] for i, k in pairs]).to(segment_ids)
+            logprobs = output.logits[:, 0].float().log_softmax(dim=1)[segment_ids[:, 0], tokens]
         return Reading(hidden, logprobs, segment_ids, work)
-
-
-def _attention_window(config: Any) -> int | None:
-    """The shortest attention window of a model's blocks, if there is any."""
-    if getattr(config, "use_sliding_window", None) is False:  # Qwen declares one and ignores it
-        return None
-    names = ("sliding_window", "attention_chunk_size", "window_size", "attention_window_size")
-    sizes = [getattr(config, name, None) for name in names]
-    return min((size for size in sizes if isinstance(size, int)), default=None)
 
 
 def _agree(found: Reading, expected: Reading, margin: float) -> bool:

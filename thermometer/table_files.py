@@ -1,8 +1,8 @@
 """The files of an output table: questions, Parquet parts, and a manifest that is written last.
 
 Every file appears under a temporary name and is then renamed, so a killed run leaves whole files or
-none, and a folder without a manifest is unfinished. Nothing here knows what the numbers are for;
-docs/formats.md describes the format for those who write it with other programs.
+none, and a folder without a manifest is unfinished. docs/formats.md describes the format for those
+who write it with other programs.
 """
 
 import hashlib
@@ -21,13 +21,16 @@ from thermometer import _files
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 QUESTIONS = "questions.jsonl"
-_TYPES = {
+_WRITTEN = {
     "id": pa.string(),
     "task": pa.string(),
     "label": pa.int64(),
-    "scores": pa.list_(pa.float64()),
+    "n_prompt_tokens": pa.int32(),
+    "scores": pa.list_(pa.float32()),
     "option_mass": pa.float32(),
 }
+_READ = {**_WRITTEN, "scores": pa.list_(pa.float64())}
+del _READ["n_prompt_tokens"]  # nobody reads it
 
 
 def questions_digest(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -45,15 +48,10 @@ def write_part(path: Path, columns: Mapping[str, Any]) -> None:
             `features` (an (N, D) float array), `option_mass`, `n_prompt_tokens` (or `None`s).
     """
     arrays: dict[str, pa.Array] = {
-        "id": pa.array(columns["id"], pa.string()),
-        "task": pa.array(columns["task"], pa.string()),
-        "label": pa.array(columns["label"], pa.int64()),
-        "n_prompt_tokens": pa.array(columns["n_prompt_tokens"], pa.int32()),
+        name: pa.array(columns[name], kind)
+        for name, kind in _WRITTEN.items()
+        if columns.get(name) is not None
     }
-    if columns.get("scores") is not None:
-        arrays["scores"] = pa.array(columns["scores"], pa.list_(pa.float32()))
-    if columns.get("option_mass") is not None:
-        arrays["option_mass"] = pa.array(columns["option_mass"], pa.float32())
     if columns.get("features") is not None:
         features = np.ascontiguousarray(columns["features"])
         arrays["features"] = pa.FixedSizeListArray.from_arrays(
@@ -139,7 +137,9 @@ def columns_of(data: pa.Table) -> dict[str, Any]:
     if "option_mass" in data.column_names:
         columns["option_mass"] = data["option_mass"].to_numpy()
     if "features" in data.column_names:
-        columns["features"] = _fixed(data["features"])
+        lists = data["features"].combine_chunks()
+        values = lists.flatten().to_numpy().astype(np.float32, copy=False)
+        columns["features"] = values.reshape(len(lists), -1)
     return columns
 
 
@@ -229,11 +229,6 @@ def read_part(file: Path, rows: int) -> pa.Table:
         raise ValueError(f"{file}: damaged or truncated Parquet part ({error})") from error
     if part.num_rows != rows:
         raise ValueError(f"{file}: expected {rows} rows, but got {part.num_rows}")
-    return checked(file, part)
-
-
-def checked(file: Path, part: pa.Table) -> pa.Table:
-    """The rows of one file, intact, with their columns typed; errors name the file."""
     return typed(file, intact(file, part))
 
 
@@ -255,12 +250,12 @@ def typed(file: Path, part: pa.Table) -> pa.Table:
     for name in ("id", "task", "scores", "features", "option_mass"):
         if name in part.column_names and part[name].null_count:
             raise ValueError(f"{file}: the column {name!r} has empty cells")
-    if "features" in part.column_names and not _holds_vectors(part["features"].type):
-        found = part["features"].type
-        raise ValueError(
-            f"{file}: expected features of type fixed_size_list<float>, but got {found}"
-        )
-    for name, kind in _TYPES.items():
+    if "features" in part.column_names:
+        kind = part["features"].type
+        if not (pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)):
+            expected = "features of type fixed_size_list<float>"
+            raise ValueError(f"{file}: expected {expected}, but got {kind}")
+    for name, kind in _READ.items():
         if name in part.column_names:
             try:
                 column = part[name].cast(kind)
@@ -268,10 +263,6 @@ def typed(file: Path, part: pa.Table) -> pa.Table:
                 raise ValueError(f"{file}: expected {name} of type {kind} ({error})") from error
             part = part.set_column(part.column_names.index(name), name, column)
     return part
-
-
-def _holds_vectors(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type))
 
 
 def _ragged(column: pa.ChunkedArray) -> NDArray[np.float64]:
@@ -284,9 +275,3 @@ def _ragged(column: pa.ChunkedArray) -> NDArray[np.float64]:
         values == -np.inf, np.nan, values
     )
     return scores
-
-
-def _fixed(column: pa.ChunkedArray) -> NDArray[np.float32]:
-    lists = column.combine_chunks()
-    values: NDArray[np.float32] = lists.flatten().to_numpy().astype(np.float32, copy=False)
-    return values.reshape(len(lists), -1)

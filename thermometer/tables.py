@@ -1,7 +1,7 @@
 """The output table: what a language model said about questions.
 
 Features and scores are separate products, each with its own provenance; `OutputTable.join` puts
-them together by question id. Nothing here runs a model, and `table_files` does the reading.
+them together by question id.
 """
 
 from collections import Counter
@@ -111,10 +111,15 @@ class OutputTable:
     ) -> "OutputTable":
         """A table from plain arrays, such as scores that an API or another program recorded."""
         identifiers = _checks.strings("ids", ids)
+        indices = np.full(len(identifiers), -1) if labels is None else labels
+        indices = _checks.array("labels", indices)
+        if not np.issubdtype(indices.dtype, np.integer):
+            got = indices.dtype
+            raise TypeError(f"Expected `labels` to hold integers (-1: no label), but got {got}")
         return cls(
             identifiers,
             np.array(_checks.strings("tasks", tasks)),
-            np.full(len(identifiers), -1) if labels is None else _integers("labels", labels),
+            indices.astype(np.int64),
             None if scores is None else _checks.array("scores", scores, np.float64),
             None if features is None else _checks.array("features", features, np.float32),
             provenance=dict(provenance or {}),
@@ -195,11 +200,11 @@ class OutputTable:
         first = tables[0]
         if len(tables) == 1:
             return first
-        of_first = [getattr(first, name) is None for name in _SOURCES]
         for other in tables[1:]:
             if other.provenance != first.provenance:
                 raise _checks.fail("tables", "of one provenance", f"{first} and {other}")
-            if [getattr(other, c) is None for c in _SOURCES] != of_first:
+            pairs = ((getattr(first, name), getattr(other, name)) for name in _SOURCES)
+            if any((a is None) != (b is None) for a, b in pairs):
                 raise _checks.fail("tables", "with the same columns", f"{first} and {other}")
 
         def stacked(name: str) -> Any:
@@ -222,8 +227,8 @@ class OutputTable:
         chosen = np.asarray(rows)
         index = np.arange(len(self))[chosen if chosen.size else chosen.astype(np.int64)]
         columns = {name: getattr(self, name) for name in _COLUMNS}
-        of_rows = {k: None if v is None else v[index] for k, v in columns.items()}
-        return replace(self, ids=tuple(self.ids[i] for i in index), **of_rows)  # type: ignore[arg-type]
+        of_rows: dict[str, Any] = {k: None if v is None else v[index] for k, v in columns.items()}
+        return replace(self, ids=tuple(self.ids[i] for i in index), **of_rows)
 
     def of_tasks(self, names: Iterable[str]) -> "OutputTable":
         """The rows of some tasks; an unknown name raises."""
@@ -247,8 +252,8 @@ class OutputTable:
         if second.reference_scores is not None:
             source["reference_scores"] = second
         found: dict[str, Any] = {name: table.require(name) for name, table in source.items()}
-        made = {name: table.provenance.get(name) for name, table in source.items()}
-        return replace(self, **found, option_mass=other.option_mass, provenance=made)
+        provenance = {name: table.provenance.get(name) for name, table in source.items()}
+        return replace(self, **found, option_mass=other.option_mass, provenance=provenance)
 
     def with_reference(self, table: "OutputTable") -> "OutputTable":
         """This table with another's scores as `reference_scores`, matched as by `join`.
@@ -268,8 +273,8 @@ class OutputTable:
             array([2., 1.])
         """
         other = self._same_questions(table)
-        made = {**self.provenance, "reference_scores": table.provenance.get("scores")}
-        return replace(self, reference_scores=other.require("scores"), provenance=made)
+        provenance = {**self.provenance, "reference_scores": table.provenance.get("scores")}
+        return replace(self, reference_scores=other.require("scores"), provenance=provenance)
 
     def _same_questions(self, table: "OutputTable") -> "OutputTable":
         """Another table, rows in the order of this one."""
@@ -290,10 +295,3 @@ class OutputTable:
                 f"digest {self.digest} and {table.digest}"
             )
         return other
-
-
-def _integers(name: str, values: ArrayLike) -> NDArray[np.int64]:
-    array = _checks.array(name, values)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"Expected `{name}` to hold integers (-1: no label), but got {array.dtype}")
-    return array.astype(np.int64)

@@ -1,20 +1,16 @@
-"""Where tasks come from: JSON lines, a `datasets` repository or folder, or the built-in tasks.
-
-`load_tasks` is the one way in; `TaskSource.source` decides which of the three it is. Questions
-without options come from JSON lines only, by `load_free_form`.
-"""
+"""Load tasks from JSON lines, from a `datasets` repository or folder, or the built-in ones."""
 
 import glob
 import random
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from thermometer import _checks, _files
-from thermometer.types import Question, Task, unique_ids
+from thermometer.types import Identified, Question, Task, unique_ids
 
 
 @dataclass(frozen=True)
@@ -54,32 +50,22 @@ class Columns:
                 object.__setattr__(self, name, _checks.strings(name, getattr(self, name)))
 
 
+_ARC = Columns(
+    options=("choices.text",),
+    labels="choices.label",
+    answer="answerKey",
+    id="id",
+    configs=("ARC-Easy", "ARC-Challenge"),
+    repository="allenai/ai2_arc",
+)
 READY: Mapping[str, Columns] = {
     "mmlu": Columns(task="subject", configs=("all",), repository="cais/mmlu"),
-    "arc": Columns(
-        options=("choices.text",),
-        labels="choices.label",
-        answer="answerKey",
-        id="id",
-        configs=("ARC-Easy", "ARC-Challenge"),
-        repository="allenai/ai2_arc",
+    "arc": _ARC,
+    "openbookqa": replace(
+        _ARC, question="question_stem", configs=("main",), repository="allenai/openbookqa"
     ),
-    "openbookqa": Columns(
-        question="question_stem",
-        options=("choices.text",),
-        labels="choices.label",
-        answer="answerKey",
-        id="id",
-        configs=("main",),
-        repository="allenai/openbookqa",
-    ),
-    "commonsense_qa": Columns(
-        options=("choices.text",),
-        labels="choices.label",
-        answer="answerKey",
-        id="id",
-        repository="tau/commonsense_qa",
-        split="validation",
+    "commonsense_qa": replace(
+        _ARC, configs=(), repository="tau/commonsense_qa", split="validation"
     ),
     "boolq": Columns(
         texts=("no", "yes"), context="passage", repository="google/boolq", split="validation"
@@ -88,33 +74,118 @@ READY: Mapping[str, Columns] = {
 """Benchmarks whose columns are known."""
 
 
-def dataset_tasks(
-    source: str, columns: Columns | None, split: str | None, demonstrations: str | None
-) -> list[Task]:
-    """Tasks of a data set.
-
-    Rows that are no question with two or more different options (MMLU has ten) are left out, with a
-    warning that says how many.
+@dataclass(frozen=True)
+class TaskSource:
+    """Which tasks to load; the `tasks:` section of a config.
 
     Args:
-        source: Hub id, local folder, or a name of `READY`.
-        columns: How to read it; `None` only for `READY`.
-        split: Overrides `columns.split`.
-        demonstrations: Split of the few-shot demonstrations, if any.
+        source: ``builtin`` (all built-in tasks) or ``builtin:FAMILY`` (``builtin:addition``); a
+            ``.jsonl`` or ``.jsonl.gz`` file, a folder of such files or a glob pattern; the name of
+            a ready-mapped data set (mmlu, arc, openbookqa, commonsense_qa, boolq); or, with
+            `columns`, the id or folder of any other data set.
+        names: Keep only tasks whose name matches one of these patterns (``mmlu/*``).
+        exclude: Then drop those that match one of these.
+        limit: Largest number of questions per task, sampled by `seed`, order kept.
+        seed: For `limit`.
+        split: Keep only questions of this split. For data sets: the split to load.
+        demonstrations: The split that few-shot demonstrations come from; they are never scored.
+        columns: How to read a data set that is not ready-mapped.
+    """
+
+    source: str
+    names: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    limit: int | None = None
+    seed: int = 0
+    split: str | None = None
+    demonstrations: str | None = None
+    columns: Columns | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("names", "exclude"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _checks.strings(name, getattr(self, name)))
+        if self.limit is not None:
+            _checks.integer("limit", self.limit)
+        if self.demonstrations is not None and self.demonstrations == self.split:
+            got = repr(self.demonstrations)
+            raise _checks.fail("demonstrations", "another split than `split`", got)
+
+
+class _AnyTask(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def questions(self) -> Sequence[Identified]: ...
+    def __len__(self) -> int: ...
+
+
+T = TypeVar("T", bound=_AnyTask)
+Q = TypeVar("Q", bound=Identified)
+
+_BUILTIN = Path(__file__).with_name("builtin_tasks.jsonl.gz")
+
+
+def load_tasks(source: str | Path | TaskSource, **options: Any) -> list[Task]:
+    """Load tasks, sorted by name.
+
+    Rows of a data set that are no question with two or more different options (MMLU has ten) are
+    left out, with a warning that says how many.
+
+    Args:
+        source: See `TaskSource`; with a string or path the other fields are `options`.
+        **options: Fields of `TaskSource`.
 
     Raises:
-        ValueError: If a column is missing or a row is malformed; the message names both.
+        FileNotFoundError: If a path or pattern matches nothing.
+        ValueError: For a malformed row (the message names file and line), repeated ids, or no task
+            left.
+
+    Example:
+        >>> tasks = load_tasks("builtin:addition", limit=80)
+        >>> {len(task) for task in tasks}
+        {80}
     """
-    mapping = READY[source] if columns is None else columns
-    if demonstrations is not None and demonstrations == (split or mapping.split):
+    chosen = task_source(source, options)
+    if chosen.columns is not None or chosen.source in READY:
+        return choose_tasks(_dataset_tasks(chosen), chosen)
+    kind, _, family = chosen.source.partition(":")
+    files = [_BUILTIN] if kind == "builtin" else matching_files(chosen.source)
+    read = read_files(files, chosen, _parse)
+    tasks = [
+        Task(name, tuple(asked), tuple(shown)) for name, (asked, shown) in read.items() if asked
+    ]
+    if kind == "builtin" and ":" in chosen.source and tasks:
+        found = [task for task in tasks if task.name.startswith(f"{family}/")]
+        if not found:
+            families = ", ".join(sorted({task.name.partition("/")[0] for task in tasks}))
+            expected = f"'builtin:' with one of {families}"
+            raise _checks.fail("source", expected, f"'builtin:{family}'")
+        tasks = found
+    return choose_tasks(tasks, chosen)
+
+
+def load_task(source: str | Path | TaskSource, **options: Any) -> Task:
+    """The one task of a source; as `load_tasks`, but several tasks raise `ValueError`."""
+    tasks = load_tasks(source, **options)
+    if len(tasks) > 1:
+        names = ", ".join(task.name for task in tasks[:5])
+        raise _checks.fail("source", "one task (choose with `names`)", f"{len(tasks)}: {names}…")
+    return tasks[0]
+
+
+def _dataset_tasks(chosen: TaskSource) -> list[Task]:
+    """Tasks of a data set."""
+    source, demonstrations = chosen.source, chosen.demonstrations
+    mapping = READY[source] if chosen.columns is None else chosen.columns
+    split, repository = chosen.split or mapping.split, mapping.repository or source
+    if demonstrations == split:
         raise _checks.fail("demonstrations", "another split than `split`", repr(demonstrations))
-    repository = mapping.repository or source
     prefix = source if source in READY else Path(source).name
     tasks: list[Task] = []
     for config in mapping.configs or (None,):
         name = f"{prefix}/{config}" if config and len(mapping.configs) > 1 else prefix
-        chosen = split or mapping.split
-        asked = _by_task(_load_split(repository, config, chosen), mapping, name, chosen)
+        asked = _by_task(_load_split(repository, config, split), mapping, name, split)
         shown = {}
         if demonstrations is not None:
             rows = _load_split(repository, config, demonstrations)
@@ -152,13 +223,9 @@ def _by_task(
             if len({option for option in options if option.strip()}) < max(2, len(options)):
                 skipped.append(number)
                 continue
-            question = Question(
-                f"{name}/{identifier}",
-                text,
-                options,
-                _answer(row, mapping),
-                None if mapping.context is None else _value(row, mapping.context),
-            )
+            context = None if mapping.context is None else _value(row, mapping.context)
+            answer = _answer(row, mapping)
+            question = Question(f"{name}/{identifier}", text, options, answer, context)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{name}, split {split!r}, row {number}: {error}") from error
         tasks.setdefault(task, []).append(question)
@@ -175,9 +242,8 @@ def _options(row: Mapping[str, Any], mapping: Columns) -> tuple[str, ...]:
     if mapping.texts is not None:
         return mapping.texts
     values = [_value(row, column) for column in mapping.options]
-    if len(values) == 1:
-        return _checks.strings(mapping.options[0], values[0])
-    return tuple(map(str, values))
+    one = len(values) == 1
+    return _checks.strings(mapping.options[0], values[0]) if one else tuple(map(str, values))
 
 
 def _answer(row: Mapping[str, Any], mapping: Columns) -> int | None:
@@ -207,94 +273,6 @@ def _value(row: Mapping[str, Any], column: str) -> Any:
     return value
 
 
-class _AnyQuestion(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-class _AnyTask(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def questions(self) -> Sequence[_AnyQuestion]: ...
-    def __len__(self) -> int: ...
-
-
-T = TypeVar("T", bound=_AnyTask)
-Q = TypeVar("Q", bound=_AnyQuestion)
-
-_BUILTIN = Path(__file__).with_name("builtin_tasks.jsonl.gz")
-
-
-@dataclass(frozen=True)
-class TaskSource:
-    """Which tasks to load; the `tasks:` section of a config.
-
-    Args:
-        source: ``builtin`` (all built-in tasks) or ``builtin:FAMILY`` (``builtin:addition``); a
-            ``.jsonl`` or ``.jsonl.gz`` file, a folder of such files or a glob pattern; the name of
-            a ready-mapped data set (mmlu, arc, openbookqa, commonsense_qa, boolq); or, with
-            `columns`, the id or folder of any other data set.
-        names: Keep only tasks whose name matches one of these patterns (``mmlu/*``).
-        exclude: Then drop those that match one of these.
-        limit: Largest number of questions per task, sampled by `seed`, order kept.
-        seed: For `limit`.
-        split: Keep only questions of this split. For data sets: the split to load.
-        demonstrations: The split that few-shot demonstrations come from; they are never scored.
-        columns: How to read a data set that is not ready-mapped.
-    """
-
-    source: str
-    names: tuple[str, ...] | None = None
-    exclude: tuple[str, ...] = ()
-    limit: int | None = None
-    seed: int = 0
-    split: str | None = None
-    demonstrations: str | None = None
-    columns: Columns | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("names", "exclude"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, _checks.strings(name, getattr(self, name)))
-        if self.limit is not None:
-            _checks.integer("limit", self.limit)
-        if self.demonstrations is not None and self.demonstrations == self.split:
-            raise _checks.fail(
-                "demonstrations", "another split than `split`", repr(self.demonstrations)
-            )
-
-
-def load_tasks(source: str | Path | TaskSource, **options: Any) -> list[Task]:
-    """Load tasks, sorted by name.
-
-    Args:
-        source: See `TaskSource`; with a string or path the other fields are `options`.
-        **options: Fields of `TaskSource`.
-
-    Raises:
-        FileNotFoundError: If a path or pattern matches nothing.
-        ValueError: For a malformed row (the message names file and line), repeated ids, or no task
-            left.
-
-    Example:
-        >>> tasks = load_tasks("builtin:addition", limit=80)
-        >>> {len(task) for task in tasks}
-        {80}
-    """
-    chosen = task_source(source, options)
-    return choose_tasks(_load(chosen), chosen)
-
-
-def load_task(source: str | Path | TaskSource, **options: Any) -> Task:
-    """The one task of a source; as `load_tasks`, but several tasks raise `ValueError`."""
-    tasks = load_tasks(source, **options)
-    if len(tasks) > 1:
-        names = ", ".join(task.name for task in tasks[:5])
-        raise _checks.fail("source", "one task (choose with `names`)", f"{len(tasks)}: {names}…")
-    return tasks[0]
-
-
 def question_row(question: Question, task: str) -> dict[str, Any]:
     """A question as a row of the JSON lines format; what is `None` is left out."""
     row = {
@@ -317,50 +295,24 @@ def task_source(source: str | Path | TaskSource, options: Mapping[str, Any]) -> 
 
 def choose_tasks(tasks: Sequence[T], chosen: TaskSource) -> list[T]:
     """Those tasks that a source names, with no more questions than its limit, sorted."""
-    found, tasks = tasks, [task for task in tasks if _wanted(task.name, chosen)]
+    names, exclude = chosen.names, chosen.exclude
     if not tasks:
-        raise _nothing_left(found, chosen)
-    unique_ids([question for task in tasks for question in task.questions], chosen.source)
-    if chosen.limit is not None:
-        tasks = [_sample(task, chosen.limit, chosen.seed) for task in tasks]
-    return sorted(tasks, key=lambda task: task.name)
-
-
-def _nothing_left(found: Sequence[_AnyTask], chosen: TaskSource) -> ValueError:
-    """What kept every question out."""
-    if found:
-        some = ", ".join(task.name for task in found[:5])
-        given = f"names {chosen.names}, exclude {chosen.exclude} of {len(found)} tasks ({some}…)"
-        return _checks.fail("names and exclude", "patterns that leave a task", given)
-    where = f"in {chosen.source}" + (f" of split {chosen.split!r}" if chosen.split else "")
-    return _checks.fail("source", "one with questions", f"none {where}")
-
-
-def _load(chosen: TaskSource) -> list[Task]:
-    if chosen.columns is not None or chosen.source in READY:
-        return dataset_tasks(chosen.source, chosen.columns, chosen.split, chosen.demonstrations)
-    kind, colon, family = chosen.source.partition(":")
-    files = [_BUILTIN] if kind == "builtin" else matching_files(chosen.source)
-    read = read_files(files, chosen, _parse)
-    tasks = [
-        Task(name, tuple(asked), tuple(shown)) for name, (asked, shown) in read.items() if asked
+        where = f"in {chosen.source}" + (f" of split {chosen.split!r}" if chosen.split else "")
+        raise _checks.fail("source", "one with questions", f"none {where}")
+    found = [
+        task
+        for task in tasks
+        if (names is None or any(fnmatchcase(task.name, pattern) for pattern in names))
+        and not any(fnmatchcase(task.name, pattern) for pattern in exclude)
     ]
-    return _of_family(tasks, family) if kind == "builtin" and colon else tasks
-
-
-def _of_family(tasks: Sequence[Task], family: str) -> list[Task]:
-    """Those of the built-in tasks that are called ``family/…``."""
-    found = [task for task in tasks if task.name.startswith(f"{family}/")]
-    if tasks and not found:
-        families = ", ".join(sorted({task.name.partition("/")[0] for task in tasks}))
-        raise _checks.fail("source", f"'builtin:' with one of {families}", f"'builtin:{family}'")
-    return found
-
-
-def _wanted(name: str, chosen: TaskSource) -> bool:
-    if any(fnmatchcase(name, pattern) for pattern in chosen.exclude):
-        return False
-    return chosen.names is None or any(fnmatchcase(name, pattern) for pattern in chosen.names)
+    if not found:
+        some = ", ".join(task.name for task in tasks[:5])
+        given = f"names {names}, exclude {exclude} of {len(tasks)} tasks ({some}…)"
+        raise _checks.fail("names and exclude", "patterns that leave a task", given)
+    unique_ids([question for task in found for question in task.questions], chosen.source)
+    if chosen.limit is not None:
+        found = [_sample(task, chosen.limit, chosen.seed) for task in found]
+    return sorted(found, key=lambda task: task.name)
 
 
 def _sample(task: T, limit: int, seed: int) -> T:
@@ -404,25 +356,22 @@ def read_files(
     """
     found: dict[str, tuple[list[Q], list[Q]]] = {}
     for file in files:
-        for name, split, question in _rows(file, parse):
+        default = file.name.removesuffix(".gz").removesuffix(".jsonl")
+        for number, row in _files.read_lines(file):
+            task, identifier, split = (
+                str(row.get("task") or default),
+                row.get("id"),
+                row.get("split"),
+            )
+            try:
+                question = parse(row, f"{task}/{number}" if identifier is None else str(identifier))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{file}, line {number}: {error}") from error
             if chosen.demonstrations is not None and split == chosen.demonstrations:
-                found.setdefault(name, ([], []))[1].append(question)
+                found.setdefault(task, ([], []))[1].append(question)
             elif chosen.split is None or split == chosen.split:
-                found.setdefault(name, ([], []))[0].append(question)
+                found.setdefault(task, ([], []))[0].append(question)
     return found
-
-
-def _rows(
-    file: Path, parse: Callable[[dict[str, Any], str], Q]
-) -> Iterator[tuple[str, str | None, Q]]:
-    default = file.name.removesuffix(".gz").removesuffix(".jsonl")
-    for number, row in _files.read_lines(file):
-        try:
-            task, identifier = str(row.get("task") or default), row.get("id")
-            named = f"{task}/{number}" if identifier is None else str(identifier)
-            yield task, row.get("split"), parse(row, named)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{file}, line {number}: {error}") from error
 
 
 def _parse(row: dict[str, Any], identifier: str) -> Question:

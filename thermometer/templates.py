@@ -2,8 +2,7 @@ r"""How a question becomes the prompt and the option texts whose likelihood is m
 
 Three styles. `letter` shows the options and asks for a letter, in the wording of the Thermometer
 paper. `cloze` hides them and asks how likely each option's own text is as the continuation.
-`verify` shows a free-form answer and asks, also in that wording, whether it is correct. Nothing
-here knows about tokens; `tokenization` turns a `Prompt` into ids.
+`verify` shows a free-form answer and asks, also in that wording, whether it is correct.
 """
 
 import hashlib
@@ -104,13 +103,14 @@ class Template:
                 letters, or other options than Yes and No for `verify`.
         """
         if len(demonstrations) < self.shots:
-            raise _checks.fail(
-                "demonstrations",
-                f"at least {self.shots} answered questions",
-                f"{len(demonstrations)} for question {question.id}",
-            )
+            expected = f"at least {self.shots} answered questions"
+            got = f"{len(demonstrations)} for question {question.id}"
+            raise _checks.fail("demonstrations", expected, got)
         name = task if self.task_name else ""
-        shots = [self._demonstrate(shot, name) for shot in demonstrations[: self.shots]]
+        shots = []
+        for shot in demonstrations[: self.shots]:
+            assert shot.answer is not None  # a Task refuses unanswered demonstrations
+            shots.append(f"{self._body(shot, name)} {self._continuations(shot)[shot.answer]}")
         return Prompt(
             question.id,
             "\n\n".join([*shots, self._body(question, name)]),
@@ -123,14 +123,8 @@ class Template:
         """The prompts of a task's questions, in order."""
         return [self.render(q, task.name, task.demonstrations) for q in task.questions]
 
-    def _demonstrate(self, shot: Question, name: str) -> str:
-        assert shot.answer is not None  # a Task refuses unanswered demonstrations
-        return f"{self._body(shot, name)} {self._continuations(shot)[shot.answer]}"
-
     def _continuations(self, question: Question) -> tuple[str, ...]:
-        if self.style == "cloze":
-            return question.options
-        return tuple(_letters(question))
+        return question.options if self.style == "cloze" else tuple(_letters(question))
 
     def _body(self, question: Question, name: str) -> str:
         if self.style == "cloze":
@@ -138,7 +132,14 @@ class Template:
             shown = f"Options: {', '.join(question.options)}\n" if self.show_options else ""
             return f"{context}Question: {question.text}\n{shown}Answer:"
         if self.style == "verify":
-            return _verification(question)
+            if question.options != VERDICTS:
+                expected = f"{VERDICTS} for the verify style (see `verify_question`)"
+                got = f"{question.options} in question {question.id}"
+                raise _checks.fail("options", expected, got)
+            return (
+                f"Choose A, or B,\n {short_answer(question.text, question.context)} \n"
+                "Is the above answer correct? \nA. Yes, \nB. No, \nAnswer:"
+            )
         letters = _letters(question)
         lines = [name] if name else []
         lines.append(f"Choose {', '.join(letters[:-1])}, or {letters[-1]}.")
@@ -157,24 +158,9 @@ def short_answer(text: str, context: str | None) -> str:
     return " \n".join([*lines, f"Question:{text}"])
 
 
-def _verification(question: Question) -> str:
-    if question.options != VERDICTS:
-        raise _checks.fail(
-            "options",
-            f"{VERDICTS} for the verify style (see `verify_question`)",
-            f"{question.options} in question {question.id}",
-        )
-    answered = short_answer(question.text, question.context)
-    return (
-        f"Choose A, or B,\n {answered} \nIs the above answer correct? \nA. Yes, \nB. No, \nAnswer:"
-    )
-
-
 def _letters(question: Question) -> str:
     if len(question.options) > len(ascii_uppercase):
-        raise _checks.fail(
-            "options",
-            f"at most {len(ascii_uppercase)} for the letter style",
-            f"{len(question.options)} in question {question.id}",
-        )
+        expected = f"at most {len(ascii_uppercase)} for the letter style"
+        got = f"{len(question.options)} in question {question.id}"
+        raise _checks.fail("options", expected, got)
     return ascii_uppercase[: len(question.options)]

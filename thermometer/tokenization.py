@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
@@ -86,33 +86,18 @@ def encode_prompts(
     texts = [_with_chat(tokenizer, prompt) if prompt.chat else prompt.text for prompt in prompts]
     start = _start_tokens(tokenizer)
     encoded = _ids(tokenizer, texts)
-    joined = iter(_joined_ids(tokenizer, texts, encoded, [prompt.options for prompt in prompts]))
-    priors: list[TokenTree | None] = [None] * len(prompts)
-    if norm == "unconditional":
-        # In a chat "Answer:" is the user's message, so that the options have the same tokens.
-        priors[:] = encode_prompts(tokenizer, [replace(p, text="Answer:") for p in prompts])
+    joined = iter(_joined_ids(tokenizer, texts, encoded, prompts))
+    priors = _priors(encode_prompts, tokenizer, prompts, norm)
     trees = []
     for prompt, own, prior in zip(prompts, encoded, priors, strict=True):
         wholes = [next(joined) for _ in prompt.options]
         shared = min([_shared_length(own, whole) for whole in wholes], default=len(own))
         branches = tuple(tuple(whole[shared:]) for whole in wholes)
-        _check_branches(prompt, branches)
         # A chat template writes its own BOS, and so may a prompt that somebody rendered before.
         begins = prompt.chat or own[: len(start)] == start
-        tree = TokenTree(
-            prompt.id,
-            (*([] if begins else start), *own[:shared]),
-            branches,
-            tuple(own[shared:]),
-            _divisors(prompt, branches, norm),
-            prior,
-        )
-        if not tree.prefix:
-            got = f"{prompt.text!r} for question {prompt.id}"
-            raise _checks.fail("prompt", "at least one token long", got)
-        trees.append(tree)
-    if max_length is not None:
-        check_lengths(trees, max_length)
+        prefix = (*([] if begins else start), *own[:shared])
+        trees.append(_tree(prompt, prefix, branches, tuple(own[shared:]), norm, prior))
+    check_lengths(trees, max_length)
     return trees
 
 
@@ -131,35 +116,26 @@ def encode_for_decoder(
     options = [option.strip() for prompt in prompts for option in prompt.options]
     said = iter(_ids(tokenizer, options))
     read = _ids(tokenizer, [prompt.text for prompt in prompts], add_special_tokens=True)
-    priors: list[TokenTree | None] = [None] * len(prompts)
-    if norm == "unconditional":
-        priors[:] = encode_for_decoder(tokenizer, [replace(p, text="Answer:") for p in prompts])
+    priors = _priors(encode_for_decoder, tokenizer, prompts, norm)
     trees = []
     for prompt, prefix, prior in zip(prompts, read, priors, strict=True):
         branches = tuple(tuple(next(said)) for _ in prompt.options)
-        _check_branches(prompt, branches)
+        trees.append(_tree(prompt, tuple(prefix), branches, (), norm, prior))
         if any(len(branch) > 1 for branch in branches):
-            raise _checks.fail(
-                "options",
-                "single tokens for an encoder-decoder model (use the letter style)",
-                f"{prompt.options} in question {prompt.id}",
-            )
-        divisors = _divisors(prompt, branches, norm)
-        trees.append(TokenTree(prompt.id, tuple(prefix), branches, (), divisors, prior))
-    if max_length is not None:
-        check_lengths(trees, max_length)
+            expected = "single tokens for an encoder-decoder model (use the letter style)"
+            got = f"{prompt.options} in question {prompt.id}"
+            raise _checks.fail("options", expected, got)
+    check_lengths(trees, max_length)
     return trees
 
 
-def check_lengths(trees: Iterable[TokenTree], max_length: int) -> None:
+def check_lengths(trees: Iterable[TokenTree], max_length: int | None) -> None:
     """Raise `ValueError` naming the first question that is longer than a model's context."""
     for tree in trees:
-        if tree.depth > max_length:
-            raise _checks.fail(
-                "prompt",
-                f"at most {max_length} tokens long (the model's context)",
-                f"{tree.depth} tokens for question {tree.id}",
-            )
+        if max_length is not None and tree.depth > max_length:
+            expected = f"at most {max_length} tokens long (the model's context)"
+            got = f"{tree.depth} tokens for question {tree.id}"
+            raise _checks.fail("prompt", expected, got)
 
 
 def tokenizer_digest(tokenizer: Any, for_decoder: bool) -> str:
@@ -168,6 +144,46 @@ def tokenizer_digest(tokenizer: Any, for_decoder: bool) -> str:
     rules = backend.to_str() if backend is not None else f"{tokenizer!r} {id(tokenizer)}"
     parts = (rules, tokenizer.chat_template, tokenizer.bos_token, tokenizer.eos_token, for_decoder)
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
+
+
+def _priors(
+    encode: Callable[[Any, list[Prompt]], list[TokenTree]],
+    tokenizer: Any,
+    prompts: Sequence[Prompt],
+    norm: Norm,
+) -> Sequence[TokenTree | None]:
+    """The options after the bare word "Answer:"; in a chat it is the user's message."""
+    if norm != "unconditional":
+        return [None] * len(prompts)
+    return encode(tokenizer, [replace(prompt, text="Answer:") for prompt in prompts])
+
+
+def _tree(
+    prompt: Prompt,
+    prefix: tuple[int, ...],
+    branches: tuple[tuple[int, ...], ...],
+    tail: tuple[int, ...],
+    norm: Norm,
+    prior: TokenTree | None,
+) -> TokenTree:
+    """The tree of a prompt, unless it or an option has no tokens of its own."""
+    for option, branch in zip(prompt.options, branches, strict=True):
+        if not branch:
+            got = f"{option!r} in question {prompt.id}"
+            raise _checks.fail("options", "texts with tokens of their own", got)
+    if len(set(branches)) < len(branches):
+        got = f"{prompt.options} in question {prompt.id}"
+        raise _checks.fail("options", "texts with different tokens", got)
+    if not prefix:
+        got = f"{prompt.text!r} for question {prompt.id}"
+        raise _checks.fail("prompt", "at least one token long", got)
+    texts = [option.strip() for option in prompt.options]
+    divisors = {
+        "char": tuple(len(text) for text in texts),
+        "byte": tuple(len(text.encode()) for text in texts),
+        "token": tuple(len(branch) for branch in branches),
+    }.get(norm, (1,) * len(branches))
+    return TokenTree(prompt.id, prefix, branches, tail, divisors, prior)
 
 
 def _ids(tokenizer: Any, texts: list[str], add_special_tokens: bool = False) -> list[list[int]]:
@@ -180,10 +196,7 @@ def _ids(tokenizer: Any, texts: list[str], add_special_tokens: bool = False) -> 
 
 
 def _joined_ids(
-    tokenizer: Any,
-    texts: Sequence[str],
-    encoded: Sequence[list[int]],
-    options: Sequence[Sequence[str]],
+    tokenizer: Any, texts: list[str], encoded: list[list[int]], prompts: Sequence[Prompt]
 ) -> list[list[int]]:
     """Ids of every text followed by each of its options, as if they were tokenised as a whole.
 
@@ -198,7 +211,7 @@ def _joined_ids(
         if own[len(own) - len(end) :] != end:
             cuts[i], end = 0, own
         heads.append(own[: len(own) - len(end)])
-    rows = [(i, option) for i, several in enumerate(options) for option in several]
+    rows = [(i, option) for i, prompt in enumerate(prompts) for option in prompt.options]
     found = _ids(tokenizer, [texts[i][cuts[i] :] + option for i, option in rows])
     return [heads[i] + ids for (i, _), ids in zip(rows, found, strict=True)]
 
@@ -242,33 +255,8 @@ def _start_tokens(tokenizer: Any) -> list[int]:
 def _shared_length(own: list[int], whole: list[int]) -> int:
     if whole[: len(own)] == own:
         return len(own)
-    for position, (a, b) in enumerate(zip(own, whole, strict=False)):
-        if a != b:
-            return position
-    return min(len(own), len(whole))
-
-
-def _check_branches(prompt: Prompt, branches: tuple[tuple[int, ...], ...]) -> None:
-    for option, branch in zip(prompt.options, branches, strict=True):
-        if not branch:
-            raise _checks.fail(
-                "options", "texts with tokens of their own", f"{option!r} in question {prompt.id}"
-            )
-    if len(set(branches)) < len(branches):
-        raise _checks.fail(
-            "options", "texts with different tokens", f"{prompt.options} in question {prompt.id}"
-        )
-
-
-def _divisors(prompt: Prompt, branches: tuple[tuple[int, ...], ...], norm: Norm) -> tuple[int, ...]:
-    texts = [option.strip() for option in prompt.options]
-    if norm == "char":
-        return tuple(len(text) for text in texts)
-    if norm == "byte":
-        return tuple(len(text.encode()) for text in texts)
-    if norm == "token":
-        return tuple(len(branch) for branch in branches)
-    return (1,) * len(branches)
+    pairs = enumerate(zip(own, whole, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(own), len(whole)))
 
 
 class TokenStore(Sequence[TokenTree]):

@@ -1,8 +1,4 @@
-"""What travels through the package: questions, tasks and calibrated results.
-
-All are frozen and validated when made, so that whoever receives one need not check it again.
-Nothing here knows about tokenizers, models or files.
-"""
+"""Questions, tasks and calibrated results: frozen, and validated when they are made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,9 +42,8 @@ class Question:
         check_wording(self.id, self.text, self.context)
         object.__setattr__(self, "options", _checks.strings("options", self.options))
         if len(self.options) < 2:
-            raise _checks.fail(
-                "options", "at least two texts", f"{len(self.options)} in question {self.id}"
-            )
+            got = f"{len(self.options)} in question {self.id}"
+            raise _checks.fail("options", "at least two texts", got)
         if any(not option.strip() for option in self.options):
             raise _checks.fail("options", "non-empty texts", f"{self.options} in {self.id}")
         if len(set(self.options)) < len(self.options):
@@ -59,11 +54,8 @@ class Question:
             except TypeError as error:
                 raise TypeError(f"{error} as `answer` of question {self.id}") from error
             if not 0 <= answer < len(self.options):
-                raise _checks.fail(
-                    "answer",
-                    f"an index in [0, {len(self.options)})",
-                    f"{answer} in question {self.id}",
-                )
+                expected = f"an index in [0, {len(self.options)})"
+                raise _checks.fail("answer", expected, f"{answer} in question {self.id}")
             object.__setattr__(self, "answer", answer)
 
 
@@ -96,9 +88,8 @@ class Task:
         check_questions(self.name, self.questions)
         for demonstration in self.demonstrations:
             if demonstration.answer is None:
-                raise _checks.fail(
-                    "demonstrations", "answered questions", f"no answer in {demonstration.id}"
-                )
+                got = f"no answer in {demonstration.id}"
+                raise _checks.fail("demonstrations", "answered questions", got)
 
     def __len__(self) -> int:
         return len(self.questions)
@@ -109,9 +100,12 @@ class Task:
         return all(question.answer is not None for question in self.questions)
 
 
-class _Identified(Protocol):
+class Identified(Protocol):
+    """A question of any kind."""
+
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Unique among all questions that are used together."""
 
 
 def check_wording(identifier: str, text: str, context: str | None) -> None:
@@ -124,7 +118,7 @@ def check_wording(identifier: str, text: str, context: str | None) -> None:
         raise TypeError(f"Expected `context` to be a string, but got {context!r} in {identifier}")
 
 
-def check_questions(name: str, questions: Sequence[_Identified]) -> None:
+def check_questions(name: str, questions: Sequence[Identified]) -> None:
     """Raise unless a task has a name and at least one question, each of another id."""
     if not name:
         raise _checks.fail("name", "a non-empty string", repr(name))
@@ -133,7 +127,7 @@ def check_questions(name: str, questions: Sequence[_Identified]) -> None:
     unique_ids(questions, f"task {name!r}")
 
 
-def unique_ids(questions: Sequence[_Identified], where: str) -> None:
+def unique_ids(questions: Sequence[Identified], where: str) -> None:
     """Raise `ValueError` naming the first id that stands twice."""
     seen: set[str] = set()
     for question in questions:
@@ -160,8 +154,6 @@ class Calibration:
         distances: By source, how far they are: above 1 is farther than any training task.
         warnings: What the user should know before trusting the result: that the task or the
             answering model is unlike those of the training, for instance.
-
-    `n_prompts` is the number of unlabelled prompts behind `task_temperature`.
     """
 
     ids: tuple[str, ...]
@@ -175,7 +167,7 @@ class Calibration:
 
     @property
     def n_prompts(self) -> int:
-        """Number of prompts over which `task_temperature` is a mean."""
+        """Number of unlabelled prompts over which `task_temperature` is a mean."""
         return len(self.temperature)
 
     @property

@@ -359,7 +359,7 @@ def _pieces(sources: Sequence[_Source], rows: Mapping[str, Row]) -> Iterator[pa.
         for name, size in source.manifest["parts"].items():
             file = source.folder / name
             for raw in _batches(file, size):
-                piece = table_files.checked(file, raw)
+                piece = table_files.typed(file, table_files.intact(file, raw))
                 columns = table_files.columns_of(piece)
                 if unknown := set(columns["id"]) - left:
                     raise ValueError(f"{file}: {min(unknown)!r} is no question, or stands twice")

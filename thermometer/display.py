@@ -191,7 +191,12 @@ def frequency(confidence: Confidence, *, raw: bool = False) -> str:
         'it claims that about 97 of 100 such answers are right'
     """
     one = _shown(confidence, raw)
-    total, right = _counts(one.value)
+    rarer = min(one.value, 1 - one.value)
+    total = next(
+        (n for n in _OUT_OF if abs(round(one.value * n) / n - one.value) <= _TOLERANCE * rarer),
+        _OUT_OF[-1],
+    )
+    right = round(one.value * total)
     if one.value in (0.0, 1.0):
         text = "all such answers are right" if one.value else "no such answer is right"
     elif 0 < right < total:
@@ -203,15 +208,6 @@ def frequency(confidence: Confidence, *, raw: bool = False) -> str:
         first, last = math.floor(low * total + 1e-9), math.ceil(high * total - 1e-9)
         text += f" ({first:,} to {last:,})"
     return text if one.calibrated else f"it claims that {text}"
-
-
-def _counts(value: float) -> tuple[int, int]:
-    """The number that a natural frequency is out of, and how many of these are right."""
-    for total in _OUT_OF:
-        right = round(value * total)
-        if abs(right / total - value) <= _TOLERANCE * min(value, 1 - value):
-            return total, right
-    return _OUT_OF[-1], round(value * _OUT_OF[-1])
 
 
 # Up to the lower bound, between the bounds, above.

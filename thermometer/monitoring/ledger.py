@@ -123,10 +123,6 @@ class Store:
                 found[row[1]] = row
         return found
 
-    def counts(self) -> dict[str, int]:
-        """All counts by name."""
-        return dict(self.execute("SELECT name, value FROM counts"))
-
     def watches(self, kind: str) -> dict[str, Vector]:
         """The numbers of all watches of a kind, by name."""
         rows = self.execute("SELECT name, numbers FROM watches WHERE kind = ?", [kind])
@@ -154,17 +150,6 @@ class Store:
             "ON CONFLICT (kind, name) DO UPDATE SET content = excluded.content",
             [(kind, name, content) for name, content in contents],
         )
-
-    def blocks(self) -> list[Vector]:
-        """The blocks of the history."""
-        rows = self.execute("SELECT numbers FROM blocks ORDER BY number")
-        return [np.frombuffer(blob, np.float64).copy() for (blob,) in rows]
-
-    def set_blocks(self, first: int, blocks: Sequence[Vector]) -> None:
-        """Replace all blocks from a position on."""
-        self.write("DELETE FROM blocks WHERE number >= ?", [(first,)])
-        rows = [(first + i, block.tobytes()) for i, block in enumerate(blocks)]
-        self.write("INSERT INTO blocks VALUES (?, ?)", rows)
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
@@ -223,12 +208,6 @@ class Store:
 
     def _pragma(self, name: str) -> Any:
         return self.execute(f"PRAGMA {name}")[0][0]
-
-    @property
-    def settings(self) -> str:
-        """The text that was written when the database was made."""
-        with self.decoding():
-            return str(self.execute("SELECT content FROM settings")[0][0])
 
 
 _KINDS = {name: kind for name, kind in CLASSES.items() if issubclass(kind, ConfidenceRecalibrator)}
@@ -342,7 +321,8 @@ class Ledger:
     def refresh(self) -> None:
         """Read what other processes have written."""
         with self.store.decoding():
-            self.counts = dict.fromkeys(_COUNTS, 0) | self.store.counts()
+            found = self.store.execute("SELECT name, value FROM counts")
+            self.counts = dict.fromkeys(_COUNTS, 0) | dict(found)
             if self._version != self.counts["version"]:
                 self._load()
                 self._version = self.counts["version"]
@@ -451,7 +431,10 @@ class Ledger:
         store.set_watches("alarm", touched)
         store.set_watches("sign", {name: sign.to_vector() for name, sign in self.signs.items()})
         store.set_watches("history", {"": np.array([float(history.size)])})
-        store.set_blocks(history.first_changed, history.blocks[history.first_changed :])
+        first = history.first_changed
+        blocks = [(i, block.tobytes()) for i, block in enumerate(history.blocks[first:], first)]
+        store.execute("DELETE FROM blocks WHERE number >= ?", [first])
+        store.write("INSERT INTO blocks VALUES (?, ?)", blocks)
         history.first_changed = len(history.blocks)
         self._touched.clear()
         episodes = [([e.segment, e.raised], asdict(e)) for e in self._episodes]
@@ -475,7 +458,8 @@ class Ledger:
             self.signs[name].load_vector(state)
         for state in store.watches("history").values():
             self.history.size = int(state[0])
-        self.history.blocks = store.blocks()
+        blocks = store.execute("SELECT numbers FROM blocks ORDER BY number")
+        self.history.blocks = [np.frombuffer(blob, np.float64).copy() for (blob,) in blocks]
         self.history.first_changed = len(self.history.blocks)
         fits = store.events("recalibrator")
         self.recalibrator = from_json(fits[-1]) if fits else None

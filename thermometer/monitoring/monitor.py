@@ -61,7 +61,8 @@ class Monitor:
         self._store = Store(path, (settings or MonitorSettings()).to_json())
         try:
             with self._store.decoding():
-                self.settings = MonitorSettings.from_json(self._store.settings)
+                (text,) = self._store.execute("SELECT content FROM settings")[0]
+                self.settings = MonitorSettings.from_json(text)
             if settings is not None and settings != self.settings:
                 raise _checks.fail("settings", f"those of {path}: {self.settings}", settings)
         except ValueError:
@@ -207,7 +208,7 @@ class Monitor:
     def refit(
         self, recalibrator: ConfidenceRecalibrator | None = None, *, since: int = 1
     ) -> ConfidenceRecalibrator:
-        """Fit a recalibrator on the labelled answers of the window, and use it from now on.
+        """Fit a recalibrator on the labelled answers of the window, use it from now on, return it.
 
         It maps the confidences that are recorded; `record` and `apply` give what it makes of them.
         Open episodes end and every alarm starts anew, on the recalibrated confidence of the labels
@@ -219,22 +220,19 @@ class Monitor:
             since: Number of the first answer to fit on, such as the `onset` of an episode: the
                 window may hold answers from before the change.
 
-        Returns:
-            The fitted recalibrator.
-
         Raises:
             ValueError: If there are fewer than 50 such answers.
         """
         since = _checks.integer("since", since)
-        made = PlattScaling() if recalibrator is None else clone(recalibrator)
+        fitted = PlattScaling() if recalibrator is None else clone(recalibrator)
         with self._ledger.changing():
             rows = self._ledger.window(since)
             if len(rows) < LEAST:
                 what = f"at least {LEAST} labelled answers, from number {since} on"
                 raise _checks.fail("window", what, len(rows))
-            made.fit([row[2] for row in rows], [row[7] for row in rows])
-            self._ledger.refit(made, rows)
-        return made
+            fitted.fit([row[2] for row in rows], [row[7] for row in rows])
+            self._ledger.refit(fitted, rows)
+        return fitted
 
     def apply(self, confidence: ArrayLike) -> Vector:
         """What the latest refit makes of confidences, (N,) to (N,); as they are without one.

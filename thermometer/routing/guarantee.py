@@ -266,8 +266,8 @@ def guaranteed_threshold(
         needed = needed_labels(claimed, outcome, reachable, risk, delta, used)
     threshold = float(thresholds[at]) if last else None
     share = _share(everything, threshold, coverage)
-    at_least = int(np.ceil(fewest / used))
     counts = len(claimed), int(accepted[at]), int(wrong[at])
+    at_least = int(np.ceil(fewest / used))
     return GuaranteedThreshold(threshold, risk, delta, share, *counts, needed, at_least)
 
 
@@ -289,11 +289,10 @@ def _counts(confidence: Vector, correct: Vector, thresholds: Vector) -> tuple[In
 
 
 def _share(confidence: Vector, threshold: float | None, coverage: float) -> Interval:
-    if threshold is None:
-        return Interval(0.0, 0.0, 0.0)
+    if not threshold:
+        share = 0.0 if threshold is None else 1.0
+        return Interval(share, share, share)
     share = float(np.mean(confidence >= threshold))
-    if threshold == 0:
-        return Interval(1.0, 1.0, 1.0)
     half = float(np.sqrt(np.log(2 / (1 - coverage)) / (2 * len(confidence))))
     return Interval(share, max(share - half, 0.0), min(share + half, 1.0))
 

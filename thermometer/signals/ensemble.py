@@ -354,16 +354,16 @@ def _log_odds(coefficients: Vector, columns: Matrix, silent: Mask) -> Vector:
 
 
 def _choose(columns: Matrix, silent: Mask, correct: Vector, folds: NDArray[np.int64]) -> float:
-    """The penalty under which held-out rows are most probable; of equals the largest."""
+    """The penalty under which the validation rows are most probable; of equals the largest."""
     losses = np.zeros(len(PENALTIES))
     for fold in np.unique(folds):
-        held, rest = folds == fold, folds != fold
-        if correct[rest].min() == correct[rest].max():
+        rows, training = folds == fold, folds != fold
+        if correct[training].min() == correct[training].max():
             continue
         for i, penalty in enumerate(PENALTIES):
-            found = _fit(columns[rest], silent[rest], correct[rest], penalty)
-            line = _log_odds(found, columns[held], silent[held])
-            losses[i] += (np.logaddexp(0, line) - correct[held] * line).sum()
+            found = _fit(columns[training], silent[training], correct[training], penalty)
+            line = _log_odds(found, columns[rows], silent[rows])
+            losses[i] += (np.logaddexp(0, line) - correct[rows] * line).sum()
     return PENALTIES[int(losses.argmin())]
 
 

@@ -1,6 +1,7 @@
 """Offline and with caches of its own: no test needs a network or leaves a file behind."""
 
 import atexit
+import copy
 import os
 import shutil
 import sys
@@ -20,9 +21,30 @@ import pytest  # noqa: E402
 import tiny  # noqa: E402
 import torch  # noqa: E402
 
+from thermometer import loading  # noqa: E402
 from thermometer.language_model import LanguageModel  # noqa: E402
 
 torch.set_num_threads(1)  # threads that wait for one another cost a tiny model more than they save
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bundled_model_is_parsed_once():
+    """transformers takes twenty seconds to parse its GGUF file: each process of tests does it once.
+
+    Every test gets a copy of its own.
+    """
+    load, found = loading.load, {}
+
+    def load_once(name, *options):
+        if not name.startswith("bundled:"):
+            return load(name, *options)
+        if (name, *options) not in found:
+            found[name, *options] = load(name, *options)
+        return copy.deepcopy(found[name, *options])
+
+    loading.load = load_once
+    yield
+    loading.load = load
 
 
 @pytest.fixture(scope="session")

@@ -53,8 +53,10 @@ _NOTES = {
     "and proves no miscalibration. Its numbers count predictions, all others count labels in the "
     "order in which they came.",
 }
-_CLAIMS = ("", "n", "accuracy", "confidence", "gap", "ECE", "floor", "smooth ECE")
-_WINDOW = (*_CLAIMS, "to alarm", "alarm")
+_WINDOW = (
+    *("", "n", "accuracy", "confidence", "gap", "ECE", "floor", "smooth ECE"),
+    *("to alarm", "alarm"),
+)
 _SIGNS, _REFITS = ("sign", "now", "onset", "raised"), ("by", "after answer", "fitted on", "since")
 _ALARMS = ("segment", "verdict", "where", "onset", "raised", "ended", "by")
 _CAPTION = (

@@ -37,7 +37,7 @@ def files(folder):
 
 
 def script(*arguments):
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
@@ -47,6 +47,15 @@ def finished(lm, tmp_path_factory):
     """An extraction by this process alone that nothing interrupted."""
     folder = tmp_path_factory.mktemp("finished") / "many"
     run(folder, task(), lm)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def by_three(tmp_path_factory):
+    """The same by three processes, in `many`; and in `few` one question, which is one part."""
+    folder = tmp_path_factory.mktemp("three")
+    result = script(folder, 3)
+    assert result.returncode == 0, result.stderr
     return folder
 
 
@@ -125,11 +134,15 @@ def test_overflow_of_half_precision_names_the_question(tmp_path):
         extract(lm, task(), tmp_path, scores=False, feature_dtype="float16", trainer=CPU)
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -9), ("SIGTERM", 128 + 15)])
-def test_killed_extraction_is_finished_by_the_same_command(finished, tmp_path, name, code):
+@pytest.mark.parametrize(
+    ("name", "code", "processes"), [("SIGKILL", -9, 2), ("SIGTERM", 128 + 15, 1)]
+)
+def test_killed_extraction_is_finished_by_the_same_command(
+    lm, finished, tmp_path, name, code, processes
+):
     """The process dies by a signal with three parts written; a fourth is left half written.
 
-    Another number of processes completes it, to the last byte.
+    Any number of processes completes it, to the last byte.
     """
     killed = script(tmp_path, 1, name)
     assert killed.returncode == code, killed.stderr
@@ -141,8 +154,11 @@ def test_killed_extraction_is_finished_by_the_same_command(finished, tmp_path, n
     dead = f".part-00003.parquet.{_files._host()}.{2**22 + 1}.tmp"  # no process has that number
     (folder / dead).write_bytes(b"PAR1 half a part")
     written = {path: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
-    resumed = script(tmp_path, 2)
-    assert resumed.returncode == 0, resumed.stderr
+    if processes == 1:
+        run(folder, task(), lm)
+    else:
+        resumed = script(tmp_path, processes)
+        assert resumed.returncode == 0, resumed.stderr
     assert {path: path.stat().st_mtime_ns for path in written} == written
     assert files(folder) == files(finished)
 
@@ -180,20 +196,18 @@ def test_keywords_that_do_not_suit_the_machine(lm, tmp_path, keywords):
         run(tmp_path / "t", task(), lm, **keywords)
 
 
-def test_three_processes_equal_one(lm, finished, tmp_path):
+def test_three_processes_equal_one(lm, finished, by_three, tmp_path):
     """Also where there are fewer parts than processes."""
-    result = script(tmp_path, 3)
-    assert result.returncode == 0, result.stderr
-    names = [set(files(folder)) for folder in (tmp_path / "many", finished)]
+    names = [set(files(folder)) for folder in (by_three / "many", finished)]
     assert names[0] == names[1]
-    assert files(tmp_path / "many")["manifest.json"] == files(finished)["manifest.json"]
-    three, one = OutputTable.open(tmp_path / "many"), OutputTable.open(finished)
+    assert files(by_three / "many")["manifest.json"] == files(finished)["manifest.json"]
+    three, one = OutputTable.open(by_three / "many"), OutputTable.open(finished)
     assert three.ids == one.ids
     np.testing.assert_allclose(three.features, one.features, atol=1e-5)
     np.testing.assert_allclose(three.scores, one.scores, atol=1e-5)
     few = run(tmp_path / "alone", task("few", 1), lm)
-    assert len(list((tmp_path / "few").glob("part-*"))) == 1
-    np.testing.assert_allclose(OutputTable.open(tmp_path / "few").scores, few.scores, atol=1e-5)
+    assert len(list((by_three / "few").glob("part-*"))) == 1
+    np.testing.assert_allclose(OutputTable.open(by_three / "few").scores, few.scores, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -339,16 +353,15 @@ def test_the_summary_counts_what_was_computed(lm, finished, tmp_path):
     assert found["devices"] == ["cpu"]
 
 
-def test_the_summary_counts_all_processes(tmp_path, finished):
+def test_the_summary_counts_all_processes(by_three, finished):
     """Each computes its parts, and a prefix that parts of two need is computed twice."""
-    assert script(tmp_path, 2).returncode == 0
-    two, one = (
+    three, one = (
         json.loads((folder / "summary.json").read_text())
-        for folder in (tmp_path / "many", finished)
+        for folder in (by_three / "many", finished)
     )
-    assert two["devices"] == ["cpu", "cpu"]
+    assert three["devices"] == ["cpu"] * 3
     for name in ("prompts", "input_tokens", "padding"):
-        assert two[name] == one[name]
+        assert three[name] == one[name]
 
 
 def test_the_summary_of_a_resumed_run_is_its_own(lm, tmp_path):

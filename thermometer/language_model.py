@@ -21,12 +21,7 @@ from thermometer.forward import ModelSize, Work
 from thermometer.planning import Unit, find_shared
 from thermometer.runners import CausalRunner, DecoderRunner
 from thermometer.templates import Prompt, Template
-from thermometer.tokenization import (
-    TokenTree,
-    encode_for_decoder,
-    encode_prompts,
-    tokenizer_digest,
-)
+from thermometer.tokenization import TokenTree, encode_for_decoder, encode_prompts, tokenizer_digest
 
 SHARE = 0.4
 """Part of the memory that the model leaves, to be filled by one forward pass."""
@@ -160,7 +155,8 @@ class LanguageModel:
         self.token_budget = token_budget
         self.is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self.fingerprint = loading.fingerprint(model)
-        self.max_length: int | None = getattr(self._config, "max_position_embeddings", None)
+        config = model.config.get_text_config(decoder=True)
+        self.max_length: int | None = getattr(config, "max_position_embeddings", None)
         self._shared = _Shared()
         # Any token serves; that for padding makes some models ask for a mask, which is not needed.
         filler = 1 if tokenizer.pad_token_id == 0 else 0
@@ -234,10 +230,6 @@ class LanguageModel:
         )
 
     @property
-    def _config(self) -> Any:
-        return self.model.config.get_text_config(decoder=True)
-
-    @property
     def dtype(self) -> str:
         """Name of the dtype that the model computes in."""
         return str(self.model.dtype).removeprefix("torch.")
@@ -251,7 +243,7 @@ class LanguageModel:
     @property
     def n_features(self) -> int:
         """Width D of a feature."""
-        return int(self._config.hidden_size)
+        return int(self.model.config.get_text_config(decoder=True).hidden_size)
 
     def to(self, device: torch.device | str) -> "LanguageModel":
         """Move the model, unless transformers has placed it already; returns itself."""
@@ -382,7 +374,12 @@ class LanguageModel:
         result = _joined(pieces, None if given else np.argsort(rows))
         if result.scores is not None:
             chosen = [trees[i] for i in rows] if given else trees
-            self._normalise(result.scores, chosen)
+            if priors := [tree.prior for tree in chosen if tree.prior is not None]:
+                known = np.isfinite(result.scores)
+                prior = self.compute(priors, features=False).scores
+                result.scores[known] -= prior[known]  # type: ignore[index]
+            for row, tree in enumerate(chosen):
+                result.scores[row, : len(tree.divisors)] /= tree.divisors
         return result
 
     def _try(
@@ -411,16 +408,6 @@ class LanguageModel:
             f"Not enough memory on {self.device} for the {tree.n_tokens} tokens of "
             f"question {tree.id} alone"
         )
-
-    def _normalise(self, scores: NDArray[np.float32], trees: Sequence[TokenTree]) -> None:
-        """Subtract the likelihoods of the bare options and divide by lengths, where asked for."""
-        priors = [tree.prior for tree in trees if tree.prior is not None]
-        if priors:
-            prior = self.compute(priors, features=False).scores
-            known = np.isfinite(scores)
-            scores[known] -= prior[known]  # type: ignore[index]
-        for row, tree in enumerate(trees):
-            scores[row, : len(tree.divisors)] /= tree.divisors
 
     @torch.inference_mode()
     def _forward(

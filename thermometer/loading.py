@@ -29,39 +29,42 @@ def load(
     """A model and its tokenizer; see `LanguageModel.from_pretrained` for arguments and errors."""
     import transformers
 
-    _checks.one_of("dtype", dtype, DTYPES)
-    source, gguf_file = _locate(name, gguf_file)
-    common: dict[str, Any] = {"revision": revision} if revision else {}
-    if gguf_file is not None:
-        _require_gguf()  # before transformers, which does not know of the extra
-        common["gguf_file"] = gguf_file
+    source, common = _source(name, revision, dtype, gguf_file)
+    is_gguf = "gguf_file" in common
     config = _config(name, source, common)
     tokenizer = transformers.AutoTokenizer.from_pretrained(source, **common)
-    stored = torch.float32 if gguf_file is not None else getattr(config, "dtype", None)
+    stored = torch.float32 if is_gguf else getattr(config, "dtype", None)
     cuda = torch.cuda
     has_bfloat16 = cuda.is_available() and cuda.is_bf16_supported(including_emulation=False)
     dtype = choose_dtype(dtype, stored, has_bfloat16)
     options: dict[str, Any] = {"dtype": dtype, "device_map": device_map, "tp_plan": tp_plan}
-    if gguf_file is not None:
+    if is_gguf:
         options["quantization_config"] = transformers.GgufConfig(dequantize=True)
         options["dtype"] = torch.float32 if dtype == "auto" else getattr(torch, dtype)
-    auto = (
-        transformers.AutoModelForSeq2SeqLM
-        if config.is_encoder_decoder
-        else transformers.AutoModelForCausalLM
-    )
+    seq2seq, causal = transformers.AutoModelForSeq2SeqLM, transformers.AutoModelForCausalLM
+    auto = seq2seq if config.is_encoder_decoder else causal
     # With its config at hand a GGUF file is parsed one time less, which takes seconds.
     return auto.from_pretrained(source, config=config, **common, **options), tokenizer
 
 
 def check(name: str, revision: str | None, dtype: str, gguf_file: str | None) -> None:
     """Raise what `load` would raise for a name or dtype, without loading weights."""
+    source, common = _source(name, revision, dtype, gguf_file)
+    if "gguf_file" not in common:
+        _config(name, source, common)
+
+
+def _source(
+    name: str, revision: str | None, dtype: str, gguf_file: str | None
+) -> tuple[str, dict[str, Any]]:
+    """Folder or hub id, and what of it all loaders of transformers are asked for."""
     _checks.one_of("dtype", dtype, DTYPES)
     source, gguf_file = _locate(name, gguf_file)
-    if gguf_file is not None:
-        _require_gguf()
-    else:
-        _config(name, source, {"revision": revision} if revision else {})
+    common = {"revision": revision, "gguf_file": gguf_file}
+    missing = [p for p in ("gguf", "accelerate") if importlib.util.find_spec(p) is None]
+    if gguf_file is not None and missing:  # transformers does not know of the extra
+        raise ImportError(f"Reading GGUF files needs the extra: {_EXTRA}")
+    return source, {key: value for key, value in common.items() if value}
 
 
 def _config(name: str, source: str, common: dict[str, Any]) -> Any:
@@ -174,8 +177,3 @@ def _locate(name: str, gguf_file: str | None) -> tuple[str, str | None]:
             raise FileNotFoundError(f"Expected `model` to be a GGUF file, but there is no {name}")
         return str(path.parent), path.name
     return name, gguf_file
-
-
-def _require_gguf() -> None:
-    if importlib.util.find_spec("gguf") is None or importlib.util.find_spec("accelerate") is None:
-        raise ImportError(f"Reading GGUF files needs the extra: {_EXTRA}")

@@ -203,7 +203,7 @@ def plan_units(
     rows: Sequence[int] | None = None,
     sharing: Sharing | None = None,
 ) -> list[Unit]:
-    """Group prompts so that rows times the longest length stays within a budget.
+    """Group all prompts so that rows times the longest length stays within a budget.
 
     Prompts whose shared prefixes are at hand together stand together.
 
@@ -213,9 +213,6 @@ def plan_units(
             prompt longer than that is a unit of its own.
         rows: Rows of that length that each prompt needs; by default one.
         sharing: Of the prompts, either of all of them or of none.
-
-    Returns:
-        Units that hold every prompt once.
 
     Example:
         >>> [unit.rows for unit in plan_units([10, 30, 10, 29], token_budget=60)]

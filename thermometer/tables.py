@@ -111,8 +111,8 @@ class OutputTable:
     ) -> "OutputTable":
         """A table from plain arrays, such as scores that an API or another program recorded."""
         identifiers = _checks.strings("ids", ids)
-        indices = np.full(len(identifiers), -1) if labels is None else labels
-        indices = _checks.array("labels", indices)
+        unknown = np.full(len(identifiers), -1)
+        indices = _checks.array("labels", unknown if labels is None else labels)
         if not np.issubdtype(indices.dtype, np.integer):
             got = indices.dtype
             raise TypeError(f"Expected `labels` to hold integers (-1: no label), but got {got}")

@@ -227,10 +227,10 @@ def _splits_words(tokenizer: Any) -> bool:
 
 
 def _last_blank(text: str) -> int:
-    """Place of the last blank between two words, not quite at the end of a text; 0 for none."""
+    """Index of the last blank between two words, not quite at the end of a text; 0 for none."""
     first = max(0, len(text) - _END)
-    places = [match.start() for match in _BLANK.finditer(text[first : len(text) - 8])]
-    return first + places[-1] if places else 0
+    blanks = [match.start() for match in _BLANK.finditer(text[first : len(text) - 8])]
+    return first + blanks[-1] if blanks else 0
 
 
 def _with_chat(tokenizer: Any, prompt: Prompt) -> str:

@@ -522,9 +522,8 @@ def principal_components(features: Tensor, size: int, whitening: float) -> tuple
     """Standardise, rotate, scale, cut: (D,) shift and (R, D) projection of principal components.
 
     Components are ``(features - shift) @ projection.T``. One of variance v gets v^(1 - whitening),
-    then all are scaled to variance 1 on average. By randomised PCA, whose random start comes from
-    torch's global generator: a full eigendecomposition of 4,096 features would take longer than the
-    training.
+    then all are scaled to variance 1 on average. PCA is randomised, from torch's global generator:
+    a full eigendecomposition of 4,096 features would take longer than the training.
 
     Args:
         features: (N, D); more rows than components, else `ValueError`.

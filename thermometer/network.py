@@ -218,7 +218,7 @@ class Member(nn.Module):
 
     @torch.no_grad()
     def start_at(self, temperature: float) -> None:
-        """Predict one temperature for everything; with `softplus`, the paper's, start at random."""
+        """Make the untrained network predict one temperature; with `softplus` it is random."""
         if self._output == "log":
             for branch in self.branches:
                 branch[-1].weight.zero_()  # type: ignore[index]

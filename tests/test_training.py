@@ -64,7 +64,10 @@ def recovered(network, training, n_rows):
     ("network", "training", "n_rows"),
     [
         pytest.param(
-            ThermometerConfig.features_only(), TrainingConfig.features_only(), 80, id="features"
+            replace(ThermometerConfig.features_only(), n_members=3),
+            TrainingConfig.features_only(),
+            80,
+            id="features",
         ),
         pytest.param(
             ThermometerConfig.paper(64),

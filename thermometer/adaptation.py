@@ -2,8 +2,7 @@
 
 What a network has learned from one model's scores holds for another if each is read on its own
 scale: scores are divided by the model's pooled temperature, and every statistic is standardised
-over that model's prompts (as Li et al. 2016, arXiv 1603.04779, do with activations of a new
-domain).
+over that model's prompts (Li et al. 2016, arXiv 1603.04779, do so with activations).
 """
 
 from dataclasses import dataclass, replace

@@ -522,8 +522,7 @@ class _Given:
             assert self.scores is not None
             ids = tuple(f"row {number}" for number in range(1, len(self.scores) + 1))
         self.ids = ids
-        self.groups = np.zeros(len(ids), dtype=np.int64)
-        """(N,) the task of each prompt, from 0: by name in a table, one for all otherwise."""
+        self.groups = np.zeros(len(ids), dtype=np.int64)  # the task of each prompt
         if self.table is not None:
             self.groups = np.unique(self.table.tasks, return_inverse=True)[1].astype(np.int64)
 

@@ -2,8 +2,7 @@
 
 Answering models are distinguished by the provenance of their scores. Each has a pooled temperature
 of its own; divided by it and multiplied by the anchor, their geometric mean, scores of all models
-are on one scale. The whole table lies on the device, and rows are drawn there, so that no step
-copies anything from the host.
+are on one scale. The whole table lies on the device, and the rows of each step are drawn there.
 """
 
 from collections.abc import Iterator, Sequence

@@ -218,7 +218,7 @@ class Member(nn.Module):
 
     @torch.no_grad()
     def start_at(self, temperature: float) -> None:
-        """Predict one temperature for everything; with `softplus`, the paper's, start at random."""
+        """Make the untrained network predict one temperature; with `softplus` it is random."""
         if self._output == "log":
             for branch in self.branches:
                 branch[-1].weight.zero_()  # type: ignore[index]
@@ -522,9 +522,8 @@ def principal_components(features: Tensor, size: int, whitening: float) -> tuple
     """Standardise, rotate, scale, cut: (D,) shift and (R, D) projection of principal components.
 
     Components are ``(features - shift) @ projection.T``. One of variance v gets v^(1 - whitening),
-    then all are scaled to variance 1 on average. By randomised PCA, whose random start comes from
-    torch's global generator: a full eigendecomposition of 4,096 features would take longer than the
-    training.
+    then all are scaled to variance 1 on average. PCA is randomised, from torch's global generator:
+    a full eigendecomposition of 4,096 features would take longer than the training.
 
     Args:
         features: (N, D); more rows than components, else `ValueError`.

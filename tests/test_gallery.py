@@ -71,6 +71,6 @@ def test_the_snippets_of_the_page_run(recorded, monkeypatch, capsys):
     for block in blocks:
         exec(compile("\n" * block.line + block.text, "gallery.md", "exec"), namespace)
         figures.append(namespace.get("figure"))
-    assert len({id(figure) for figure in figures if figure is not None}) == 6
+    assert len({id(figure) for figure in figures if figure is not None}) == 4
     printed = capsys.readouterr().out.rstrip("\n")
     assert printed.split("\n")[-2:] == text.rsplit("```\n", 2)[1].split("\n")[:2]

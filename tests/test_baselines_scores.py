@@ -10,15 +10,10 @@ from hypothesis.extra.numpy import arrays
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from thermometer import Question, Task, Template, metrics, recalibrators
+from thermometer import metrics, recalibrators
 from thermometer.scaling import scale_scores
 
-PRIORS = (
-    recalibrators.BatchCalibration,
-    recalibrators.ContextualCalibration,
-    recalibrators.DomainContextCalibration,
-)
-KINDS = (recalibrators.TemperatureScaling, *PRIORS)
+KINDS = (recalibrators.TemperatureScaling, recalibrators.BatchCalibration)
 matrices = (
     st.tuples(st.integers(2, 12), st.integers(2, 5))
     .flatmap(lambda shape: arrays(np.float64, shape, elements=st.floats(-50, 50)))
@@ -103,9 +98,8 @@ def test_dividing_by_the_mean_equals_the_loop(scores, fitted):
     width = min(scores.shape[1], fitted.shape[1])
     scores, fitted = scores[:, :width], fitted[:, :width]
     expected = reference.divide_by_mean(scores.tolist(), fitted.tolist())
-    for kind in PRIORS:
-        probs = kind().fit(fitted).predict_proba(scores)
-        np.testing.assert_allclose(probs, expected, rtol=1e-9, atol=1e-300)
+    probs = recalibrators.BatchCalibration().fit(fitted).predict_proba(scores)
+    np.testing.assert_allclose(probs, expected, rtol=1e-9, atol=1e-300)
 
 
 def test_batch_calibration_undoes_a_preference_for_a_position():
@@ -179,59 +173,6 @@ def test_protocol_and_malformed_arguments(kind):
 def test_temperature_scaling_asks_for_labels():
     with pytest.raises(ValueError, match="`labels` to be given, as this method needs them"):
         recalibrators.TemperatureScaling().fit([[1, 0]])
-
-
-TASK = Task(
-    "colours",
-    (
-        Question("q1", "What colour is the clear sky at noon?", ("blue", "green"), answer=0),
-        Question("q2", "Grass?", ("blue", "green"), answer=1, context="Lawns are green all year."),
-        Question("q3", "Snow?", ("white", "black", "red"), answer=0),
-    ),
-    demonstrations=(Question("d1", "Blood?", ("red", "blue"), answer=0),),
-)
-
-
-def test_content_free_questions_keep_options_and_demonstrations_only():
-    free = recalibrators.content_free_task(TASK)
-    assert [(q.text, q.options) for q in free.questions] == [
-        (text, options)
-        for options in (("blue", "green"), ("white", "black", "red"))
-        for text in ("N/A", "[MASK]", "-")
-    ]
-    assert free.demonstrations == TASK.demonstrations
-    assert all(q.answer is None and q.context is None for q in free.questions)
-    assert len(recalibrators.content_free_task(TASK, ["nothing"], max_lists=1)) == 2
-    with pytest.raises(TypeError, match="`texts` to be a list of strings"):
-        recalibrators.content_free_task(TASK, "N/A")
-
-
-def test_random_texts_are_of_the_words_and_length_of_the_task():
-    made = recalibrators.domain_text_task(TASK, n=7, seed=3)
-    words = {w for q in TASK.questions for w in f"{q.context or ''} {q.text}".split()}
-    assert len(made) == 14  # seven for two options, seven for three
-    assert {len(q.text.split()) for q in made.questions} == {5}  # (8 + 6 + 1) / 3
-    assert {w for q in made.questions for w in q.text.split()} <= words
-    assert made == recalibrators.domain_text_task(TASK, n=7, seed=3)
-    assert made != recalibrators.domain_text_task(TASK, n=7, seed=4)
-    assert not made.labelled
-
-
-@pytest.mark.parametrize("style", ["letter", "cloze"])
-def test_a_language_model_scores_them(lm, style):
-    template = Template(style, shots=1)
-    task = Task("two", TASK.questions[:2], TASK.demonstrations)
-
-    def scores(of):
-        return lm.outputs(template.render_task(of), template, features=False).scores
-
-    questions = scores(task)
-    for kind, made in (
-        (recalibrators.ContextualCalibration, recalibrators.content_free_task(task)),
-        (recalibrators.DomainContextCalibration, recalibrators.domain_text_task(task, n=5)),
-    ):
-        probs = kind().fit(scores(made)).predict_proba(questions)
-        np.testing.assert_allclose(probs, reference.divide_by_mean(questions, scores(made)))
 
 
 def test_inverted_probabilities_fit_and_scale_like_the_lost_scores():

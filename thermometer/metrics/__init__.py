@@ -1,7 +1,7 @@
 """Measures of calibration, with one public face: `from thermometer import metrics`.
 
 All are functions of probabilities in numpy arrays, computed in float64. `intervals` gives them
-bounds, `summary` computes them all at once, `streaming` has the torchmetrics classes.
+bounds, `summary` computes them all at once.
 """
 
 from thermometer.metrics.basic import RiskCoverage as RiskCoverage

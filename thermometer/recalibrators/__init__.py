@@ -20,11 +20,7 @@ from thermometer.recalibrators.confidence import (
     StatedConfidenceCalibration as StatedConfidenceCalibration,
 )
 from thermometer.recalibrators.scores import BatchCalibration as BatchCalibration
-from thermometer.recalibrators.scores import ContextualCalibration as ContextualCalibration
-from thermometer.recalibrators.scores import DomainContextCalibration as DomainContextCalibration
 from thermometer.recalibrators.scores import TemperatureScaling as TemperatureScaling
-from thermometer.recalibrators.scores import content_free_task as content_free_task
-from thermometer.recalibrators.scores import domain_text_task as domain_text_task
 
 CLASSES: dict[str, type[ScoreRecalibrator] | type[ConfidenceRecalibrator]] = {
     kind.__name__: kind
@@ -35,8 +31,6 @@ CLASSES: dict[str, type[ScoreRecalibrator] | type[ConfidenceRecalibrator]] = {
         HistogramBinning,
         StatedConfidenceCalibration,
         BatchCalibration,
-        ContextualCalibration,
-        DomainContextCalibration,
     )
 }
 """What a file may name; nothing else can be loaded."""

@@ -4,8 +4,6 @@ The prior is estimated from the batch (Zhou et al. 2023), from content-free prom
 2021) or from random in-domain words (Fei et al. 2023).
 """
 
-import random
-from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import numpy as np
@@ -16,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted
 from thermometer import _checks
 from thermometer.recalibrators.base import Kinds, Matrix, ScoreRecalibrator
 from thermometer.scaling import MAX_TEMPERATURE, MIN_TEMPERATURE, fit_temperature, scale_scores
-from thermometer.types import Question, Task
 
 _BOUNDS = MIN_TEMPERATURE * (1 - 1e-9), MAX_TEMPERATURE * (1 + 1e-9)  # up to rounding
 _ALL = ""  # the group of all rows together; no task has this name
@@ -121,17 +118,25 @@ class TemperatureScaling(ScoreRecalibrator):
             )
 
 
-class PriorCalibration(ScoreRecalibrator):
-    """q_ik = (p_ik / m_k) / sum_j (p_ij / m_j), with m the mean probabilities of the fitted rows.
+class BatchCalibration(ScoreRecalibrator):
+    """Divide option probabilities by their mean over a batch of the task (Zhou 2023).
 
-    In scores: softmax(s_i - log m), computed in float64 without underflow. Options count by their
-    position, which must mean the same in all rows (the letters of a letter prompt, or the same
-    options in each question). Rows of different K do not mix: there is one mean for every number of
-    options that was fitted.
+    q_ik = (p_ik / m_k) / sum_j (p_ij / m_j), with m the mean probabilities of the fitted rows; in
+    scores softmax(s_i - log m), computed in float64 without underflow. The batch is usually the
+    very questions to be answered: ``fit(scores).predict_proba(scores)``, without labels. A dozen
+    rows already help. It assumes that each position is right about equally often, and takes a real
+    majority for a bias of the model; a batch of one row becomes uniform.
+
+    Options count by their position, which must mean the same in all rows (the letters of a letter
+    prompt, or the same options in each question). Rows of different K do not mix: there is one mean
+    for every number of options that was fitted.
 
     **The answer may change**, and with it the accuracy: an option that the model says whatever it
-    is asked loses. Confidence is not made true by it, only the preference among positions is taken
-    out; a temperature fitted afterwards is not part of it.
+    is asked loses. Confidence is not made true by it, only the position bias is taken out; a
+    temperature fitted afterwards is not part of it.
+
+    Zhou, Wan, Proleev, Mincu, Chen, Heller and Roy, "Batch calibration: rethinking calibration for
+    in-context learning and prompt engineering" (2023, arXiv 2309.17249).
 
     Args:
         per_task: One mean for each task. `tasks` are then needed to fit and to predict; a task that
@@ -141,6 +146,11 @@ class PriorCalibration(ScoreRecalibrator):
         groups_: Names of the tasks of the G means; "" stands for all rows together.
         n_options_: (G,) int64, the number of options of each mean.
         log_prior_: (G, K) float64, log m; 0 beyond the options.
+
+    Example:
+        >>> scores = [[2.0, 0.0], [1.0, 0.0]]  # says the first option, whatever the question
+        >>> BatchCalibration().fit(scores).predict_proba(scores).argmax(axis=1).tolist()
+        [0, 1]
     """
 
     fitted: ClassVar[Kinds] = {
@@ -212,134 +222,3 @@ class PriorCalibration(ScoreRecalibrator):
             raise _checks.fail("groups_", f"of length {n}", len(self.groups_))
         if ((self.n_options_ < 2) | (self.n_options_ > width)).any():
             raise _checks.fail("n_options_", f"in [2, {width}]", self.n_options_.tolist())
-
-
-class BatchCalibration(PriorCalibration):
-    """Divide option probabilities by their mean over a batch of the task (Zhou 2023).
-
-    The batch is usually the very questions to be answered: ``fit(scores).predict_proba(scores)``,
-    without labels. A dozen rows already help. It assumes that each position is right about
-    equally often, and takes a real majority for a tendency of the model; a batch of one row
-    becomes uniform. Formula, arguments and errors are those of `PriorCalibration`: **the answer may
-    change**.
-
-    Zhou, Wan, Proleev, Mincu, Chen, Heller and Roy, "Batch calibration: rethinking calibration for
-    in-context learning and prompt engineering" (2023, arXiv 2309.17249).
-
-    Example:
-        >>> scores = [[2.0, 0.0], [1.0, 0.0]]  # says the first option, whatever the question
-        >>> BatchCalibration().fit(scores).predict_proba(scores).argmax(axis=1).tolist()
-        [0, 1]
-    """
-
-
-CONTENT_FREE = ("N/A", "[MASK]", "-")
-"""Zhao et al. used "N/A", "[MASK]" and the empty string, for which a dash stands here: a
-`Question` has a text."""
-
-
-class ContextualCalibration(PriorCalibration):
-    """Divide option probabilities by those of content-free questions (Zhao 2021).
-
-    Fit it on the scores of `content_free_task(task)`, made with the template of the task, and
-    predict the scores of the task. Formula, arguments and errors are those of `PriorCalibration`:
-    **the answer may change**. (The authors need only the answer, and leave the quotients
-    unnormalised.)
-
-    Zhao, Wallace, Feng, Klein and Singh, "Calibrate before use: improving few-shot performance of
-    language models" (2021, arXiv 2102.09690).
-
-    Example:
-        >>> of_nothing, of_questions = [[2.0, 0.0]], [[2.0, 0.0], [3.0, 0.0]]
-        >>> calibration = ContextualCalibration().fit(of_nothing)
-        >>> calibration.predict_proba(of_questions).round(3).tolist()
-        [[0.5, 0.5], [0.731, 0.269]]
-    """
-
-
-def content_free_task(task: Task, texts: Sequence[str] = CONTENT_FREE, max_lists: int = 20) -> Task:
-    """Questions that ask nothing, with the options and demonstrations of a task.
-
-    Every text is combined with every different list of options, of which for each number of options
-    the first `max_lists` count. A task whose questions share their options so becomes
-    ``len(texts)`` questions. Passages are left out; nothing is labelled.
-
-    Args:
-        task: Labelled or not.
-        texts: What to ask instead of the questions.
-        max_lists: Most lists of options for each number of options.
-
-    Example:
-        >>> task = Task("capitals", (Question("q1", "Capital of France?", ("Paris", "Rome")),))
-        >>> [question.text for question in content_free_task(task).questions]
-        ['N/A', '[MASK]', '-']
-    """
-    texts = _checks.strings("texts", texts)
-    lists = [options for of_k in _option_lists(task, max_lists).values() for options in of_k]
-    questions = tuple(
-        Question(f"{task.name}/content-free {i * len(texts) + j}", text, options)
-        for i, options in enumerate(lists)
-        for j, text in enumerate(texts)
-    )
-    return Task(f"{task.name} (content-free)", questions, task.demonstrations)
-
-
-def _option_lists(task: Task, max_lists: int) -> dict[int, list[tuple[str, ...]]]:
-    """The different lists of options of a task by their length, of each the first few."""
-    max_lists = _checks.integer("max_lists", max_lists)
-    lists: dict[int, list[tuple[str, ...]]] = {}
-    for options in dict.fromkeys(question.options for question in task.questions):
-        lists.setdefault(len(options), []).append(options)
-    return {k: of_k[:max_lists] for k, of_k in lists.items()}
-
-
-class DomainContextCalibration(PriorCalibration):
-    """Divide option probabilities by those of random in-domain words (Fei 2023).
-
-    Fit it on the scores of `domain_text_task(task)`, made with the template of the task, and
-    predict the scores of the task. Formula, arguments and errors are those of `PriorCalibration`:
-    **the answer may change**.
-
-    Fei, Hou, Chen and Bosselut, "Mitigating label biases for in-context learning" (ACL 2023).
-
-    Example:
-        >>> calibration = DomainContextCalibration().fit([[1.0, 0.0], [3.0, 0.0]])
-        >>> bool(calibration.predict_proba([[2.0, 0.0]])[0, 0] < 0.6)
-        True
-    """
-
-
-def domain_text_task(task: Task, n: int = 20, seed: int = 0, max_lists: int = 20) -> Task:
-    """Texts of random words from the questions of a task, as long as these are on average.
-
-    The words are those of texts and passages, drawn with replacement, so that frequent words stay
-    frequent. The n texts take the different lists of options in turn, separately for each number
-    of options, of which the first `max_lists` count. Demonstrations are kept; nothing is labelled.
-
-    Args:
-        task: Labelled or not.
-        n: Number of texts for each number of options.
-        seed: Equal seeds give equal texts.
-        max_lists: Most lists of options for each number of options.
-
-    Example:
-        >>> task = Task("capitals", (Question("q1", "Capital of France?", ("Paris", "Rome")),))
-        >>> made = domain_text_task(task, n=5)
-        >>> len(made), {len(question.text.split()) for question in made.questions}
-        (5, {3})
-    """
-    n = _checks.integer("n", n)
-    rng = random.Random(_checks.integer("seed", seed, minimum=0))  # noqa: S311
-    texts = [f"{question.context or ''} {question.text}".split() for question in task.questions]
-    words = [word for text in texts for word in text]
-    length = max(1, round(len(words) / len(texts)))
-    questions = tuple(
-        Question(
-            f"{task.name}/random words {k} {i}",
-            " ".join(rng.choices(words, k=length)),
-            of_k[i % len(of_k)],
-        )
-        for k, of_k in _option_lists(task, max_lists).items()
-        for i in range(n)
-    )
-    return Task(f"{task.name} (random words)", questions, task.demonstrations)

@@ -114,16 +114,17 @@ def dataset_tasks(
     for config in mapping.configs or (None,):
         name = f"{prefix}/{config}" if config and len(mapping.configs) > 1 else prefix
         chosen = split or mapping.split
-        asked = _by_task(_load_split(repository, config, chosen), mapping, name, chosen)
+        asked = _by_task(load_split(repository, config, chosen), mapping, name, chosen)
         shown = {}
         if demonstrations is not None:
-            rows = _load_split(repository, config, demonstrations)
+            rows = load_split(repository, config, demonstrations)
             shown = _by_task(rows, mapping, name, demonstrations)
         tasks += [Task(t, tuple(q), tuple(shown.get(t, ()))) for t, q in asked.items()]
     return tasks
 
 
-def _load_split(repository: str, config: str | None, split: str) -> Any:
+def load_split(repository: str, config: str | None, split: str) -> Any:
+    """The rows of a split of a `datasets` repository or folder."""
     import datasets
 
     folder = Path(repository)

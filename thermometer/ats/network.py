@@ -378,7 +378,7 @@ class AtsHead(nn.Module):
 
     @torch.no_grad()
     def start_at(self, temperature: float) -> None:
-        """Make the head predict one temperature for everything."""
+        """Make the head predict the same temperature for every token."""
         self.output.weight.zero_()
         self.output.bias.fill_(-math.log(temperature))
 

@@ -10,9 +10,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from thermometer import _checks
-from thermometer.free_form.answering import Context
-from thermometer.free_form.questions import FreeFormTask, render_question
-from thermometer.free_form.verify_tasks import normalised
+from thermometer.free_form import Context, FreeFormTask, normalised, render_question
 from thermometer.generation import MAX_NEW_TOKENS, lines_of
 from thermometer.language_model import LanguageModel
 from thermometer.signals.probabilities import Answered, Vector

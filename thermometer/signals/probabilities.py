@@ -8,12 +8,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlogy
 
 from thermometer import _checks
-from thermometer.free_form.answering import Context, answers_to, without_options
-from thermometer.free_form.questions import (
+from thermometer.free_form import (
+    Context,
     FreeFormQuestion,
     FreeFormTask,
+    answers_to,
     render_question,
     verify_question,
+    without_options,
 )
 from thermometer.language_model import LanguageModel
 from thermometer.scaling import scale_scores

@@ -10,8 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from thermometer import _checks
-from thermometer.free_form.answering import Context
-from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
+from thermometer.free_form import Context, FreeFormQuestion, FreeFormTask
 from thermometer.generation import lines_of
 from thermometer.language_model import LanguageModel
 from thermometer.signals.probabilities import Answered, Vector

@@ -9,13 +9,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thermometer import _checks
-from thermometer.adapters.api_formats import SPELLINGS, Decode, Position, prompt_tokens, weights
-from thermometer.adapters.api_formats import reply_positions as reply_positions
+from thermometer.adapters.api_formats import (
+    SPELLINGS,
+    Decode,
+    Position,
+    prompt_tokens,
+    reply_positions,
+    weights,
+)
 from thermometer.calibrator import Calibrator, Prompts
 from thermometer.posterior import Per
 from thermometer.types import Calibration
 
 Merge = Literal["spelling", "exact"]
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
 _BEFORE = " \t\r\n\"'`*_([{<#▁Ġ\u00a0\u201c\u2018"
 _BEHIND = " \t\r\n\"'`*_)]}>.,:;!?\u00a0\u201d\u2019"
 _GOES_ON = re.compile(r"\w|[.,]\d")  # so "A." is A, but "Apple" is not, and 1.5 is not 1
@@ -31,6 +39,14 @@ class Match(NamedTuple):
 
     done: int | None
     open: NDArray[np.bool_]
+
+    @property
+    def able(self) -> NDArray[np.bool_]:
+        """(K,) the options that the text is or may become."""
+        able = self.open.copy()
+        if self.done is not None:
+            able[self.done] = True
+        return able
 
 
 class OptionTexts:
@@ -60,17 +76,15 @@ class OptionTexts:
         self.merge = _checks.one_of("merge", merge, ("spelling", "exact"))
         if len(self.options) < 2:
             raise _checks.fail("options", "at least two texts", len(self.options))
-        self._forms = [self._option(option) for option in self.options]
+        exact = merge == "exact"
+        ends = (option if exact else option.rstrip(_BEHIND) for option in self.options)
+        self._forms = [self._form(option.encode()) for option in ends]
         for i, form in enumerate(self._forms):
             if not form:
                 raise _checks.fail("options", "texts with letters or digits", repr(self.options[i]))
             if form in self._forms[:i]:
-                twin = self.options[self._forms.index(form)]
-                raise _checks.fail(
-                    "options",
-                    f"different texts (merge={merge!r})",
-                    f"{twin!r} and {self.options[i]!r}",
-                )
+                got = f"{self.options[self._forms.index(form)]!r} and {self.options[i]!r}"
+                raise _checks.fail("options", f"different texts (merge={merge!r})", got)
 
     def __len__(self) -> int:
         return len(self.options)
@@ -96,14 +110,6 @@ class OptionTexts:
             return text
         plain = text.decode("utf-8", "surrogateescape").lstrip(_BEFORE).casefold()
         return plain.encode("utf-8", "surrogateescape")
-
-    def _option(self, option: str) -> bytes:
-        if self.merge == "exact":
-            return option.encode()
-        return self._form(option.rstrip(_BEHIND).encode())
-
-
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,11 +152,8 @@ class _Ledger:
     """Books every piece of mass to an option, to several that it may belong to, or to none."""
 
     def __init__(self, n_options: int) -> None:
-        self.decided = np.zeros(n_options)
-        self.shared = np.zeros(n_options)
-        self.guessed = np.zeros(n_options)
-        self.possible = np.zeros(n_options)
-        self.others = np.zeros(n_options)
+        self.decided, self.shared, self.guessed = np.zeros((3, n_options))
+        self.possible, self.others = np.zeros((2, n_options))
         self.open = 0.0
 
     def text(self, mass: float, match: Match) -> None:
@@ -159,7 +162,7 @@ class _Ledger:
             if match.done is not None:
                 self.decided[match.done] += mass
             return
-        able = _able(match)
+        able = match.able
         self._open(mass, mass, able)
         if match.done is not None:
             self.shared[match.done] += mass
@@ -181,13 +184,6 @@ class _Ledger:
         self.open += mass
         self.possible[able] += min(mass, each)
         self.others += np.minimum(mass, each * (able.sum() - able))
-
-
-def _able(match: Match) -> NDArray[np.bool_]:
-    able = match.open.copy()
-    if match.done is not None:
-        able[match.done] = True
-    return able
 
 
 def walk(
@@ -236,7 +232,7 @@ def walk(
                 ledger.text(reach * float(share), match)
         # At another temperature the norm itself is a bound, which only the first position cancels.
         spelled = shares.spelled if temperature == 1 or number == 1 else shares.unseen
-        able = _able(options.match(text))
+        able = options.match(text).able
         ledger.unseen(reach * shares.unseen, reach * spelled, reach * shares.ceiling, able)
         if followed is None:
             break
@@ -244,7 +240,6 @@ def walk(
     return ledger.masses()
 
 
-Matrix = NDArray[np.float64]
 WIDE = 0.1
 """An interval of the answer's probability that is wider than this is warned of."""
 LITTLE = 0.5
@@ -294,18 +289,18 @@ def option_probabilities(
 
     Tokens that spell the same option are added up. Where options begin alike, or with a token that
     is only their beginning, the reply is followed over several tokens. What the server does not
-    list makes an interval, see `logprobs.walk`; an option that is nowhere listed has a small
+    list makes an interval, see `walk`; an option that is nowhere listed has a small
     probability, not none.
 
     Args:
-        responses: N of them, as `logprobs.reply_positions` takes them. Of several replies in one
+        responses: N of them, as `reply_positions` takes them. Of several replies in one
             response the first is read.
         options: Texts that the model was asked to choose among (letters, if it was asked for
             letters): the same K for all rows, or one sequence per row.
         after: Text in the reply behind which the answer begins ("Answer:"); where it stands more
             than once, the last counts. The probabilities then hold given the text before it. By
             default the reply begins with the answer.
-        merge: How differently written tokens become one option, see `logprobs.OptionTexts`.
+        merge: How differently written tokens become one option, see `OptionTexts`.
         temperature: By which the server divided the logits before it took log-probabilities. 1 for
             OpenAI, vLLM and llama.cpp, whatever temperature they sample at, unless told otherwise
             (`processed_logprobs`, `post_sampling_probs`).
@@ -328,10 +323,8 @@ def option_probabilities(
         ([[0.77, 0.21, 0.02]], [[0.798, 0.259, 0.057]])
     """
     if isinstance(responses, str | bytes) or not isinstance(responses, Sequence):
-        raise TypeError(
-            "Expected `responses` to be a list of responses, "
-            f"but got {type(responses).__name__}. For a single one pass [responses]"
-        )
+        got = f"{type(responses).__name__}. For a single one pass [responses]"
+        raise TypeError(f"Expected `responses` to be a list of responses, but got {got}")
     if not responses:
         raise _checks.fail("responses", "at least one response", "none")
     temperature = _checks.number("temperature", temperature, strict=True)
@@ -386,12 +379,11 @@ def _texts(
 def _gathered(masses: list[Masses], off: list[int]) -> OptionProbabilities:
     width = max(len(found.likely) for found in masses)
 
-    def rows(values: list[NDArray[np.float64]], fill: float) -> Matrix:
-        return np.stack([np.pad(v, (0, width - len(v)), constant_values=fill) for v in values])
+    def padded(name: str) -> Matrix:
+        rows = [getattr(found, name) for found in masses]
+        return np.stack([np.pad(row, (0, width - len(row))) for row in rows])
 
-    low = rows([found.low for found in masses], 0.0)
-    high = rows([found.high for found in masses], 0.0)
-    likely = rows([found.likely for found in masses], 0.0)
+    low, high, likely = padded("low"), padded("high"), padded("likely")
     mass = likely.sum(axis=1)
     probs = likely / mass[:, None]
     with np.errstate(divide="ignore"):
@@ -401,27 +393,21 @@ def _gathered(masses: list[Masses], off: list[int]) -> OptionProbabilities:
     width_of_answer = (high - low)[each, answer]
     rival = high.copy()
     rival[each, answer] = -np.inf
-    warnings = _warnings(
-        {
-            "the reply is not one of the options": off,
-            "another option may be the likeliest": rival.max(axis=1) > low[each, answer],
-            f"the answer's probability is known no better than to {WIDE}": width_of_answer > WIDE,
-            f"all options together have a probability below {LITTLE}": mass < LITTLE,
-        },
-        len(masses),
-    )
-    residual = np.array([found.open for found in masses])
-    return OptionProbabilities(probs, low, high, scores, mass, residual, warnings)
-
-
-def _warnings(found: dict[str, Any], n: int) -> tuple[str, ...]:
-    said = []
-    for what, where in found.items():
-        rows = where if isinstance(where, list) else np.flatnonzero(where).tolist()
-        if rows:
+    flags = {
+        "the reply is not one of the options": np.isin(each, off),
+        "another option may be the likeliest": rival.max(axis=1) > low[each, answer],
+        f"the answer's probability is known no better than to {WIDE}": width_of_answer > WIDE,
+        f"all options together have a probability below {LITTLE}": mass < LITTLE,
+    }
+    warnings = []
+    for what, flag in flags.items():
+        if flag.any():
+            rows = np.flatnonzero(flag).tolist()
             shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
-            said.append(f"{what} in {len(rows)} of {n} responses (rows from 0: {shown})")
-    return tuple(said)
+            count = f"{len(rows)} of {len(masses)}"
+            warnings.append(f"{what} in {count} responses (rows from 0: {shown})")
+    residual = np.array([found.open for found in masses])
+    return OptionProbabilities(probs, low, high, scores, mass, residual, tuple(warnings))
 
 
 def continuation_logprob(response: Any, prompt: str, continuation: str) -> float:
@@ -457,23 +443,18 @@ def continuation_logprob(response: Any, prompt: str, continuation: str) -> float
         spelled = spelled.removesuffix(echoed.removeprefix(sent).encode())
     if not spelled.endswith(continuation.encode()):
         shown = spelled[-60:].decode(errors="replace")
-        raise _checks.fail(
-            "continuation", f"what the prompt ends with ({shown!r})", repr(continuation)
-        )
+        expected = f"what the prompt ends with ({shown!r})"
+        raise _checks.fail("continuation", expected, repr(continuation))
     bounds = (len(spelled) - len(continuation.encode()), len(spelled))
     begins = np.cumsum([0, *map(len, texts)])
     first, last = (int(np.searchsorted(begins, bound)) for bound in bounds)
     if begins[first] != bounds[0] or begins[last] != bounds[1]:
-        raise _checks.fail(
-            "continuation",
-            "made of whole tokens (a blank in between belongs to the continuation)",
-            repr(continuation),
-        )
+        expected = "made of whole tokens (a blank in between belongs to the continuation)"
+        raise _checks.fail("continuation", expected, repr(continuation))
     own = [logprob for _, logprob in tokens[first:last] if logprob is not None]
     if len(own) < last - first:
-        raise _checks.fail(
-            "response", "with the log-probability of every token of `continuation`", "some only"
-        )
+        expected = "with the log-probability of every token of `continuation`"
+        raise _checks.fail("response", expected, "some only")
     return float(sum(own))
 
 
@@ -515,13 +496,13 @@ def continuation_scores(
 
 
 def calibrate_responses(
-    calibrator: "Calibrator",
+    calibrator: Calibrator,
     responses: Sequence[Any],
     options: Sequence[str] | Sequence[Sequence[str]],
-    prompts: "Prompts | None" = None,
+    prompts: Prompts | None = None,
     *,
     reference_scores: ArrayLike | None = None,
-    per: "Per" = "sample",
+    per: Per = "sample",
     **reading: Any,
 ) -> Calibration:
     """Calibrated probabilities from the responses of a black-box model's server.
@@ -543,7 +524,6 @@ def calibrate_responses(
         ValueError: As `Calibrator.calibrate`, and for responses without log-probabilities.
 
     Example:
-        >>> from thermometer.calibrator import Calibrator
         >>> from thermometer.checkpoint import TrainingRecord
         >>> from thermometer.network import Thermometer, ThermometerConfig
         >>> network = Thermometer(ThermometerConfig.scores_only())

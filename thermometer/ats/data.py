@@ -185,7 +185,8 @@ def token_pairs(
 def _rows(source: str | Path, split: str) -> Iterable[Mapping[str, Any]]:
     name = str(source)
     if not name.endswith((".jsonl", ".jsonl.gz")):
-        return load_split(name, None, split)
+        rows: Iterable[Mapping[str, Any]] = load_split(name, None, split)
+        return rows
     if not Path(source).is_file():
         raise FileNotFoundError(f"Expected `source` to be a file, but there is no {source}")
     return (row for _, row in _files.read_lines(Path(source), constants=True))

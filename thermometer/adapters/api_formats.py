@@ -63,10 +63,6 @@ class Weights(NamedTuple):
 def known(logprob: object) -> float | None:
     """A log-probability, or `None` for what servers write when they do not tell it.
 
-    Raises:
-        TypeError: If it is no number.
-        ValueError: If it is above 0.
-
     Example:
         >>> known(-0.5), known(-9999.0), known(None), known(float("nan"))
         (-0.5, None, None, None)
@@ -89,16 +85,11 @@ def position(
     listed: Iterable[tuple[bytes, object, int | None]],
     ranked: bool = True,
 ) -> Position:
-    """A position from what a server lists.
+    """A position from the chosen token and what a server lists: token, log-probability, rank.
 
     The least of the listed log-probabilities is the ceiling of all others. The chosen token does
     not count in it where it is itself the least: servers add it when it is not among the likeliest.
-
-    Args:
-        token: The chosen one.
-        logprob: Of the chosen one.
-        listed: Token, log-probability and rank (if given) of the likeliest.
-        ranked: Whether they are the likeliest; else nothing is known of the others.
+    If the listed tokens are not the likeliest (`ranked` is False), nothing is known of the others.
 
     Example:
         >>> found = position(b"B", -2.3, [(b"A", -0.2, None), (b"C", -9999.0, None)])
@@ -188,9 +179,6 @@ def field(thing: Any, name: str) -> Any:
 def opened(response: Any) -> Any:
     """A response as something with fields: JSON text is parsed, a line of a batch file unwrapped.
 
-    Raises:
-        ValueError: If it is no JSON object, or reports an error.
-
     Example:
         >>> opened('{"choices": []}')
         {'choices': []}
@@ -267,11 +255,7 @@ PromptToken = tuple[bytes | None, float | None]
 def prompt_tokens(response: Any) -> tuple[Sequence[PromptToken], str | None]:
     """Text and log-probability of each token of the prompt; `None` where the server does not tell.
 
-    Returns:
-        The tokens, and the echoed string of prompt and reply if the tokens hold the reply too.
-
-    Raises:
-        ValueError: If the response does not hold them; the message names what to request.
+    Also the echoed string of prompt and reply, if the tokens hold the reply too.
     """
     body = opened(response)
     read = _Reader()

@@ -112,29 +112,33 @@ class OptionTexts:
         return plain.encode("utf-8", "surrogateescape")
 
 
-@dataclass(frozen=True, eq=False)
 class Masses:
     """Probability that goes to each of K options, as far as a reply tells.
 
-    Args:
+    Every piece of it is booked to an option, to several that it may belong to, or to none.
+
+    Attributes:
         decided: (K,) of texts that are the option.
-        likely: (K,) one way to share out what is open; > 0.
         possible: (K,) what the option may get at most of that which is open.
         others: (K,) what all other options together may get at most of that which is open.
         open: All that is open.
     """
 
-    decided: Vector
-    likely: Vector
-    possible: Vector
-    others: Vector
-    open: float
+    def __init__(self, n_options: int) -> None:
+        self.decided, self.possible, self.others = np.zeros((3, n_options))
+        self.open = 0.0
+        self._shared, self._guessed = np.zeros((2, n_options))
+
+    @property
+    def likely(self) -> Vector:
+        """(K,) one way to share out what is open; > 0."""
+        known = self.decided + self._shared
+        return np.where(known > 0, known, np.maximum(self._guessed, 1e-30))
 
     @property
     def low(self) -> Vector:
         """(K,) least probability among the options that the open part allows."""
-        total = self.decided.sum() + self.others
-        return _ratio(self.decided, total, 0.0)
+        return _ratio(self.decided, self.decided.sum() + self.others, 0.0)
 
     @property
     def high(self) -> Vector:
@@ -142,22 +146,8 @@ class Masses:
         total = self.decided.sum() + self.possible
         return _ratio(self.decided + self.possible, total, 1.0)
 
-
-def _ratio(part: Vector, total: Vector, otherwise: float) -> Vector:
-    full = np.full(len(total), otherwise)
-    return np.asarray(np.divide(part, total, out=full, where=total > 0), np.float64)
-
-
-class _Ledger:
-    """Books every piece of mass to an option, to several that it may belong to, or to none."""
-
-    def __init__(self, n_options: int) -> None:
-        self.decided, self.shared, self.guessed = np.zeros((3, n_options))
-        self.possible, self.others = np.zeros((2, n_options))
-        self.open = 0.0
-
     def text(self, mass: float, match: Match) -> None:
-        """The mass of a text that is, or may become, an option."""
+        """Book the mass of a text that is, or may become, an option."""
         if not match.open.any():
             if match.done is not None:
                 self.decided[match.done] += mass
@@ -165,25 +155,25 @@ class _Ledger:
         able = match.able
         self._open(mass, mass, able)
         if match.done is not None:
-            self.shared[match.done] += mass
+            self._shared[match.done] += mass
         else:
-            self.shared[able] += mass / able.sum()
+            self._shared[able] += mass / able.sum()
 
     def unseen(self, mass: float, spelled: float, ceiling: float, able: NDArray[np.bool_]) -> None:
-        """The mass of tokens that the server did not list."""
+        """Book the mass of tokens that the server did not list."""
         self._open(mass, spelled, able)
         guess = min(ceiling, mass / able.sum())
-        self.guessed[able] = np.maximum(self.guessed[able], guess)
-
-    def masses(self) -> Masses:
-        seen = self.decided + self.shared
-        likely = np.where(seen > 0, seen, np.maximum(self.guessed, 1e-30))
-        return Masses(self.decided, likely, self.possible, self.others, self.open)
+        self._guessed[able] = np.maximum(self._guessed[able], guess)
 
     def _open(self, mass: float, each: float, able: NDArray[np.bool_]) -> None:
         self.open += mass
         self.possible[able] += min(mass, each)
         self.others += np.minimum(mass, each * (able.sum() - able))
+
+
+def _ratio(part: Vector, total: Vector, otherwise: float) -> Vector:
+    full = np.full(len(total), otherwise)
+    return np.asarray(np.divide(part, total, out=full, where=total > 0), np.float64)
 
 
 def walk(
@@ -193,7 +183,7 @@ def walk(
     temperature: float = 1.0,
     spellings: int = SPELLINGS,
 ) -> Masses:
-    """Mass of each option in the tokens of a reply.
+    """Mass of each option in the tokens of a reply, from where the answer begins.
 
     At the first position every listed token counts for the option that it is. A token that is
     only the beginning of options ("North" of North Korea and North Macedonia, or a blank) is open,
@@ -205,12 +195,6 @@ def walk(
     it can become alike; and to an option that no listed token begins, the probability of the least
     likely listed token, if so much is left: nobody knows it, but it is not 0.
 
-    Args:
-        positions: Tokens from where the answer begins; at least one.
-        options: Their texts.
-        temperature: At which the server made the log-probabilities.
-        spellings: How many unlisted tokens may be, or begin, one option.
-
     Example:
         >>> from thermometer.adapters.api_formats import position
         >>> listed = [(b"A", -0.1, None), (b" A", -3.0, None), (b"B", -4.0, None)]
@@ -218,7 +202,7 @@ def walk(
         >>> masses.decided.round(3).tolist(), masses.likely.round(3).tolist()
         ([0.955, 0.018, 0.0], [0.955, 0.018, 0.009])
     """
-    ledger = _Ledger(len(options))
+    masses = Masses(len(options))
     reach, text = 1.0, b""
     for number, at in enumerate(positions, start=1):
         shares = weights(at, temperature, spellings)
@@ -229,15 +213,15 @@ def walk(
             if is_next and match.open.any() and number < len(positions):
                 followed = reach * float(share)
             else:
-                ledger.text(reach * float(share), match)
+                masses.text(reach * float(share), match)
         # At another temperature the norm itself is a bound, which only the first position cancels.
         spelled = shares.spelled if temperature == 1 or number == 1 else shares.unseen
         able = options.match(text).able
-        ledger.unseen(reach * shares.unseen, reach * spelled, reach * shares.ceiling, able)
+        masses.unseen(reach * shares.unseen, reach * spelled, reach * shares.ceiling, able)
         if followed is None:
             break
         reach, text = followed, text + at.token
-    return ledger.masses()
+    return masses
 
 
 WIDE = 0.1
@@ -349,11 +333,7 @@ def option_probabilities(
 
 
 def behind(positions: list[Position], after: str) -> list[Position]:
-    """The positions behind the last `after` in the reply.
-
-    Raises:
-        ValueError: If the reply does not hold it, or ends with it.
-    """
+    """The positions behind the last `after` in the reply, which must not end with it."""
     ends = np.cumsum([len(at.token) for at in positions])
     reply = b"".join(at.token for at in positions)
     found = reply.rfind(after.encode())

@@ -27,26 +27,15 @@ _WITH_LABEL = ("brier_score", "f1", "mcc", "likelihood")  # metrics logged as [l
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One document.
+    """One document, with K options."""
 
-    Args:
-        line: Of the file, from 1.
-        doc_id: Of the document in its task.
-        contexts: (K,) what the model read before each option.
-        continuations: (K,) what was scored, the delimiter included.
-        loglikelihoods: (K,) of the continuations.
-        unconditional: (K,) the same after nothing, or empty if it was not logged.
-        target: The right answer in words, as an index, or else.
-        metrics: Values by name.
-    """
-
-    line: int
+    line: int  # of the file, from 1
     doc_id: str
-    contexts: tuple[str, ...]
-    continuations: tuple[str, ...]
+    contexts: tuple[str, ...]  # what the model read before each option
+    continuations: tuple[str, ...]  # what was scored, the delimiter included
     loglikelihoods: tuple[float, ...]
-    unconditional: tuple[float, ...]
-    target: str
+    unconditional: tuple[float, ...]  # the same after nothing; empty if it was not logged
+    target: str  # the right answer in words, as an index, or else
     metrics: Mapping[str, Any]
 
     @property
@@ -78,14 +67,8 @@ class Sample:
 def read_samples(path: Path) -> tuple[str, list[Sample]]:
     """The documents of a file of a multiple-choice task and the name of the filter they went by.
 
-    A document that stands twice with the same numbers is read once. Where several filters were
-    logged, it is the one called ``none``.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: For a line that is no JSON or lacks something, a number that is none, documents
-            that stand twice with different numbers, or several filters. The message names file
-            and line.
+    A document that stands twice with the same numbers is read once. Of several filters it is the
+    one called ``none``. `ValueError` names file and line of what is damaged.
     """
     found: dict[str, dict[str, Sample]] = {}
     for number, row in _files.read_lines(path):
@@ -108,9 +91,7 @@ def read_samples(path: Path) -> tuple[str, list[Sample]]:
 def labels_of(samples: Sequence[Sample], delimiter: str) -> list[int]:
     """(N,) index of the right option of each document.
 
-    Raises:
-        ValueError: If nothing says which option is right, or no reading of it agrees with the
-            accuracies in the file; the message has both numbers.
+    `ValueError` if nothing says which it is, or no reading agrees with the accuracies in the file.
     """
     if not any(metric in samples[0].metrics for metric in METRICS.values()):
         raise _checks.fail("metrics", f"among {', '.join(METRICS.values())}", "none of them")

@@ -79,22 +79,19 @@ class AtsTraining:
     def __post_init__(self) -> None:
         _checks.one_of("loss", self.loss, LOSSES)
         _checks.one_of("monitor", self.monitor, ("nll", "loss"))
-        plain = {  # numpy's numbers would not go into a checkpoint
-            "alpha": _checks.number("alpha", self.alpha, 0.0, 1.0),
-            "smoothing": _checks.number("smoothing", self.smoothing, 0.0, 1.0),
-            "batch_size": _checks.integer("batch_size", self.batch_size),
-            "accumulate": _checks.integer("accumulate", self.accumulate),
-            "learning_rate": _checks.number("learning_rate", self.learning_rate, strict=True),
-            "weight_decay": _checks.number("weight_decay", self.weight_decay),
-            "max_steps": _checks.integer("max_steps", self.max_steps),
-            "validate_every": _checks.integer("validate_every", self.validate_every),
-            "patience": _checks.integer("patience", self.patience, minimum=0),
-            "validation_fraction": _checks.number(
-                "validation_fraction", self.validation_fraction, 0.0, 0.9, strict=True
-            ),
-            "cache_bytes": _checks.integer("cache_bytes", self.cache_bytes, minimum=0),
-            "seed": _checks.integer("seed", self.seed, minimum=0),
-        }
+        plain: dict[str, float] = {}  # numpy's numbers would not go into a checkpoint
+        for name in ("batch_size", "accumulate", "max_steps", "validate_every"):
+            plain[name] = _checks.integer(name, getattr(self, name))
+        for name in ("patience", "cache_bytes", "seed"):
+            plain[name] = _checks.integer(name, getattr(self, name), minimum=0)
+        for name in ("alpha", "smoothing"):
+            plain[name] = _checks.number(name, getattr(self, name), 0.0, 1.0)
+        plain["learning_rate"] = _checks.number("learning_rate", self.learning_rate, strict=True)
+        plain["weight_decay"] = _checks.number("weight_decay", self.weight_decay)
+        fraction = self.validation_fraction
+        plain["validation_fraction"] = _checks.number(
+            "validation_fraction", fraction, 0.0, 0.9, strict=True
+        )
         for name, value in plain.items():
             object.__setattr__(self, name, value)
 

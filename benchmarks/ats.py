@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from thermometer import LanguageModel, Template, ats, metrics
-from thermometer.ats.calibrator import option_table, response_tokens
 from thermometer.ats.data import TokenReader, encode_pairs
 from thermometer.metrics.intervals import bootstrap
 from thermometer.scaling import fit_temperature, scale_scores
@@ -35,7 +34,6 @@ FREE_FORM = (
     "bigbench_freeform",
 )
 N_BINS = 15
-BUDGET = 4096
 
 
 def free_form_tasks(folder, per_task, seed):
@@ -78,25 +76,28 @@ def compared(a, b, task_of_token, seed=0):
     return [round(v, 4) for v in (difference.estimate, difference.low, difference.high)]
 
 
-def choices(reader, calibrators, tasks):
-    """Letter-format multiple choice: as it is, at the pooled temperature, at the heads'."""
+def choices(calibrators, tasks):
+    """Letter-format multiple choice: uncalibrated, at the pooled temperature, at the heads'."""
     template = Template("letter", chat=True)
-
-    def table(head):
-        return option_table(reader, head, tasks, template, BUDGET)
-
-    untrained = ats.AtsHead(ats.AtsConfig("linear"), reader.lm.n_features)  # temperature 1
-    plain = table(untrained)
+    first = next(iter(calibrators.values()))
+    lm = first.language_model
+    untrained = ats.AtsCalibrator(
+        ats.AtsHead(ats.AtsConfig("linear"), lm.n_features),  # temperature 1
+        provenance=first.provenance,
+        pooled_temperature=1.0,
+        language_model=lm,
+    )
+    plain = untrained.table(tasks, template)
     labels = plain.labels
     best = fit_temperature(plain.scores, labels).temperature
-    pooled = next(iter(calibrators.values())).pooled_temperature
+    pooled = first.pooled_temperature
     rows = {
-        "as it is": scale_scores(plain.scores, 1.0),
+        "uncalibrated": scale_scores(plain.scores, 1.0),
         "pooled temperature, from tokens": scale_scores(plain.scores, pooled),
     }
     for loss, calibrator in calibrators.items():
-        rows[f"ats {loss}"] = scale_scores(table(calibrator.head).scores, 1.0)
-    rows["best temperature, from these labels"] = scale_scores(plain.scores, best)
+        rows[f"ats {loss}"] = scale_scores(calibrator.table(tasks, template).scores, 1.0)
+    rows["oracle temperature, from these labels"] = scale_scores(plain.scores, best)
     figures = {}
     for name, probs in rows.items():
         correct = probs.argmax(axis=1) == labels
@@ -127,7 +128,7 @@ def main():
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     began, seconds = time.perf_counter(), {}
-    lm = LanguageModel.from_pretrained(chosen.model, dtype="bfloat16")
+    lm = LanguageModel.from_pretrained(chosen.model, dtype="bfloat16", token_budget=4096)
     reader = TokenReader(lm, cache_bytes=2 << 30)
     tasks = free_form_tasks(chosen.data, chosen.per_task, chosen.seed)
     seen, unseen = split(tasks, 0.3, chosen.seed)
@@ -155,12 +156,12 @@ def main():
     start = time.perf_counter()
     tokens = encode_pairs(lm.tokenizer, test_pairs, first.style)
     pooled = first.pooled_temperature
-    rows["as it is"] = response_tokens(reader, first.head, tokens, 1.0, BUDGET)
+    rows["uncalibrated"] = first.responses(tokens, temperature=1.0)
     seconds["read and measure once"] = round(time.perf_counter() - start, 1)
-    rows["pooled temperature"] = response_tokens(reader, first.head, tokens, pooled, BUDGET)
+    rows["pooled temperature"] = first.responses(tokens, temperature=pooled)
     for loss, calibrator in calibrators.items():
-        rows[f"ats {loss}"] = response_tokens(reader, calibrator.head, tokens, None, BUDGET)
-    groups = names[rows["as it is"].pair]
+        rows[f"ats {loss}"] = calibrator.responses(tokens)
+    groups = names[rows["uncalibrated"].pair]
     result = {
         "command": f"benchmarks/ats.py --per-task {chosen.per_task} --steps {chosen.steps}",
         "machine": {"cores": os.cpu_count(), "platform": platform.platform()},
@@ -169,7 +170,7 @@ def main():
         "train": {"tasks": seen, "pairs": len(train_pairs)},
         "test": {"tasks": unseen, "pairs": len(test_pairs), "tokens": len(groups)},
         "pooled_temperature": round(first.pooled_temperature, 4),
-        "token_accuracy": round(float(rows["as it is"].correct.mean()), 4),
+        "token_accuracy": round(float(rows["uncalibrated"].correct.mean()), 4),
         "tokens": {name: measure(row, groups) for name, row in rows.items()},
         "nll_against_one_temperature": {
             name: compared(row, rows["pooled temperature"], groups)
@@ -181,7 +182,7 @@ def main():
         start = time.perf_counter()
         source, limit = chosen.data / "mmlu.jsonl.gz", chosen.questions
         mmlu = load_tasks(source, split="test", limit=limit, seed=chosen.seed)
-        result["mmlu"] = choices(reader, calibrators, mmlu)
+        result["mmlu"] = choices(calibrators, mmlu)
         seconds["mmlu"] = round(time.perf_counter() - start, 1)
     seconds["cpu"] = round(time.process_time(), 1)
     seconds["all"] = round(time.perf_counter() - began, 1)

@@ -25,9 +25,13 @@ import thermometer as th
 from thermometer._files import versions
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
-from thermometer.free_form.answering import add_shift, shift_verdicts
-from thermometer.free_form.questions import load_free_form, render_question
-from thermometer.free_form.verify_tasks import verify_tasks
+from thermometer.free_form import (
+    add_shift,
+    load_free_form,
+    render_question,
+    shift_verdicts,
+    verify_tasks,
+)
 from thermometer.generation import lines_of
 from thermometer.metrics.basic import nll_of_rows
 from thermometer.metrics.intervals import bootstrap

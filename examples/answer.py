@@ -10,9 +10,13 @@ import argparse
 from pathlib import Path
 
 import thermometer as th
-from thermometer.free_form.answering import answer, answers_frame, shift_verdicts
-from thermometer.free_form.questions import FreeFormTask
-from thermometer.free_form.verify_tasks import verify_tasks
+from thermometer.free_form import (
+    FreeFormTask,
+    answer,
+    answers_frame,
+    shift_verdicts,
+    verify_tasks,
+)
 from thermometer.training import resolve
 
 TASKS = ("capitals/*", "addition/one_digit", "plurals/animals")

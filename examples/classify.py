@@ -6,7 +6,7 @@ place of them. It says itself when a task is unlike those of its training.
 """
 
 import thermometer as th
-from thermometer.free_form.answering import answers_frame
+from thermometer.free_form import answers_frame
 
 QUESTIONS = {
     "tone": (

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import thermometer as th
-from thermometer.adapters.ray import Extractor
-from thermometer.adapters.tables import write_table
+from thermometer.adapters.tables import Extractor, write_table
 from thermometer.tasks import question_row
 
 

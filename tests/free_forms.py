@@ -8,7 +8,7 @@ import transformers
 
 from thermometer.calibrator import Calibrator
 from thermometer.checkpoint import TrainingRecord
-from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask
+from thermometer.free_form import FreeFormQuestion, FreeFormTask
 from thermometer.language_model import LanguageModel
 from thermometer.network import Thermometer, ThermometerConfig
 from thermometer.templates import Template

@@ -9,7 +9,7 @@ import pytest
 from thermometer import Calibrator, cli
 from thermometer.commands import placed
 from thermometer.experiment import Source
-from thermometer.free_form.questions import free_form_row
+from thermometer.free_form import free_form_row
 
 
 @pytest.fixture(scope="module")

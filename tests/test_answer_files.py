@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thermometer.free_form.verify_tasks import GrowingLines
+from thermometer._files import GrowingLines
 
 IDS = [f"q{i}" for i in range(6)]
 ROWS = [{"id": i, "answer": "Zürich\n" * n} for n, i in enumerate(IDS)]
-MADE_BY = {"model": "m", "limit": 3}
+PROVENANCE = {"model": "m", "limit": 3}
 
 
-def written(path, rows=ROWS, made_by=MADE_BY):
-    with GrowingLines(path, IDS, made_by) as lines:
+def written(path, rows=ROWS, provenance=PROVENANCE):
+    with GrowingLines(path, IDS, provenance) as lines:
         lines.append(rows[lines.n_done :])
     return path.read_bytes()
 
@@ -30,24 +30,24 @@ def test_a_file_cut_anywhere_is_completed(tmp_path_factory, data):
 
 def test_lines_are_there_as_soon_as_they_are_appended(tmp_path):
     path = tmp_path / "deep" / "answers.jsonl"
-    with GrowingLines(path, IDS, MADE_BY) as lines:
+    with GrowingLines(path, IDS, PROVENANCE) as lines:
         assert lines.n_done == 0
         lines.append(ROWS[:2])
         assert len(path.read_bytes().splitlines()) == 2
-    with GrowingLines(path, IDS, MADE_BY) as lines:
+    with GrowingLines(path, IDS, PROVENANCE) as lines:
         assert lines.n_done == 2
 
 
 def test_ids_may_be_left_out(tmp_path):
     path = tmp_path / "answers.jsonl"
-    with GrowingLines(path, IDS, MADE_BY) as lines:
+    with GrowingLines(path, IDS, PROVENANCE) as lines:
         lines.append([ROWS[1], ROWS[3]])
-    with GrowingLines(path, IDS, MADE_BY) as lines:
+    with GrowingLines(path, IDS, PROVENANCE) as lines:
         assert lines.n_done == 4
 
 
 @pytest.mark.parametrize(
-    ("made_by", "keys"),
+    ("provenance", "keys"),
     [
         ({"model": "n", "limit": 3}, "other model"),
         ({"model": "n", "limit": 4}, "other limit, model"),
@@ -55,11 +55,11 @@ def test_ids_may_be_left_out(tmp_path):
         ({"model": "m", "limit": 3, "new": None, "newer": 1}, "other newer"),
     ],
 )
-def test_other_makers_are_refused(tmp_path, made_by, keys):
+def test_another_provenance_is_refused(tmp_path, provenance, keys):
     path = tmp_path / "answers.jsonl"
     before = written(path)
     with pytest.raises(ValueError, match=rf"made with {keys}\. Choose another file"):
-        GrowingLines(path, IDS, made_by)
+        GrowingLines(path, IDS, provenance)
     assert path.read_bytes() == before
 
 
@@ -68,9 +68,9 @@ def test_where_nothing_was_written_another_maker_may_begin(tmp_path):
     assert written(path, [], {"model": "wrong"}) == b""
     whole = written(path)
     path.unlink()
-    assert written(path, made_by={"model": "new"}) == whole
+    assert written(path, provenance={"model": "new"}) == whole
     with pytest.raises(ValueError, match="made with other limit, model"):
-        GrowingLines(path, IDS, MADE_BY)
+        GrowingLines(path, IDS, PROVENANCE)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_damaged_lines_are_named_and_nothing_is_cut(tmp_path, line, message):
         file.write(line + b'{"id": "q5"}\n{"half')
     before = path.read_bytes()
     with pytest.raises(ValueError, match=message):
-        GrowingLines(path, IDS, MADE_BY)
+        GrowingLines(path, IDS, PROVENANCE)
     assert path.read_bytes() == before
 
 
@@ -99,10 +99,10 @@ def test_files_of_other_programs_and_numbers_that_are_none_are_refused(tmp_path)
     path = tmp_path / "answers.jsonl"
     path.write_text("mine\n")
     with pytest.raises(ValueError, match="exists already, made by another program"):
-        GrowingLines(path, IDS, MADE_BY)
+        GrowingLines(path, IDS, PROVENANCE)
     assert path.read_text() == "mine\n"
     with (
-        GrowingLines(tmp_path / "new.jsonl", IDS, MADE_BY) as lines,
+        GrowingLines(tmp_path / "new.jsonl", IDS, PROVENANCE) as lines,
         pytest.raises(ValueError, match="not JSON"),
     ):
         lines.append([{"id": "q0", "confidence": float("nan")}])

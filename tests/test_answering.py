@@ -7,15 +7,16 @@ import tiny
 
 from thermometer.calibrated_lm import CalibratedLM, questions_of
 from thermometer.extraction import extract
-from thermometer.free_form.answering import (
+from thermometer.free_form import (
     EMPTY,
     FreeFormAnswer,
+    FreeFormTask,
     answer,
     answer_stream,
     answers_frame,
     verify,
+    verify_question,
 )
-from thermometer.free_form.questions import FreeFormTask, verify_question
 from thermometer.language_model import LanguageModel
 from thermometer.scaling import scale_scores
 from thermometer.templates import Template

@@ -64,8 +64,8 @@ def test_a_limit_samples_by_seed_and_keeps_the_order(tmp_path):
         ('{"prompt": "a", "response": "b"}\n{"prompt": "a"}', r"row 2: .*object with 'response'"),
         ('{"prompt": "a", "response": 3}', r"row 1: .*`response` to be a string, but got 3"),
         ('{"prompt": " ", "response": "b"}', r"row 1: .*`prompt` to be a non-empty string"),
-        ("[1]", r"row 1: .*but got list"),
-        ("{", "not JSON lines"),
+        ("[1]", r"line 1: .*JSON object on each line"),
+        ("{", "line 1: not JSON"),
         ("\n", "at least one row"),
     ],
 )

@@ -6,16 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thermometer.free_form.answering import without_options
-from thermometer.free_form.questions import (
+from thermometer.free_form import (
+    JUDGES,
     FreeFormQuestion,
     FreeFormTask,
     free_form_row,
+    is_right,
     load_free_form,
+    normalised,
     render_question,
     verify_question,
+    without_options,
 )
-from thermometer.free_form.verify_tasks import JUDGES, is_right, normalised
 from thermometer.tasks import load_tasks
 from thermometer.templates import Prompt, Template
 from thermometer.types import Question

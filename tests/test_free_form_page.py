@@ -5,7 +5,7 @@ import re
 
 import pages
 
-from thermometer.free_form.verify_tasks import JUDGES
+from thermometer.free_form import JUDGES
 
 PAGE = "docs/free_form.md"
 TEXT = pages.text_of(PAGE)

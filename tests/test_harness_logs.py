@@ -118,12 +118,12 @@ def test_questions_can_be_asked_another_model_and_joined(facts, lm, tmp_path):
 
 def test_the_commands_import_measure_train_and_calibrate(tmp_path, capsys):
     folder = tmp_path / "table"
-    cli.main(["import-lm-eval", str(LOGS), "--out", str(folder)])
+    cli.main(["import-lm-eval", str(LOGS), "--out_dir", str(folder)])
     said = capsys.readouterr().out
     assert "facts/capitals_europe" in said
     assert "left out, not multiple choice: plurals_written" in said
     assert load_table(folder).ids == OutputTable.open(folder).ids
-    cli.main(["report", str(folder), "--n_resamples", "100"])
+    cli.main(["measure", str(folder), "--n_resamples", "100"])
     assert "ECE" in capsys.readouterr().out
     quick = ["--training.max_steps", "3", "--n_resamples", "20", "--protocol.folds", "2"]
     run = ["run", "--scores.table", str(folder), "--preset", "scores", *quick]

@@ -315,7 +315,15 @@ def test_folders_that_hold_something_are_left_alone(tmp_path):
 def test_the_command(tmp_path, capsys):
     a, b = table(tmp_path / "a", [1, 2]), table(tmp_path / "b", [3], parts=1)
     file = questions_file(tmp_path / "q.jsonl", range(5))
-    arguments = ["merge", str(a), str(b), "--out", str(tmp_path / "out"), "--questions", str(file)]
+    arguments = [
+        "merge",
+        str(a),
+        str(b),
+        "--out_dir",
+        str(tmp_path / "out"),
+        "--questions",
+        str(file),
+    ]
     with pytest.raises(SystemExit, match="2 are missing: q0, q4"):
         cli.main(arguments)
     cli.main([*arguments, "--allow_missing"])

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from extraction_script import task
 
-from thermometer.adapters.ray import Extractor
-from thermometer.adapters.tables import write_table
+from thermometer.adapters.tables import Extractor, write_table
 from thermometer.extraction import extract
 from thermometer.tables import OutputTable
 from thermometer.tasks import question_row

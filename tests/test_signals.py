@@ -15,7 +15,7 @@ from scipy.special import softmax
 from scipy.stats import chisquare, entropy
 
 from thermometer import signals
-from thermometer.free_form.questions import FreeFormQuestion, FreeFormTask, render_question
+from thermometer.free_form import FreeFormQuestion, FreeFormTask, render_question
 from thermometer.generation import generate_lines
 from thermometer.language_model import LanguageModel
 from thermometer.signals.consistency import meaning_certainty, meanings

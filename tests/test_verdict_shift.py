@@ -8,7 +8,7 @@ from scipy.special import expit, log_expit
 
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator
-from thermometer.free_form.answering import add_shift, shift_verdicts, verify
+from thermometer.free_form import add_shift, shift_verdicts, verify
 from thermometer.recalibrators.confidence import soft_targets
 from thermometer.scaling import VERDICT_SHIFT, fit_temperature, scale_scores, shifted
 from thermometer.tables import OutputTable

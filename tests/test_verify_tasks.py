@@ -8,14 +8,16 @@ import pytest
 
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.extraction import extract
-from thermometer.free_form.answering import answer, shift_verdicts
-from thermometer.free_form.questions import (
+from thermometer.free_form import (
     FreeFormQuestion,
     FreeFormTask,
+    answer,
+    is_right,
     render_question,
+    shift_verdicts,
     verify_question,
+    verify_tasks,
 )
-from thermometer.free_form.verify_tasks import is_right, verify_tasks
 from thermometer.generation import generate_lines
 from thermometer.network import ThermometerConfig
 from thermometer.templates import Template
@@ -66,7 +68,7 @@ def test_answers_are_judged_and_asked_about(lm, tasks, tmp_path):
 
 
 def test_a_killed_run_goes_on(lm, tasks, tmp_path, monkeypatch):
-    monkeypatch.setattr("thermometer.free_form.verify_tasks._WINDOW", 4)
+    monkeypatch.setattr("thermometer.free_form._WINDOW", 4)
     out = tmp_path / "verify.jsonl"
     expected = verify_tasks(lm, tasks, out, **SAY)
     whole = out.read_bytes()

@@ -16,7 +16,7 @@ import shutil
 import socket
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -204,6 +204,93 @@ def _object(line: str, where: str, constants: bool) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise ValueError(f"{where}: expected a JSON object on each line, got {row!r:.60}")
     return row
+
+
+class GrowingLines:
+    """A file of JSON objects, one a line, each with an `id`; lines are added and synced to disk.
+
+    A last line that was not written to its end is taken off when the file is opened.
+
+    Args:
+        path: The file; made with its folder if it does not exist.
+        ids: Of everything that will be written, in this order; some may be left out.
+        provenance: JSON values that decide what is written.
+
+    Raises:
+        ValueError: If the file has lines that something else made, that are no JSON objects, or
+            whose ids do not come in the order of `ids`. The message names what differs.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> path = Path(mkdtemp()) / "answers.jsonl"
+        >>> with GrowingLines(path, ["a", "b"], {"model": "x"}) as lines:
+        ...     lines.append([{"id": "a"}])
+        >>> with GrowingLines(path, ["a", "b"], {"model": "x"}) as lines:
+        ...     lines.n_done
+        1
+    """
+
+    def __init__(self, path: str | Path, ids: Sequence[str], provenance: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        self._record = self.path.with_name(f"{self.path.name}.made_by.json")
+        self._check(provenance)
+        self.n_done = self._recover(ids)
+        """Number of leading `ids` that are dealt with: up to that of the last line."""
+        self._file = self.path.open("ab")
+
+    def __enter__(self) -> "GrowingLines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write rows, and return when they are on the disk."""
+        text = "".join(f"{json.dumps(row, ensure_ascii=False, allow_nan=False)}\n" for row in rows)
+        self._file.write(text.encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _check(self, provenance: Mapping[str, Any]) -> None:
+        """Raise unless the file is new or was made by the same; note down what makes it."""
+        wanted = json.loads(json.dumps(provenance))
+        begun = self.path.exists() and self.path.stat().st_size > 0
+        if begun and self._record.is_file():
+            found = read_json(self._record)
+            keys = sorted({*wanted, *found})
+            if differing := [key for key in keys if wanted.get(key) != found.get(key)]:
+                raise ValueError(
+                    f"{self.path} was made with other {', '.join(differing)}. Choose another file, "
+                    f"or delete it and {self._record.name}"
+                )
+        elif begun:
+            raise ValueError(f"{self.path} exists already, made by another program")
+        else:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(self._record, json.dumps(wanted, indent=2) + "\n")
+
+    def _recover(self, ids: Sequence[str]) -> int:
+        """Cut off what is no whole line; returns how many leading ids are dealt with."""
+        if not self.path.exists():
+            return 0
+        place = {identifier: number for number, identifier in enumerate(ids, start=1)}
+        done = whole = 0
+        with self.path.open("rb+") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    break
+                where = f"{self.path}, line {number}"
+                try:
+                    row = parse_json(line.decode(), where)
+                except UnicodeDecodeError as error:
+                    raise ValueError(f"{where}: not UTF-8 ({error})") from error
+                identifier = row.get("id") if isinstance(row, dict) else None
+                position = place.get(identifier, 0) if isinstance(identifier, str) else 0
+                if position <= done:
+                    raise ValueError(f"{where}: expected a later id of the questions, got {line!r}")
+                done, whole = position, whole + len(line)
+            file.truncate(whole)
+        return done
 
 
 def is_vacant(path: Path) -> bool:

@@ -44,7 +44,7 @@ class CalibratedLM:
     Args:
         lm: The answering model.
         calibrator: Trained for models of its family: on questions with options, to `classify`; on
-            answers in words, for the functions of `free_form.answering`.
+            answers in words, for the functions of `free_form`.
     """
 
     def __init__(self, lm: LanguageModel, calibrator: Calibrator) -> None:

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from thermometer import _checks, _files
+from thermometer import _checks, _files, free_form
 from thermometer.adaptation import for_model
 from thermometer.adapters import lm_eval, tables
 from thermometer.adapters.api_formats import field, opened
@@ -23,10 +23,7 @@ from thermometer.adapters.tables import MISSING, write_table
 from thermometer.calibrated_lm import CalibratedLM
 from thermometer.calibrator import Calibrator, origin_warnings, place_of, scores_template
 from thermometer.experiment import ModelSpec, TableSpec
-from thermometer.free_form import answering
-from thermometer.free_form import verify_tasks as free_form_tasks
-from thermometer.free_form.questions import FreeFormTask, free_form_row, load_free_form
-from thermometer.free_form.verify_tasks import GrowingLines, Judge
+from thermometer.free_form import FreeFormTask, Judge, free_form_row, load_free_form
 from thermometer.generation import MAX_NEW_TOKENS
 from thermometer.loading import fingerprint
 from thermometer.monitoring.monitor import Monitor
@@ -216,10 +213,10 @@ def answer(
     _files.require_place(out)  # before a model is loaded, as the questions are read
     tasks = load_free_form(questions)
     calibrator = Calibrator.from_pretrained(checkpoint)
-    answering.verify_template(calibrator)
+    free_form.verify_template(calibrator)
     lm = placed(large, calibrator)
     rows = [free_form_row(question, task.name) for task in tasks for question in task.questions]
-    made_by = {
+    provenance = {
         "questions": questions_digest(rows),
         "checkpoint": fingerprint(calibrator.thermometer),
         "model": lm.lm.provenance(lm.template),
@@ -233,13 +230,13 @@ def answer(
         for start in range(0, len(task), window)
     ]
     ids = [row["id"] for row in rows]
-    with GrowingLines(out, ids, made_by) as lines, Progress(transient=True) as bar:
+    with _files.GrowingLines(out, ids, provenance) as lines, Progress(transient=True) as bar:
         shown = bar.add_task("answering", total=len(ids), completed=lines.n_done)
         end = 0
         for piece in pieces:
             end += len(piece)
             if (n_missing := min(len(piece), end - lines.n_done)) > 0:
-                found = answering.answer(lm, piece, max_new_tokens=max_new_tokens, per=per)
+                found = free_form.answer(lm, piece, max_new_tokens=max_new_tokens, per=per)
                 lines.append({"task": piece.name, **a.to_dict()} for a in found[-n_missing:])
                 bar.advance(shown, n_missing)
     print(f"{len(ids)} questions answered: {out}")  # noqa: T201
@@ -267,7 +264,7 @@ def verify_tasks(
     _files.require_place(out)
     asked = load_free_form(tasks)
     lm = large.load().to_accelerator()
-    made = free_form_tasks.verify_tasks(
+    made = free_form.verify_tasks(
         lm,
         asked,
         out,

@@ -1,4 +1,4 @@
-"""Text from a language model, batched, at the temperature of each prompt if one is given."""
+"""Text from a language model: batched lines, and sampling at a temperature of each prompt."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class GumbelNoise(LogitsProcessor):  # type: ignore[misc]
 
 
 def repeated_cache(model: Any, ids: Tensor, mask: Tensor, pad_id: int) -> Any | None:
-    """What a causal model keeps of prompts up to their last token, each different one read once.
+    """The cache of a causal model for prompts up to their last token, equal ones read once.
 
     Args:
         model: A transformers model.
@@ -60,9 +60,9 @@ def repeated_cache(model: Any, ids: Tensor, mask: Tensor, pad_id: int) -> Any | 
         pad_id: Of the padding.
 
     Returns:
-        A cache for `generate`, which then reads the last tokens only; or `None` where that is not
-        to be had: no two prompts are equal, one is of a single token, or the model keeps a state
-        that cannot be repeated (recurrent layers, encoder-decoders).
+        A cache for `generate`, which then reads the last tokens only; `None` if no two prompts are
+        equal, one is of a single token, or the model keeps a state that cannot be repeated
+        (recurrent layers, encoder-decoders).
     """
     both = torch.stack([ids, mask])
     distinct, index = both.unique(dim=1, return_inverse=True)  # type: ignore[no-untyped-call]
@@ -119,7 +119,15 @@ class TemperatureLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
     supports_continuous_batching = False
 
     def __init__(self, temperatures: ArrayLike) -> None:
-        self.temperatures = _checked(temperatures)
+        array = _checks.array("temperatures", temperatures, np.float64)
+        if array.ndim > 1 or not array.size:
+            raise _checks.fail("temperatures", "a number or a vector", f"shape {array.shape}")
+        with np.errstate(over="ignore", under="ignore"):
+            rounded = array.astype(np.float32)
+        if (bad := ~((rounded > 0) & np.isfinite(rounded))).any():
+            where = f" at row {int(np.flatnonzero(bad)[0])}" if array.ndim else ""
+            raise _checks.fail("temperatures", "finite and > 0", f"{array[bad].flat[0]}{where}")
+        self.temperatures = torch.from_numpy(rounded)
         self._length = -1  # of the rows in the last call
 
     def __repr__(self) -> str:
@@ -136,12 +144,9 @@ class TemperatureLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
             (R, V) float32 log-probabilities.
         """
         if input_ids.ndim != 2 or scores.ndim != 2:
-            raise _checks.fail(
-                "scores",
-                "a matrix with one row of tokens for each (in continuous batching pass "
-                "`temperature` to each request instead)",
-                f"shapes {tuple(input_ids.shape)} and {tuple(scores.shape)}",
-            )
+            hint = "(in continuous batching pass `temperature` to each request instead)"
+            got = f"shapes {tuple(input_ids.shape)} and {tuple(scores.shape)}"
+            raise _checks.fail("scores", f"a matrix with one row of tokens for each {hint}", got)
         exact = scores.float()
         gap = exact - exact.amax(dim=-1, keepdim=True)  # <= 0: no temperature makes it overflow
         return gap.div_(self._divisor(input_ids).to(scores.device)).log_softmax(dim=-1)
@@ -152,37 +157,17 @@ class TemperatureLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
             return self.temperatures.reshape(1, 1)
         rows, length = input_ids.shape
         prompts = len(self.temperatures)
+        got = f"{prompts} temperatures for {rows} rows"
         if rows % prompts or not rows:
-            raise _checks.fail(
-                "temperatures", "one for each prompt", f"{prompts} temperatures for {rows} rows"
-            )
+            raise _checks.fail("temperatures", "one for each prompt", got)
         repeats = rows // prompts
         starts = length != self._length + 1  # the rows of a prompt differ once it is continued
         self._length = length
         if starts and repeats > 1:
             groups = input_ids.reshape(prompts, repeats, length)
             if bool((groups != groups[:, :1]).any()):
-                raise _checks.fail(
-                    "temperatures",
-                    "one for each prompt",
-                    f"{prompts} temperatures for {rows} rows of more prompts",
-                )
+                raise _checks.fail("temperatures", "one for each prompt", f"{got} of more prompts")
         return self.temperatures.repeat_interleave(repeats)[:, None]
-
-
-def _checked(temperatures: Any) -> Tensor:
-    """A number or a vector as float32, every one finite and positive in that precision."""
-    if isinstance(temperatures, Tensor):
-        temperatures = temperatures.detach().cpu().numpy()
-    array = np.asarray(temperatures, dtype=np.float64)
-    if array.ndim > 1 or not array.size:
-        raise _checks.fail("temperatures", "a number or a vector", f"shape {array.shape}")
-    with np.errstate(over="ignore", under="ignore"):
-        rounded = array.astype(np.float32)
-    if (bad := ~((rounded > 0) & np.isfinite(rounded))).any():
-        where = f" at row {int(np.flatnonzero(bad)[0])}" if array.ndim else ""
-        raise _checks.fail("temperatures", "finite and > 0", f"{array[bad].flat[0]}{where}")
-    return torch.from_numpy(rounded)
 
 
 MAX_NEW_TOKENS = 16
@@ -190,7 +175,7 @@ MAX_NEW_TOKENS = 16
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a model says.
+    """What a model says to a prompt.
 
     Args:
         text: Without white space around it; empty if the model has nothing to say.
@@ -233,12 +218,10 @@ def generate_lines(
     trees = lm.encode(prompts, Template(chat=prompts[0].chat))
     for tree in trees:
         if lm.max_length is not None and tree.n_prompt_tokens + max_new_tokens > lm.max_length:
-            raise _checks.fail(
-                "prompt",
-                f"at most {lm.max_length - max_new_tokens} tokens long (the model's context less "
-                "`max_new_tokens`)",
-                f"{tree.n_prompt_tokens} tokens for question {tree.id}",
-            )
+            limit = f"{lm.max_length - max_new_tokens} tokens long"
+            got = f"{tree.n_prompt_tokens} tokens for question {tree.id}"
+            expected = f"at most {limit} (the model's context less `max_new_tokens`)"
+            raise _checks.fail("prompt", expected, got)
     lengths = [tree.n_prompt_tokens + max_new_tokens for tree in trees]
     for unit in planning.plan_units(lengths, lm.budget):
         rows = [[*trees[i].prefix, *trees[i].tail] for i in unit.rows]
@@ -291,13 +274,9 @@ def _first_lines(
         for done, row in zip(line_end.done, made.tolist(), strict=True)
     ]
     return [
-        Line(_first_line(text), None if by_itself else max_new_tokens)
+        Line(text.strip().partition("\n")[0].strip(), None if by_itself else max_new_tokens)
         for text, by_itself in zip(texts, ended, strict=True)
     ]
-
-
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0].strip()
 
 
 class _EndOfLine(StoppingCriteria):  # type: ignore[misc]

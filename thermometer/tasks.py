@@ -185,16 +185,17 @@ def _dataset_tasks(chosen: TaskSource) -> list[Task]:
     tasks: list[Task] = []
     for config in mapping.configs or (None,):
         name = f"{prefix}/{config}" if config and len(mapping.configs) > 1 else prefix
-        asked = _by_task(_load_split(repository, config, split), mapping, name, split)
+        asked = _by_task(load_split(repository, config, split), mapping, name, split)
         shown = {}
         if demonstrations is not None:
-            rows = _load_split(repository, config, demonstrations)
+            rows = load_split(repository, config, demonstrations)
             shown = _by_task(rows, mapping, name, demonstrations)
         tasks += [Task(t, tuple(q), tuple(shown.get(t, ()))) for t, q in asked.items()]
     return tasks
 
 
-def _load_split(repository: str, config: str | None, split: str) -> Any:
+def load_split(repository: str, config: str | None, split: str) -> Any:
+    """The rows of a split of a `datasets` repository or folder."""
     import datasets
 
     folder = Path(repository)

@@ -20,7 +20,7 @@ from thermometer.adapters.api_logprobs import option_probabilities
 from thermometer.adapters.files import load_table, read_answers
 from thermometer.adapters.lm_eval import import_lm_eval
 from thermometer.checkpoint import TrainingRecord
-from thermometer.free_form.questions import load_free_form
+from thermometer.free_form import load_free_form
 from thermometer.monitoring import Monitor
 from thermometer.network import Thermometer
 from thermometer.protocols import Protocol

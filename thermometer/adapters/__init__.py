@@ -1,4 +1,1 @@
-"""Other programs: Ray Data and vLLM. Nothing of the package imports this folder.
-
-Each module can be imported without the program that it is for.
-"""
+"""Tables, logs and responses of other programs: lm-eval, APIs, Ray Data and vLLM."""

@@ -1,4 +1,4 @@
-"""Responses with log-probabilities of OpenAI-like servers, vLLM and llama.cpp, read as one."""
+"""Log-probabilities in the responses of OpenAI-like servers, vLLM and llama.cpp, read alike."""
 
 import json
 import math
@@ -50,8 +50,8 @@ class Weights(NamedTuple):
     Args:
         candidates: (C,) float64 of the listed tokens; lower bounds if the temperature was another.
         unseen: Of all others together; `candidates` and this sum to one.
-        ceiling: That none of the others exceeds.
-        spelled: That no `spellings` of the others together exceed.
+        ceiling: Upper bound of each of the others.
+        spelled: Upper bound of any `spellings` of the others together.
     """
 
     candidates: NDArray[np.float64]
@@ -62,10 +62,6 @@ class Weights(NamedTuple):
 
 def known(logprob: object) -> float | None:
     """A log-probability, or `None` for what servers write when they do not tell it.
-
-    Raises:
-        TypeError: If it is no number.
-        ValueError: If it is above 0.
 
     Example:
         >>> known(-0.5), known(-9999.0), known(None), known(float("nan"))
@@ -89,16 +85,11 @@ def position(
     listed: Iterable[tuple[bytes, object, int | None]],
     ranked: bool = True,
 ) -> Position:
-    """A position from what a server lists.
+    """A position from the chosen token and what a server lists: token, log-probability, rank.
 
     The least of the listed log-probabilities is the ceiling of all others. The chosen token does
     not count in it where it is itself the least: servers add it when it is not among the likeliest.
-
-    Args:
-        token: The chosen one.
-        logprob: Of the chosen one.
-        listed: Token, log-probability and rank (if given) of the likeliest.
-        ranked: Whether they are the likeliest; else nothing is known of the others.
+    If the listed tokens are not the likeliest (`ranked` is False), nothing is known of the others.
 
     Example:
         >>> found = position(b"B", -2.3, [(b"A", -0.2, None), (b"C", -9999.0, None)])
@@ -124,10 +115,8 @@ def position(
 def _ceiling(candidates: list[Candidate], token: bytes) -> float:
     ranks = {c.rank: c.logprob for c in candidates if c.rank is not None}
     if ranks:  # those of rank 1, 2, ... without a gap are the likeliest
-        run = 0
-        while run + 1 in ranks:
-            run += 1
-        return ranks[run] if run else 0.0
+        gap = next(rank for rank in range(1, len(ranks) + 2) if rank not in ranks)
+        return ranks[gap - 1] if gap > 1 else 0.0
     logprobs = sorted(c.logprob for c in candidates)
     if not logprobs:
         return 0.0
@@ -140,7 +129,7 @@ def weights(at: Position, temperature: float = 1.0, spellings: int = SPELLINGS) 
     r"""Probabilities at temperature 1 from log-probabilities at another.
 
     With l_c the listed log-probabilities, r = 1 - sum exp(l_c) the rest and m the ceiling, raw
-    weights are exp(t l_c) (the softmax inverted, as in `baselines.invert_softmax`). Of n tokens
+    weights are exp(t l_c) (the softmax inverted, as in `invert_softmax`). Of n tokens
     outside, each at most m and together at most r, the raw weights sum to at most
     min(n, r / m) m^t for t >= 1, where a power is convex, and n min(m, r / n)^t below. All is
     divided by the sum of the listed and the bound for a whole vocabulary.
@@ -189,9 +178,6 @@ def field(thing: Any, name: str) -> Any:
 
 def opened(response: Any) -> Any:
     """A response as something with fields: JSON text is parsed, a line of a batch file unwrapped.
-
-    Raises:
-        ValueError: If it is no JSON object, or reports an error.
 
     Example:
         >>> opened('{"choices": []}')
@@ -250,10 +236,8 @@ def reply_positions(
         chosen = field(reply, "token_ids")
         return [read.by_id(each, own) for own, each in zip(chosen, reply.logprobs, strict=True)]
     if field(body, "output"):
-        content = [
-            part for item in body_list(body, "output") for part in body_list(item, "content")
-        ]
-        listed = [token for part in content for token in body_list(part, "logprobs")]
+        content = [part for item in field(body, "output") for part in field(item, "content") or ()]
+        listed = [token for part in content for token in field(part, "logprobs") or ()]
         request = 'top_logprobs=20, include=["message.output_text.logprobs"]'
         if not listed:
             raise _missing(request)
@@ -265,80 +249,63 @@ def reply_positions(
     )
 
 
-class PromptTokens(NamedTuple):
-    """The tokens of a prompt.
-
-    Args:
-        tokens: Text and log-probability of each; `None` where the server does not tell.
-        echoed: Prompt and reply as one string, if `tokens` holds the reply too.
-    """
-
-    tokens: Sequence[tuple[bytes | None, float | None]]
-    echoed: str | None
+PromptToken = tuple[bytes | None, float | None]
 
 
-def prompt_tokens(response: Any) -> PromptTokens:
-    """Text and log-probability of the tokens of the prompt.
+def prompt_tokens(response: Any) -> tuple[Sequence[PromptToken], str | None]:
+    """Text and log-probability of each token of the prompt; `None` where the server does not tell.
 
-    Raises:
-        ValueError: If the response does not hold them; the message names what to request.
+    Also the echoed string of prompt and reply, if the tokens hold the reply too.
     """
     body = opened(response)
-    read = _Reader(ranked=True, decode=None)
+    read = _Reader()
     choice = (field(body, "choices") or [None])[0]
     logprobs = field(choice, "logprobs")
     tokens, numbers = field(logprobs, "tokens"), field(logprobs, "token_logprobs")
     if tokens and numbers and numbers[0] is None:
         found = [(read.text(t, None), known(n)) for t, n in zip(tokens, numbers, strict=True)]
         spelled, text = b"".join(text for text, _ in found), field(choice, "text") or ""
-        if _cut(spelled, text):
+        if len(spelled) < len(text.encode()) and text.encode().startswith(spelled):
             raise _checks.fail(
                 "response",
                 "with one log-probability for each echoed token",
                 "one too few, as llama-cpp-python sends where a model has no BOS token: each "
                 "number then belongs to another token. Begin the prompt with the BOS token's text",
             )
-        return PromptTokens(found, text)
+        return found, text
     listed = field(body, "prompt_logprobs") or field(choice, "prompt_logprobs")
     if not listed:
         raise _missing("echo=True, logprobs=1 (or vLLM's prompt_logprobs=1)")
     ids = field(body, "prompt_token_ids") or field(choice, "prompt_token_ids")
-    return PromptTokens([_of_prompt(read, at, ids, row) for row, at in enumerate(listed)], None)
-
-
-def body_list(thing: Any, name: str) -> Sequence[Any]:
-    """A field that is a list, or nothing."""
-    return field(thing, name) or ()
+    return [_of_prompt(read, at, ids, row) for row, at in enumerate(listed)], None
 
 
 class _Reader:
     """How tokens are written, in one response."""
 
-    def __init__(self, ranked: bool, decode: Decode | None) -> None:
-        self.ranked = ranked
-        self.decode = decode
+    def __init__(self, ranked: bool = True, decode: Decode | None = None) -> None:
+        self.ranked, self.decode = ranked, decode
 
     def token(self, entry: Any, number: str = "logprob", top: str = "top_logprobs") -> Position:
         """An entry of chat completions, of the Responses API, or of llama.cpp."""
-        log = _log if number == "prob" else _same
-        listed = [
-            (self.text(field(each, "token"), field(each, "bytes")), log(field(each, number)), None)
-            for each in body_list(entry, top)
-        ]
-        own = self.text(field(entry, "token"), field(entry, "bytes"))
-        return position(own, log(field(entry, number)), listed, self.ranked)
+
+        def read(each: Any) -> tuple[bytes, Any, None]:
+            value = field(each, number)
+            text = self.text(field(each, "token"), field(each, "bytes"))
+            return text, _log(value) if number == "prob" else value, None
+
+        token, logprob, _ = read(entry)
+        listed = map(read, field(entry, top) or ())
+        return position(token, logprob, listed, self.ranked)
 
     def by_id(self, entries: Mapping[Any, Any], chosen: int) -> Position:
         """An entry of vLLM's objects: token ids with their `Logprob`."""
-        listed = [
-            (self._of_id(int(key), value), field(value, "logprob"), field(value, "rank"))
+        listed = {
+            int(key): (self._of_id(int(key), value), field(value, "logprob"), field(value, "rank"))
             for key, value in entries.items()
-        ]
-        own = next(
-            (text for key, (text, *_) in zip(entries, listed, strict=True) if int(key) == chosen),
-            b"",
-        )
-        return position(own, None, listed, self.ranked)
+        }
+        own = listed[chosen][0] if chosen in listed else b""
+        return position(own, None, listed.values(), self.ranked)
 
     def text(self, token: Any, raw: Iterable[int] | None) -> bytes:
         """A token's bytes: as given, or of its text, with the ways to write a lone byte undone."""
@@ -367,15 +334,9 @@ class _Reader:
         return self.decode(key).encode()
 
 
-def _cut(spelled: bytes, text: str) -> bool:
-    """Whether the tokens break off before the text ends."""
-    whole = text.encode()
-    return len(spelled) < len(whole) and whole.startswith(spelled)
-
-
 def _of_prompt(
     read: _Reader, entries: Mapping[Any, Any] | None, ids: Sequence[int] | None, row: int
-) -> tuple[bytes | None, float | None]:
+) -> PromptToken:
     """A token of `prompt_logprobs` of vLLM, which lists it first, then others."""
     if not entries:
         return None, None  # the first: nothing stands before it
@@ -394,7 +355,7 @@ def _of_choice(read: _Reader, body: Any, choice: Any) -> list[Position]:
     tokens, numbers = field(logprobs, "tokens"), field(logprobs, "token_logprobs")
     tops = field(logprobs, "top_logprobs")
     if tokens is not None and not tokens:
-        raise _checks.fail("response", "a reply of at least one token", "an empty one")
+        return _some([], "")
     if not tokens or not numbers or not tops:
         raise _missing("logprobs=True, top_logprobs=20" if is_chat else "logprobs=20")
     if not len(tokens) == len(numbers) == len(tops):
@@ -453,7 +414,3 @@ def _names(body: Any) -> str:
 
 def _log(probability: Any) -> float | None:
     return math.log(probability) if probability else None
-
-
-def _same(number: Any) -> Any:
-    return number

@@ -9,13 +9,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thermometer import _checks
-from thermometer.adapters.api_formats import SPELLINGS, Decode, Position, prompt_tokens, weights
-from thermometer.adapters.api_formats import reply_positions as reply_positions
+from thermometer.adapters.api_formats import (
+    SPELLINGS,
+    Decode,
+    Position,
+    prompt_tokens,
+    reply_positions,
+    weights,
+)
 from thermometer.calibrator import Calibrator, Prompts
 from thermometer.posterior import Per
 from thermometer.types import Calibration
 
 Merge = Literal["spelling", "exact"]
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
 _BEFORE = " \t\r\n\"'`*_([{<#▁Ġ\u00a0\u201c\u2018"
 _BEHIND = " \t\r\n\"'`*_)]}>.,:;!?\u00a0\u201d\u2019"
 _GOES_ON = re.compile(r"\w|[.,]\d")  # so "A." is A, but "Apple" is not, and 1.5 is not 1
@@ -31,6 +39,14 @@ class Match(NamedTuple):
 
     done: int | None
     open: NDArray[np.bool_]
+
+    @property
+    def able(self) -> NDArray[np.bool_]:
+        """(K,) the options that the text is or may become."""
+        able = self.open.copy()
+        if self.done is not None:
+            able[self.done] = True
+        return able
 
 
 class OptionTexts:
@@ -60,17 +76,15 @@ class OptionTexts:
         self.merge = _checks.one_of("merge", merge, ("spelling", "exact"))
         if len(self.options) < 2:
             raise _checks.fail("options", "at least two texts", len(self.options))
-        self._forms = [self._option(option) for option in self.options]
+        exact = merge == "exact"
+        ends = (option if exact else option.rstrip(_BEHIND) for option in self.options)
+        self._forms = [self._form(option.encode()) for option in ends]
         for i, form in enumerate(self._forms):
             if not form:
                 raise _checks.fail("options", "texts with letters or digits", repr(self.options[i]))
             if form in self._forms[:i]:
-                twin = self.options[self._forms.index(form)]
-                raise _checks.fail(
-                    "options",
-                    f"different texts (merge={merge!r})",
-                    f"{twin!r} and {self.options[i]!r}",
-                )
+                got = f"{self.options[self._forms.index(form)]!r} and {self.options[i]!r}"
+                raise _checks.fail("options", f"different texts (merge={merge!r})", got)
 
     def __len__(self) -> int:
         return len(self.options)
@@ -97,38 +111,34 @@ class OptionTexts:
         plain = text.decode("utf-8", "surrogateescape").lstrip(_BEFORE).casefold()
         return plain.encode("utf-8", "surrogateescape")
 
-    def _option(self, option: str) -> bytes:
-        if self.merge == "exact":
-            return option.encode()
-        return self._form(option.rstrip(_BEHIND).encode())
 
-
-Vector = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
 class Masses:
     """Probability that goes to each of K options, as far as a reply tells.
 
-    Args:
+    Every piece of it is booked to an option, to several that it may belong to, or to none.
+
+    Attributes:
         decided: (K,) of texts that are the option.
-        likely: (K,) one way to share out what is open; > 0.
         possible: (K,) what the option may get at most of that which is open.
         others: (K,) what all other options together may get at most of that which is open.
         open: All that is open.
     """
 
-    decided: Vector
-    likely: Vector
-    possible: Vector
-    others: Vector
-    open: float
+    def __init__(self, n_options: int) -> None:
+        self.decided, self.possible, self.others = np.zeros((3, n_options))
+        self.open = 0.0
+        self._shared, self._guessed = np.zeros((2, n_options))
+
+    @property
+    def likely(self) -> Vector:
+        """(K,) one way to share out what is open; > 0."""
+        known = self.decided + self._shared
+        return np.where(known > 0, known, np.maximum(self._guessed, 1e-30))
 
     @property
     def low(self) -> Vector:
         """(K,) least probability among the options that the open part allows."""
-        total = self.decided.sum() + self.others
-        return _ratio(self.decided, total, 0.0)
+        return _ratio(self.decided, self.decided.sum() + self.others, 0.0)
 
     @property
     def high(self) -> Vector:
@@ -136,46 +146,24 @@ class Masses:
         total = self.decided.sum() + self.possible
         return _ratio(self.decided + self.possible, total, 1.0)
 
-
-def _ratio(part: Vector, total: Vector, otherwise: float) -> Vector:
-    full = np.full(len(total), otherwise)
-    return np.asarray(np.divide(part, total, out=full, where=total > 0), np.float64)
-
-
-class _Ledger:
-    """Books every piece of mass to an option, to several that it may belong to, or to none."""
-
-    def __init__(self, n_options: int) -> None:
-        self.decided = np.zeros(n_options)
-        self.shared = np.zeros(n_options)
-        self.guessed = np.zeros(n_options)
-        self.possible = np.zeros(n_options)
-        self.others = np.zeros(n_options)
-        self.open = 0.0
-
     def text(self, mass: float, match: Match) -> None:
-        """The mass of a text that is, or may become, an option."""
+        """Book the mass of a text that is, or may become, an option."""
         if not match.open.any():
             if match.done is not None:
                 self.decided[match.done] += mass
             return
-        able = _able(match)
+        able = match.able
         self._open(mass, mass, able)
         if match.done is not None:
-            self.shared[match.done] += mass
+            self._shared[match.done] += mass
         else:
-            self.shared[able] += mass / able.sum()
+            self._shared[able] += mass / able.sum()
 
     def unseen(self, mass: float, spelled: float, ceiling: float, able: NDArray[np.bool_]) -> None:
-        """The mass of tokens that the server did not list."""
+        """Book the mass of tokens that the server did not list."""
         self._open(mass, spelled, able)
         guess = min(ceiling, mass / able.sum())
-        self.guessed[able] = np.maximum(self.guessed[able], guess)
-
-    def masses(self) -> Masses:
-        seen = self.decided + self.shared
-        likely = np.where(seen > 0, seen, np.maximum(self.guessed, 1e-30))
-        return Masses(self.decided, likely, self.possible, self.others, self.open)
+        self._guessed[able] = np.maximum(self._guessed[able], guess)
 
     def _open(self, mass: float, each: float, able: NDArray[np.bool_]) -> None:
         self.open += mass
@@ -183,11 +171,9 @@ class _Ledger:
         self.others += np.minimum(mass, each * (able.sum() - able))
 
 
-def _able(match: Match) -> NDArray[np.bool_]:
-    able = match.open.copy()
-    if match.done is not None:
-        able[match.done] = True
-    return able
+def _ratio(part: Vector, total: Vector, otherwise: float) -> Vector:
+    full = np.full(len(total), otherwise)
+    return np.asarray(np.divide(part, total, out=full, where=total > 0), np.float64)
 
 
 def walk(
@@ -197,7 +183,7 @@ def walk(
     temperature: float = 1.0,
     spellings: int = SPELLINGS,
 ) -> Masses:
-    """Mass of each option in the tokens of a reply.
+    """Mass of each option in the tokens of a reply, from where the answer begins.
 
     At the first position every listed token counts for the option that it is. A token that is
     only the beginning of options ("North" of North Korea and North Macedonia, or a blank) is open,
@@ -209,12 +195,6 @@ def walk(
     it can become alike; and to an option that no listed token begins, the probability of the least
     likely listed token, if so much is left: nobody knows it, but it is not 0.
 
-    Args:
-        positions: Tokens from where the answer begins; at least one.
-        options: Their texts.
-        temperature: At which the server made the log-probabilities.
-        spellings: How many unlisted tokens may be, or begin, one option.
-
     Example:
         >>> from thermometer.adapters.api_formats import position
         >>> listed = [(b"A", -0.1, None), (b" A", -3.0, None), (b"B", -4.0, None)]
@@ -222,7 +202,7 @@ def walk(
         >>> masses.decided.round(3).tolist(), masses.likely.round(3).tolist()
         ([0.955, 0.018, 0.0], [0.955, 0.018, 0.009])
     """
-    ledger = _Ledger(len(options))
+    masses = Masses(len(options))
     reach, text = 1.0, b""
     for number, at in enumerate(positions, start=1):
         shares = weights(at, temperature, spellings)
@@ -233,18 +213,17 @@ def walk(
             if is_next and match.open.any() and number < len(positions):
                 followed = reach * float(share)
             else:
-                ledger.text(reach * float(share), match)
+                masses.text(reach * float(share), match)
         # At another temperature the norm itself is a bound, which only the first position cancels.
         spelled = shares.spelled if temperature == 1 or number == 1 else shares.unseen
-        able = _able(options.match(text))
-        ledger.unseen(reach * shares.unseen, reach * spelled, reach * shares.ceiling, able)
+        able = options.match(text).able
+        masses.unseen(reach * shares.unseen, reach * spelled, reach * shares.ceiling, able)
         if followed is None:
             break
         reach, text = followed, text + at.token
-    return ledger.masses()
+    return masses
 
 
-Matrix = NDArray[np.float64]
 WIDE = 0.1
 """An interval of the answer's probability that is wider than this is warned of."""
 LITTLE = 0.5
@@ -294,18 +273,18 @@ def option_probabilities(
 
     Tokens that spell the same option are added up. Where options begin alike, or with a token that
     is only their beginning, the reply is followed over several tokens. What the server does not
-    list makes an interval, see `logprobs.walk`; an option that is nowhere listed has a small
+    list makes an interval, see `walk`; an option that is nowhere listed has a small
     probability, not none.
 
     Args:
-        responses: N of them, as `logprobs.reply_positions` takes them. Of several replies in one
+        responses: N of them, as `reply_positions` takes them. Of several replies in one
             response the first is read.
         options: Texts that the model was asked to choose among (letters, if it was asked for
             letters): the same K for all rows, or one sequence per row.
         after: Text in the reply behind which the answer begins ("Answer:"); where it stands more
             than once, the last counts. The probabilities then hold given the text before it. By
             default the reply begins with the answer.
-        merge: How differently written tokens become one option, see `logprobs.OptionTexts`.
+        merge: How differently written tokens become one option, see `OptionTexts`.
         temperature: By which the server divided the logits before it took log-probabilities. 1 for
             OpenAI, vLLM and llama.cpp, whatever temperature they sample at, unless told otherwise
             (`processed_logprobs`, `post_sampling_probs`).
@@ -328,10 +307,8 @@ def option_probabilities(
         ([[0.77, 0.21, 0.02]], [[0.798, 0.259, 0.057]])
     """
     if isinstance(responses, str | bytes) or not isinstance(responses, Sequence):
-        raise TypeError(
-            "Expected `responses` to be a list of responses, "
-            f"but got {type(responses).__name__}. For a single one pass [responses]"
-        )
+        got = f"{type(responses).__name__}. For a single one pass [responses]"
+        raise TypeError(f"Expected `responses` to be a list of responses, but got {got}")
     if not responses:
         raise _checks.fail("responses", "at least one response", "none")
     temperature = _checks.number("temperature", temperature, strict=True)
@@ -356,11 +333,7 @@ def option_probabilities(
 
 
 def behind(positions: list[Position], after: str) -> list[Position]:
-    """The positions behind the last `after` in the reply.
-
-    Raises:
-        ValueError: If the reply does not hold it, or ends with it.
-    """
+    """The positions behind the last `after` in the reply, which must not end with it."""
     ends = np.cumsum([len(at.token) for at in positions])
     reply = b"".join(at.token for at in positions)
     found = reply.rfind(after.encode())
@@ -386,12 +359,11 @@ def _texts(
 def _gathered(masses: list[Masses], off: list[int]) -> OptionProbabilities:
     width = max(len(found.likely) for found in masses)
 
-    def rows(values: list[NDArray[np.float64]], fill: float) -> Matrix:
-        return np.stack([np.pad(v, (0, width - len(v)), constant_values=fill) for v in values])
+    def padded(name: str) -> Matrix:
+        rows = [getattr(found, name) for found in masses]
+        return np.stack([np.pad(row, (0, width - len(row))) for row in rows])
 
-    low = rows([found.low for found in masses], 0.0)
-    high = rows([found.high for found in masses], 0.0)
-    likely = rows([found.likely for found in masses], 0.0)
+    low, high, likely = padded("low"), padded("high"), padded("likely")
     mass = likely.sum(axis=1)
     probs = likely / mass[:, None]
     with np.errstate(divide="ignore"):
@@ -401,27 +373,21 @@ def _gathered(masses: list[Masses], off: list[int]) -> OptionProbabilities:
     width_of_answer = (high - low)[each, answer]
     rival = high.copy()
     rival[each, answer] = -np.inf
-    warnings = _warnings(
-        {
-            "the reply is not one of the options": off,
-            "another option may be the likeliest": rival.max(axis=1) > low[each, answer],
-            f"the answer's probability is known no better than to {WIDE}": width_of_answer > WIDE,
-            f"all options together have a probability below {LITTLE}": mass < LITTLE,
-        },
-        len(masses),
-    )
-    residual = np.array([found.open for found in masses])
-    return OptionProbabilities(probs, low, high, scores, mass, residual, warnings)
-
-
-def _warnings(found: dict[str, Any], n: int) -> tuple[str, ...]:
-    said = []
-    for what, where in found.items():
-        rows = where if isinstance(where, list) else np.flatnonzero(where).tolist()
-        if rows:
+    flags = {
+        "the reply is not one of the options": np.isin(each, off),
+        "another option may be the likeliest": rival.max(axis=1) > low[each, answer],
+        f"the answer's probability is known no better than to {WIDE}": width_of_answer > WIDE,
+        f"all options together have a probability below {LITTLE}": mass < LITTLE,
+    }
+    warnings = []
+    for what, flag in flags.items():
+        if flag.any():
+            rows = np.flatnonzero(flag).tolist()
             shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
-            said.append(f"{what} in {len(rows)} of {n} responses (rows from 0: {shown})")
-    return tuple(said)
+            count = f"{len(rows)} of {len(masses)}"
+            warnings.append(f"{what} in {count} responses (rows from 0: {shown})")
+    residual = np.array([found.open for found in masses])
+    return OptionProbabilities(probs, low, high, scores, mass, residual, tuple(warnings))
 
 
 def continuation_logprob(response: Any, prompt: str, continuation: str) -> float:
@@ -457,23 +423,18 @@ def continuation_logprob(response: Any, prompt: str, continuation: str) -> float
         spelled = spelled.removesuffix(echoed.removeprefix(sent).encode())
     if not spelled.endswith(continuation.encode()):
         shown = spelled[-60:].decode(errors="replace")
-        raise _checks.fail(
-            "continuation", f"what the prompt ends with ({shown!r})", repr(continuation)
-        )
+        expected = f"what the prompt ends with ({shown!r})"
+        raise _checks.fail("continuation", expected, repr(continuation))
     bounds = (len(spelled) - len(continuation.encode()), len(spelled))
     begins = np.cumsum([0, *map(len, texts)])
     first, last = (int(np.searchsorted(begins, bound)) for bound in bounds)
     if begins[first] != bounds[0] or begins[last] != bounds[1]:
-        raise _checks.fail(
-            "continuation",
-            "made of whole tokens (a blank in between belongs to the continuation)",
-            repr(continuation),
-        )
+        expected = "made of whole tokens (a blank in between belongs to the continuation)"
+        raise _checks.fail("continuation", expected, repr(continuation))
     own = [logprob for _, logprob in tokens[first:last] if logprob is not None]
     if len(own) < last - first:
-        raise _checks.fail(
-            "response", "with the log-probability of every token of `continuation`", "some only"
-        )
+        expected = "with the log-probability of every token of `continuation`"
+        raise _checks.fail("response", expected, "some only")
     return float(sum(own))
 
 
@@ -515,13 +476,13 @@ def continuation_scores(
 
 
 def calibrate_responses(
-    calibrator: "Calibrator",
+    calibrator: Calibrator,
     responses: Sequence[Any],
     options: Sequence[str] | Sequence[Sequence[str]],
-    prompts: "Prompts | None" = None,
+    prompts: Prompts | None = None,
     *,
     reference_scores: ArrayLike | None = None,
-    per: "Per" = "sample",
+    per: Per = "sample",
     **reading: Any,
 ) -> Calibration:
     """Calibrated probabilities from the responses of a black-box model's server.
@@ -543,7 +504,6 @@ def calibrate_responses(
         ValueError: As `Calibrator.calibrate`, and for responses without log-probabilities.
 
     Example:
-        >>> from thermometer.calibrator import Calibrator
         >>> from thermometer.checkpoint import TrainingRecord
         >>> from thermometer.network import Thermometer, ThermometerConfig
         >>> network = Thermometer(ThermometerConfig.scores_only())

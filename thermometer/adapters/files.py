@@ -1,8 +1,7 @@
-"""Single files that other programs wrote: answers with confidences, and recorded scores.
+"""Single files of other programs: answers with confidences, and recorded scores.
 
-A folder with a manifest proves where its numbers come from; a single file is taken at its word, and
-its name stands for the model. JSON lines are parsed by Python: Arrow's own reader of them can be
-crashed by a damaged file.
+A single file has no manifest; its name stands for the model. JSON lines are parsed by Python, since
+a damaged file can crash Arrow's own reader of them.
 """
 
 import gzip
@@ -135,8 +134,8 @@ def load_table(source: str | Path) -> OutputTable:
         raise _checks.fail("source", "a folder, a .parquet or a .jsonl file", path)
     columns = table_files.columns_of(table_files.typed(path, read_columns(path)))
     ending = next(ending for ending in _ENDINGS if path.name.endswith(ending))
-    made = {"model": path.name.removesuffix(ending), "file": path.name}
-    provenance = {kind: made if kind in columns else None for kind in ("features", "scores")}
+    source_file = {"model": path.name.removesuffix(ending), "file": path.name}
+    provenance = {kind: source_file if kind in columns else None for kind in ("features", "scores")}
     try:
         return OutputTable.from_columns(columns, provenance)
     except ValueError as error:
@@ -206,10 +205,12 @@ def read_answers(
         by_confidence = bool(confidence) and correct is not None and not scores and label is None
         by_scores = bool(scores) and label is not None and not confidence and correct is None
         if not by_confidence and not by_scores:
+            given = (confidence, correct, scores, label)
+            named = zip(("confidence", "correct", "scores", "label"), given, strict=True)
+            got = " and ".join(name for name, column in named if column) or "none"
             raise ValueError(
                 "Expected the columns to be named, confidence and correct or else scores and "
-                f"label, but got {_named(confidence, correct, scores, label)}. "
-                f"There are {', '.join(table.column_names)}"
+                f"label, but got {got}. There are {', '.join(table.column_names)}"
             )
         numbers = [*confidence, *scores, correct if by_confidence else label]
         for name in [*numbers, *by]:
@@ -218,9 +219,7 @@ def read_answers(
                 raise _checks.fail("column", f"one of {found}", repr(name))
         whole = len(table)
         if skip_empty:
-            empty = np.zeros(whole, dtype=np.bool_)
-            for name in numbers:
-                empty |= _empty(table[name])
+            empty = np.any([_empty(table[name]) for name in numbers], axis=0)
             table = table.filter(pa.array(~empty))
         if not len(table):
             got = f"{whole} with empty cells" if whole else "none"
@@ -231,20 +230,17 @@ def read_answers(
         else:
             logits = _checks.score_matrix("scores", _scores(table, scores))
             options = np.isfinite(logits).sum(axis=1)
-            labels = _whole(str(label), _numbers(table, str(label)))
-            answers = _checks.label_vector(str(label), labels, options)
+            labels = _numbers(table, str(label))
+            if (between := np.flatnonzero(labels != np.floor(labels))).size:
+                got = f"{labels[between[0]]} at row {between[0]}"
+                raise _checks.fail(str(label), "whole numbers", got)
+            answers = _checks.label_vector(str(label), labels.astype(np.int64), options)
             right = (logits.argmax(axis=1) == answers).astype(np.float64)
             claimed = {"confidence": scale_scores(logits, 1.0).max(axis=1)}
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     columns = {name: table[name].to_pylist() for name in by}
     return Answers(claimed, right, columns, whole - len(table))
-
-
-def _named(*columns: Any) -> str:
-    names = ("confidence", "correct", "scores", "label")
-    given = [name for name, column in zip(names, columns, strict=True) if column]
-    return " and ".join(given) or "none"
 
 
 def _empty(column: pa.ChunkedArray) -> NDArray[np.bool_]:
@@ -260,19 +256,10 @@ def _numbers(table: pa.Table, name: str) -> Vector:
         example = next((str(value)[:40] for value in column.to_pylist() if value is not None), None)
         got = f"one of type {kind}, such as {example!r}"
         raise _checks.fail(name, "a column of numbers or truth values", got)
-    if (empty := _empty(column)).any():
-        row = int(np.flatnonzero(empty)[0])
-        raise _checks.fail(
-            name, "a number in every row (or leave such rows out: skip_empty)", f"none at row {row}"
-        )
+    if (empty := np.flatnonzero(_empty(column))).size:
+        expected = "a number in every row (or leave such rows out: skip_empty)"
+        raise _checks.fail(name, expected, f"none at row {empty[0]}")
     return np.asarray(column.to_numpy(), dtype=np.float64)
-
-
-def _whole(name: str, values: Vector) -> NDArray[np.int64]:
-    if (between := values != np.floor(values)).any():
-        row = int(np.flatnonzero(between)[0])
-        raise _checks.fail(name, "whole numbers", f"{values[row]} at row {row}")
-    return values.astype(np.int64)
 
 
 def _scores(table: pa.Table, names: Sequence[str]) -> Vector:

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,26 +27,15 @@ _WITH_LABEL = ("brier_score", "f1", "mcc", "likelihood")  # metrics logged as [l
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One document.
+    """One document, with K options."""
 
-    Args:
-        line: Of the file, from 1.
-        doc_id: Of the document in its task.
-        contexts: (K,) what the model read before each option.
-        continuations: (K,) what was scored, the delimiter included.
-        loglikelihoods: (K,) of the continuations.
-        unconditional: (K,) the same after nothing, or empty if it was not logged.
-        target: The right answer in words, as an index, or else.
-        metrics: Values by name.
-    """
-
-    line: int
+    line: int  # of the file, from 1
     doc_id: str
-    contexts: tuple[str, ...]
-    continuations: tuple[str, ...]
+    contexts: tuple[str, ...]  # what the model read before each option
+    continuations: tuple[str, ...]  # what was scored, the delimiter included
     loglikelihoods: tuple[float, ...]
-    unconditional: tuple[float, ...]
-    target: str
+    unconditional: tuple[float, ...]  # the same after nothing; empty if it was not logged
+    target: str  # the right answer in words, as an index, or else
     metrics: Mapping[str, Any]
 
     @property
@@ -78,21 +67,15 @@ class Sample:
 def read_samples(path: Path) -> tuple[str, list[Sample]]:
     """The documents of a file of a multiple-choice task and the name of the filter they went by.
 
-    A document that stands twice with the same numbers is read once. Where several filters were
-    logged, it is the one called ``none``.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: For a line that is no JSON or lacks something, a number that is none, documents
-            that stand twice with different numbers, or several filters. The message names file
-            and line.
+    A document that stands twice with the same numbers is read once. Of several filters it is the
+    one called ``none``. `ValueError` names file and line of what is damaged.
     """
     found: dict[str, dict[str, Sample]] = {}
     for number, row in _files.read_lines(path):
         try:
             sample = _sample(number, row)
-            kept = found.setdefault(str(row.get("filter", "none")), {})
-            first = kept.setdefault(sample.doc_id, sample)
+            of_filter = found.setdefault(str(row.get("filter", "none")), {})
+            first = of_filter.setdefault(sample.doc_id, sample)
             if (first.contexts, first.loglikelihoods) != (sample.contexts, sample.loglikelihoods):
                 raise _checks.fail("doc_id", "unique", f"{sample.doc_id} as in line {first.line}")
         except ValueError as error:
@@ -108,22 +91,15 @@ def read_samples(path: Path) -> tuple[str, list[Sample]]:
 def labels_of(samples: Sequence[Sample], delimiter: str) -> list[int]:
     """(N,) index of the right option of each document.
 
-    Raises:
-        ValueError: If nothing says which option is right, or no reading of it agrees with the
-            accuracies in the file; the message has both numbers.
+    `ValueError` if nothing says which it is, or no reading agrees with the accuracies in the file.
     """
     if not any(metric in samples[0].metrics for metric in METRICS.values()):
         raise _checks.fail("metrics", f"among {', '.join(METRICS.values())}", "none of them")
     first = samples[0]
     problem = f"nothing says which option is right: target {first.target!r} in line {first.line}"
-    readings: list[Callable[[Sample], int | None]] = [
-        _label_in_metric,
-        _label_as_index,
-        lambda sample: _label_as_text(sample, delimiter),
-        _label_by_outcome,
-    ]
-    for read in readings:
-        labels = [label for sample in samples if (label := read(sample)) is not None]
+    for read in (_label_in_metric, _label_as_index, _label_as_text, _label_by_outcome):
+        found = [read(sample, delimiter) for sample in samples]
+        labels = [label for label in found if label is not None]
         if len(labels) == len(samples):
             wrong = _disagreement(samples, labels, delimiter)
             if wrong is None:
@@ -156,8 +132,7 @@ def recomputed(
 
 def _disagreement(samples: Sequence[Sample], labels: Sequence[int], delimiter: str) -> str | None:
     """What is wrong with labels, in words; `None` if they explain every accuracy."""
-    checks = recomputed(samples, labels, delimiter)
-    for metric, right in checks.items():
+    for metric, right in recomputed(samples, labels, delimiter).items():
         logged = np.array([_zero_or_one(sample, metric) for sample in samples])
         if (wrong := np.flatnonzero(logged != right)).size:
             return (
@@ -174,7 +149,7 @@ def _zero_or_one(sample: Sample, metric: str) -> bool:
     return bool(value)
 
 
-def _label_in_metric(sample: Sample) -> int | None:
+def _label_in_metric(sample: Sample, _: str) -> int | None:
     for name in _WITH_LABEL:
         value = sample.metrics.get(name)
         if isinstance(value, list) and value:
@@ -182,7 +157,7 @@ def _label_in_metric(sample: Sample) -> int | None:
     return None
 
 
-def _label_as_index(sample: Sample) -> int | None:
+def _label_as_index(sample: Sample, _: str) -> int | None:
     return None if sample.options_in_context else _index(sample.target, len(sample.loglikelihoods))
 
 
@@ -193,7 +168,7 @@ def _label_as_text(sample: Sample, delimiter: str) -> int | None:
     return texts.index(sample.target)
 
 
-def _label_by_outcome(sample: Sample) -> int | None:
+def _label_by_outcome(sample: Sample, _: str) -> int | None:
     """The answer if it was right; of two options, the other if it was wrong."""
     if not sample.options_in_context or "acc" not in sample.metrics:
         return None
@@ -321,17 +296,21 @@ def import_lm_eval(
     """
     _checks.one_of("norm", norm, tuple(METRICS))
     target = Path(out)
-    _check_replaceable(target)
+    if not _files.is_vacant(target):
+        finished = (target / table_files.MANIFEST).is_file()
+        manifest = table_files.read_manifest(target) if finished else {}
+        if _inner(manifest, "provenance", "scores").get("source") != SOURCE:
+            raise _checks.fail("out", "a new folder, or one of an earlier import", target)
     logs, left_out = _read(Path(source))
     if left_out:
         warnings.warn(f"left out, not multiple choice: {', '.join(left_out)}", stacklevel=2)
     columns, questions = _columns(logs, norm)
     provenance = {"features": None, "scores": _provenance(logs, norm)}
+    part = "part-00000.parquet"
     with _files.replaced_folder(target) as folder:
-        table_files.write_part(folder / "part-00000.parquet", columns)
+        table_files.write_part(folder / part, columns)
         digest = table_files.write_questions(folder, questions)
-        parts = {"part-00000.parquet": len(questions)}
-        table_files.finish(folder, parts, provenance, digest)
+        table_files.finish(folder, {part: len(questions)}, provenance, digest)
     return OutputTable.open(target)
 
 
@@ -384,7 +363,7 @@ def _files_of(source: Path) -> Iterator[tuple[Path, str, Path]]:
 
 
 def _log(path: Path, task: str, results: Mapping[str, Any], delimiter: str) -> _Log:
-    """Read one samples file and compare it with the results."""
+    """One samples file, compared with the results."""
     used, samples = read_samples(path)
     expected = _inner(results, "n-samples", task).get("effective", len(samples))
     if expected != len(samples):
@@ -411,28 +390,28 @@ def _log(path: Path, task: str, results: Mapping[str, Any], delimiter: str) -> _
 
 def _columns(logs: Sequence[_Log], norm: LoggedNorm) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Columns of the part, and rows of the questions."""
-    names = ("id", "task", "label", "scores", "option_mass", "n_prompt_tokens")
-    columns: dict[str, Any] = {name: [] for name in names}
-    questions = []
+    questions: list[dict[str, Any]] = []
+    scores: list[list[float]] = []
     for log in logs:
         for sample, label in zip(log.samples, log.labels, strict=True):
-            scores = sample.scores(norm, log.delimiter)
-            if scores is None:
-                raise ValueError(
-                    f"{log.path}, line {sample.line}: norm {norm!r} cannot be had of this task"
-                )
-            mass = np.exp(sample.loglikelihoods).sum()
-            question = {
-                "id": f"{log.task}/{sample.doc_id}",
-                "task": log.name,
-                **_question(sample, log),
-            }
-            questions.append({**question, "answer": label})
-            cells = (question["id"], log.name, label, scores.tolist(), mass, None)
-            for name, cell in zip(names, cells, strict=True):
-                columns[name].append(cell)
-    if any(sample.options_in_context for log in logs for sample in log.samples):
-        del columns["option_mass"]  # of one text after several contexts is no probability
+            own = sample.scores(norm, log.delimiter)
+            if own is None:
+                where = f"{log.path}, line {sample.line}"
+                raise ValueError(f"{where}: norm {norm!r} cannot be had of this task")
+            scores.append(own.tolist())
+            identifier = {"id": f"{log.task}/{sample.doc_id}", "task": log.name}
+            questions.append({**identifier, **_question(sample, log), "answer": label})
+    samples = [sample for log in logs for sample in log.samples]
+    columns: dict[str, Any] = {
+        "id": [question["id"] for question in questions],
+        "task": [question["task"] for question in questions],
+        "label": [question["answer"] for question in questions],
+        "scores": scores,
+        "n_prompt_tokens": [None] * len(questions),
+    }
+    if not any(sample.options_in_context for sample in samples):
+        # Of one text after several contexts the sum is no probability.
+        columns["option_mass"] = [np.exp(sample.loglikelihoods).sum() for sample in samples]
     return columns, questions
 
 
@@ -473,26 +452,27 @@ def _provenance(logs: Sequence[_Log], norm: LoggedNorm) -> dict[str, Any]:
         "model_args": arguments,
         "chat_template_sha": results.get("chat_template_sha"),
         "system_instruction_sha": results.get("system_instruction_sha"),
-        "tasks": {log.name: _made(log) for log in logs},
+        "tasks": {
+            log.name: {
+                "file": log.path.name,
+                "hash": _inner(log.results, "task_hashes").get(log.task),
+                "version": _inner(log.results, "versions").get(log.task),
+                "n_shot": _inner(log.results, "n-shot").get(log.task),
+            }
+            for log in logs
+        },
     }
-
-
-def _made(log: _Log) -> dict[str, Any]:
-    keys = {"hash": "task_hashes", "version": "versions", "n_shot": "n-shot"}
-    found = {key: _inner(log.results, name).get(log.task) for key, name in keys.items()}
-    return {"file": log.path.name, **found}
 
 
 def _group_of(task: str, subtasks: Mapping[str, Any]) -> str:
     """The outermost group of a task; empty if it is in none."""
     groups = {name: members for name, members in subtasks.items() if isinstance(members, list)}
-    outer, seen = task, {task}
-    while parents := sorted(name for name, members in groups.items() if outer in members):
-        if parents[0] in seen:
+    path = [task]
+    while parents := sorted(name for name, members in groups.items() if path[-1] in members):
+        if parents[0] in path:
             break
-        outer = parents[0]
-        seen.add(outer)
-    return "" if outer == task else outer
+        path.append(parents[0])
+    return path[-1] if len(path) > 1 else ""
 
 
 def _check_same_model(results: Mapping[Path, Mapping[str, Any]]) -> None:
@@ -504,15 +484,6 @@ def _check_same_model(results: Mapping[Path, Mapping[str, Any]]) -> None:
                 f"Expected logs of one model, but {key} is {expected.get(key)!r} in {first} and "
                 f"{got.get(key)!r} in {last}; import them one by one"
             )
-
-
-def _check_replaceable(out: Path) -> None:
-    """Raise `ValueError` if `out` holds anything but an earlier import."""
-    if not _files.is_vacant(out):
-        finished = (out / table_files.MANIFEST).is_file()
-        manifest = table_files.read_manifest(out) if finished else {}
-        if _inner(manifest, "provenance", "scores").get("source") != SOURCE:
-            raise _checks.fail("out", "a new folder, or one of an earlier import", out)
 
 
 def _inner(content: Mapping[str, Any], *names: str) -> Mapping[str, Any]:

@@ -1,18 +1,22 @@
-"""Output tables from rows that anything has computed, and of several tables one."""
+"""Output tables of rows that were computed anywhere: extracted on a cluster, written, merged."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from thermometer import _checks, _files, table_files
+from thermometer.language_model import LanguageModel
 from thermometer.tables import OutputTable
 from thermometer.tasks import load_tasks, question_row
+from thermometer.templates import Template
+from thermometer.types import Question
 
 
 def write_table(
@@ -49,9 +53,7 @@ def write_table(
         >>> write_table([batch], mkdtemp(), provenance={"scores": {"model": "an API"}})
         OutputTable(questions=1, tasks=1, features=None, scores=True, labelled=False)
     """
-    out = Path(out_dir)
-    if not _files.is_vacant(out):
-        raise _checks.fail("out_dir", "a folder that holds nothing yet", str(out))
+    out = _vacant(out_dir)
     texts = set() if provenance is None else {json.dumps(provenance)}
     rows: dict[str, dict[str, Any]] = {}
     parts: dict[str, int] = {}
@@ -72,8 +74,14 @@ def write_table(
         if not rows:
             raise _checks.fail("batches", "at least one row", "none")
         digest = table_files.write_questions(unfinished, _ordered(rows, order))
-        table_files.finish(unfinished, parts, _made_by(texts), digest)
+        table_files.finish(unfinished, parts, _one_provenance(texts), digest)
         return OutputTable.open(unfinished)  # refuses bad numbers before they take their place
+
+
+def _vacant(out_dir: str | Path) -> Path:
+    if not _files.is_vacant(Path(out_dir)):
+        raise _checks.fail("out_dir", "a folder that holds nothing yet", str(out_dir))
+    return Path(out_dir)
 
 
 def _column(batch: Mapping[str, Any], name: str) -> Any:
@@ -106,7 +114,6 @@ def question_rows(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _measured(batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The columns of a part."""
     columns: dict[str, Any] = {
         "id": [row["id"] for row in rows],
         "task": [row["task"] for row in rows],
@@ -118,8 +125,8 @@ def _measured(batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> di
         columns["scores"] = [_without_padding(row) for row in batch["scores"]]
     if batch.get("features") is not None:
         features = np.stack([np.asarray(row) for row in batch["features"]])
-        kept = features.dtype in (np.float16, np.float32)
-        columns["features"] = features if kept else features.astype(np.float32)
+        whole = features.dtype not in (np.float16, np.float32)
+        columns["features"] = features.astype(np.float32) if whole else features
     return columns
 
 
@@ -132,7 +139,6 @@ def _without_padding(scores: Any) -> list[float]:
 def _ordered(
     rows: Mapping[str, dict[str, Any]], order: Sequence[str] | None
 ) -> list[dict[str, Any]]:
-    """All questions in the order that is wanted."""
     if order is None:
         return list(rows.values())
     wanted = _checks.strings("order", order)
@@ -146,14 +152,113 @@ def _ordered(
     return [rows[identifier] for identifier in wanted]
 
 
-def _made_by(texts: set[str]) -> dict[str, Any]:
-    """The one provenance of all rows."""
+def _one_provenance(texts: set[str]) -> dict[str, Any]:
     if len(texts) > 1:
         raise _checks.fail("provenance", "the same in all rows", " and ".join(sorted(texts)))
     found = _files.parse_json(texts.pop(), "provenance")
     if not isinstance(found, dict) or not set(found) <= {"features", "scores"}:
         raise _checks.fail("provenance", "of `features` and `scores`", repr(found))
     return {"features": None, "scores": None, **found}
+
+
+class Extractor:
+    """Computes features and option scores of batches of questions, as `map_batches` of Ray Data.
+
+    The arguments travel to the workers, which load the model when they start. The results equal
+    those of `thermometer.extract`, and come back in any order; `write_table` makes an output table
+    of them. The same object serves `datasets.Dataset.map`, or a loop.
+
+    Args:
+        model: As for `LanguageModel.from_pretrained`; each worker must find it under this name.
+        template: How to render questions; letters by default.
+        demonstrations: Answered questions by the name of the task, for a template with shots.
+        features: Whether to compute features.
+        scores: Whether to compute option scores and option mass.
+        feature_dtype: How features travel.
+        device: Where to put the model: by default the GPU that Ray assigned, else the CPU.
+        **options: Of `LanguageModel.from_pretrained`: `dtype`, `num_layers`, `token_budget`, …
+
+    Raises:
+        ValueError: If neither `features` nor `scores` are wanted, or scores of a model cut to its
+            first layers.
+
+    Example:
+        A dataset `questions` with the columns `id`, `task`, `question` and `choices`::
+
+            done = questions.map_batches(
+                Extractor,
+                fn_constructor_args=("meta-llama/Llama-3.2-1B-Instruct",),
+                fn_constructor_kwargs={"scores": False, "dtype": "bfloat16"},
+                compute=ray.data.ActorPoolStrategy(size=8), batch_size=256, num_gpus=1,
+            )
+            write_table(done.iter_batches(batch_size=1024), "outputs/features")
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        template: Template | None = None,
+        demonstrations: Mapping[str, Sequence[Question]] | None = None,
+        features: bool = True,
+        scores: bool = True,
+        feature_dtype: Literal["float16", "float32"] = "float32",
+        device: str | None = None,
+        **options: Any,
+    ) -> None:
+        if not (features or scores):
+            raise _checks.fail("features", "True where `scores` is False", "False for both")
+        _checks.one_of("feature_dtype", feature_dtype, ("float16", "float32"))
+        self._lm = LanguageModel.from_pretrained(model, **options)
+        if scores:
+            self._lm.require_scores()
+        self._lm.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._template = template or Template()
+        self._demonstrations = demonstrations or {}
+        self._features, self._scores = features, scores
+        self._feature_dtype = feature_dtype
+        source = self._lm.provenance(self._template)
+        provenance = {
+            "features": source if features else None,
+            "scores": source if scores else None,
+        }
+        self._provenance = json.dumps(provenance, sort_keys=True)
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns of a batch, and those that were computed.
+
+        Args:
+            batch: B questions as columns: `id`, `task`, `question`, `choices`, and `context` where
+                there is any. Other columns are passed through.
+
+        Returns:
+            Also `n_prompt_tokens` (B,); `features` (B, D); `scores`, B rows of as many float32 as
+            the question has options; `option_mass` (B,); and `provenance` (B,), JSON texts.
+
+        Raises:
+            ValueError: For prompts longer than the model's context, options that tokenize alike, or
+                scores that are not finite. The message names the question.
+        """
+        prompts = []
+        for row in question_rows(batch):
+            question = Question(
+                row["id"], row["question"], row["choices"], context=row.get("context")
+            )
+            shots = self._demonstrations.get(row["task"], ())
+            prompts.append(self._template.render(question, row["task"], shots))
+        trees = self._lm.encode(prompts, self._template)
+        outputs = self._lm.compute(trees, features=self._features, scores=self._scores)
+        columns = dict(batch)
+        columns["n_prompt_tokens"] = np.array([tree.n_prompt_tokens for tree in trees])
+        columns["provenance"] = np.array([self._provenance] * len(trees), dtype=object)
+        if outputs.features is not None:
+            columns["features"] = outputs.features.astype(self._feature_dtype)
+        if outputs.scores is not None and outputs.option_mass is not None:
+            columns["scores"] = np.empty(len(trees), dtype=object)
+            for number, tree in enumerate(trees):
+                columns["scores"][number] = outputs.scores[number, : len(tree.branches)]
+            columns["option_mass"] = outputs.option_mass
+        return columns
 
 
 MISSING = "missing.jsonl"
@@ -183,14 +288,7 @@ class Merged:
 
 @dataclass(frozen=True)
 class _Source:
-    """One finished table.
-
-    Args:
-        folder: Of the table.
-        manifest: Its manifest.
-        schemas: Of its parts.
-        rows: Its questions.
-    """
+    """One finished table: its manifest, the schemas of its parts and its questions."""
 
     folder: Path
     manifest: Row
@@ -198,7 +296,7 @@ class _Source:
     rows: Sequence[Row]
 
     @property
-    def measured(self) -> tuple[str, ...]:
+    def products(self) -> tuple[str, ...]:
         """Which of `features` and `scores` it has."""
         return tuple(name for name in ("features", "scores") if name in self.schemas[0].names)
 
@@ -233,21 +331,17 @@ def merge(
     paths = [Path(folder) for folder in _checks.strings("folders", given)]
     if not paths:
         raise _checks.fail("folders", "at least one table", "none")
-    out = Path(out_dir)
-    if not _files.is_vacant(out):
-        raise _checks.fail("out_dir", "a folder that holds nothing yet", str(out))
+    out = _vacant(out_dir)
     sources = [_open(path) for path in paths]
     main, scores = _roles(sources)
     rows = _union(main)
-    made_by = {"features": _one(main, "features"), "scores": _one(scores or main, "scores")}
+    provenance = {"features": _one(main, "features"), "scores": _one(scores or main, "scores")}
     if scores:
         _require_same(rows, _union(scores), "the features", "the scores")
     wanted, missing = _wanted(rows, questions, allow_missing)
-    side = _Scores(scores) if scores else None
     with _files.replaced_folder(out) as unfinished:
         parts: dict[str, int] = {}
-        for piece in _pieces(main, rows):
-            whole = piece if side is None else side.join(piece)
+        for whole in _joined(_pieces(main, rows), scores):
             name = f"part-{len(parts):05d}.parquet"
             pq.write_table(whole, unfinished / name, compression="zstd")
             parts[name] = len(whole)
@@ -255,7 +349,7 @@ def merge(
         if missing:
             lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in missing)
             _files.write_text(unfinished / MISSING, lines)
-        table_files.finish(unfinished, parts, made_by, digest)
+        table_files.finish(unfinished, parts, provenance, digest)
     return Merged(out, len(wanted), tuple(row["id"] for row in missing))
 
 
@@ -278,7 +372,7 @@ def _roles(sources: Sequence[_Source]) -> tuple[list[_Source], list[_Source]]:
     """The tables whose rows are written, and those whose scores are joined to them."""
     kinds: dict[tuple[str, ...], list[_Source]] = {}
     for source in sources:
-        kinds.setdefault(source.measured, []).append(source)
+        kinds.setdefault(source.products, []).append(source)
     if set(kinds) == {("features",), ("scores",)}:
         return kinds["features",], kinds["scores",]
     if len(kinds) > 1 or () in kinds:
@@ -293,15 +387,14 @@ def _roles(sources: Sequence[_Source]) -> tuple[list[_Source], list[_Source]]:
 def _union(sources: Sequence[_Source]) -> dict[str, Row]:
     """The questions of several tables by id, each of them once."""
     rows: dict[str, Row] = {}
-    owner: dict[str, Path] = {}
+    folder_of: dict[str, Path] = {}
     for source in sources:
         for row in source.rows:
-            if row["id"] in rows:
-                raise ValueError(
-                    f"Expected each question once, but {row['id']!r} is in {owner[row['id']]} "
-                    f"and in {source.folder}"
-                )
-            rows[row["id"]], owner[row["id"]] = row, source.folder
+            identifier = row["id"]
+            if identifier in rows:
+                where = f"{folder_of[identifier]} and in {source.folder}"
+                raise ValueError(f"Expected each question once, but {identifier!r} is in {where}")
+            rows[identifier], folder_of[identifier] = row, source.folder
     return rows
 
 
@@ -387,7 +480,7 @@ def _batches(file: Path, size: int) -> Iterator[pa.Table]:
 
 
 def _type(sources: Sequence[_Source], name: str) -> pa.DataType:
-    """The type of a column in the new table: the one that it has everywhere, or the widest."""
+    """The type that a column has in all tables, or the widest."""
     found = {schema.field(name).type for source in sources for schema in source.schemas}
     if len(found) == 1:
         return found.pop()
@@ -399,17 +492,15 @@ def _type(sources: Sequence[_Source], name: str) -> pa.DataType:
     return pa.list_(pa.float32(), widths.pop())
 
 
-class _Scores:
-    """Scores of some tables, to be joined to the rows of others."""
-
-    def __init__(self, sources: Sequence[_Source]) -> None:
-        rows = {row["id"]: row for source in sources for row in source.rows}
-        self._data = pa.concat_tables(_pieces(sources, rows))
-        self._place = {i: place for place, i in enumerate(self._data["id"].to_pylist())}
-
-    def join(self, piece: pa.Table) -> pa.Table:
-        """The rows with their scores."""
-        own = self._data.take(pa.array([self._place[i] for i in piece["id"].to_pylist()]))
-        kept = [name for name in piece.column_names if name != "option_mass"]
-        taken = [name for name in ("scores", "option_mass") if name in own.column_names]
-        return pa.table({**{n: piece[n] for n in kept}, **{n: own[n] for n in taken}})
+def _joined(pieces: Iterable[pa.Table], sources: Sequence[_Source]) -> Iterator[pa.Table]:
+    """Rows of some tables with the scores that others have of them."""
+    if not sources:
+        yield from pieces
+        return
+    scores = pa.concat_tables(_pieces(sources, _union(sources)))
+    place = {identifier: row for row, identifier in enumerate(scores["id"].to_pylist())}
+    for piece in pieces:
+        own = scores.take(pa.array([place[i] for i in piece["id"].to_pylist()]))
+        others = {n: piece[n] for n in piece.column_names if n != "option_mass"}
+        taken = {n: own[n] for n in ("scores", "option_mass") if n in own.column_names}
+        yield pa.table({**others, **taken})

@@ -1,7 +1,7 @@
 """vLLM: temperature processors for both of its runners, and output tables from its outputs."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import import_module
 from typing import Any
@@ -113,7 +113,7 @@ class TemperatureV2(_base("vllm.v1.worker.gpu.sample.logits_processor")):  # typ
 
     @classmethod
     def validate_params(cls, sampling_params: Any) -> None:
-        """Refuse a request whose temperature is no positive number."""
+        """As in `TemperatureV1`."""
         TemperatureV1.validate_params(sampling_params)
 
     def add_request(self, req_idx: int, sampling_params: Any) -> bool:
@@ -168,9 +168,8 @@ def score_params(tree: TokenTree) -> dict[str, Any]:
         got = f"{len(tree.branches)} in question {tree.id}"
         raise _checks.fail("options", f"1 to {MAX_OPTIONS}", got)
     if any(len(branch) > 1 for branch in tree.branches):
-        raise _checks.fail(
-            "options", "single tokens (use the letter style)", f"others in {tree.id}"
-        )
+        expected = "single tokens (use the letter style)"
+        raise _checks.fail("options", expected, f"others in {tree.id}")
     return {
         "max_tokens": 1,
         "temperature": 0.0,
@@ -232,8 +231,8 @@ def batch_of(
     *,
     scored: Sequence[Any] | None = None,
     pooled: Sequence[Any] | None = None,
-) -> Mapping[str, Any]:
-    """The questions of a task and vLLM's responses as a batch for `table_writer.write_table`.
+) -> dict[str, Any]:
+    """The questions of a task and vLLM's responses as a batch for `write_table`.
 
     Args:
         task: Its questions.
@@ -246,12 +245,8 @@ def batch_of(
         ValueError: As `option_scores`.
     """
     rows = [question_row(question, task.name) for question in task.questions]
-    batch: dict[str, Any] = {
-        name: [row[name] for row in rows] for name in ("id", "task", "question")
-    }
-    batch["choices"] = [row["choices"] for row in rows]
-    batch["answer"] = [row.get("answer") for row in rows]
-    batch["context"] = [row.get("context") for row in rows]
+    names = ("id", "task", "question", "choices", "answer", "context")
+    batch: dict[str, Any] = {name: [row.get(name) for row in rows] for name in names}
     batch["n_prompt_tokens"] = [tree.n_prompt_tokens for tree in trees]
     if scored is not None:
         batch["scores"] = [option_scores(t, out) for t, out in zip(trees, scored, strict=True)]

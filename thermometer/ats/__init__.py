@@ -2,45 +2,16 @@
 
 Xie, Chen, Lee, Mitchell and Finn, *Calibrating Language Models with Adaptive Temperature Scaling*,
 EMNLP 2024. A head is trained for one language model, on prompts with responses. docs/ats.md has the
-formulas and what was measured. Names are resolved when first used, as in the package itself.
+formulas and what was measured.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-_HOME = {
-    "AtsCalibrator": "calibrator",
-    "AtsConfig": "network",
-    "AtsHead": "network",
-    "AtsTraining": "config",
-    "Pair": "data",
-    "PairFormat": "data",
-    "ResponseTokens": "predicting",
-    "TokenPair": "data",
-    "load_pairs": "data",
-    "train": "training",
-}
-
-__all__ = sorted(_HOME)
-
-if TYPE_CHECKING:
-    from thermometer.ats.calibrator import AtsCalibrator as AtsCalibrator
-    from thermometer.ats.calibrator import ResponseTokens as ResponseTokens
-    from thermometer.ats.data import Pair as Pair
-    from thermometer.ats.data import PairFormat as PairFormat
-    from thermometer.ats.data import TokenPair as TokenPair
-    from thermometer.ats.data import load_pairs as load_pairs
-    from thermometer.ats.network import AtsConfig as AtsConfig
-    from thermometer.ats.network import AtsHead as AtsHead
-    from thermometer.ats.training import AtsTraining as AtsTraining
-    from thermometer.ats.training import train as train
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'thermometer.ats' has no attribute {name!r}")
-    return getattr(import_module(f"thermometer.ats.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+from thermometer.ats.calibrator import AtsCalibrator as AtsCalibrator
+from thermometer.ats.calibrator import ResponseTokens as ResponseTokens
+from thermometer.ats.data import Pair as Pair
+from thermometer.ats.data import PairFormat as PairFormat
+from thermometer.ats.data import TokenPair as TokenPair
+from thermometer.ats.data import load_pairs as load_pairs
+from thermometer.ats.network import AtsConfig as AtsConfig
+from thermometer.ats.network import AtsHead as AtsHead
+from thermometer.ats.training import AtsTraining as AtsTraining
+from thermometer.ats.training import train as train

@@ -39,110 +39,6 @@ class ResponseTokens:
     correct: NDArray[np.float64]
 
 
-def next_temperatures(
-    reader: TokenReader, head: AtsHead, rows: Sequence[Sequence[int]]
-) -> NDArray[np.float64]:
-    """(N,) temperature of the token that follows each row of tokens."""
-    found = np.empty(len(rows))
-    for unit, _, b in _batches(reader, head, rows):
-        found[unit] = b.neg().exp().double().cpu().numpy()
-    return found
-
-
-def next_logprobs(
-    reader: TokenReader, head: AtsHead, rows: Sequence[Sequence[int]]
-) -> NDArray[np.float32]:
-    """(N, V) calibrated log-probabilities of every token after each row of tokens."""
-    found: NDArray[np.float32] | None = None
-    for unit, reading, b in _batches(reader, head, rows):
-        logits = torch.cat(list(reader.logits(reading)), dim=1)
-        logprobs = (logits * b.to(logits.device).exp()[:, None]).log_softmax(dim=1).cpu().numpy()
-        if found is None:
-            found = np.empty((len(rows), logprobs.shape[1]), dtype=np.float32)
-        found[unit] = logprobs
-    assert found is not None
-    return found
-
-
-def response_tokens(
-    reader: TokenReader,
-    head: AtsHead,
-    pairs: Sequence[TokenPair],
-    temperature: float | None,
-) -> ResponseTokens:
-    """What the model says of the tokens of responses; see `AtsCalibrator.responses`."""
-    if temperature is not None:
-        _checks.number("temperature", temperature, maximum=1e3, strict=True)
-    pieces: list[NDArray[np.float64]] = [np.empty((4, 0))] * len(pairs)
-    for unit in planning.plan_units([len(pair.ids) for pair in pairs], reader.lm.budget):
-        reading = reader.pairs([pairs[i] for i in unit.rows])
-        if temperature is None:
-            b = _log_inverse(head, reading)
-        else:
-            b = torch.full_like(reading.targets, -np.log(temperature), dtype=torch.float32)
-        table = _measured(reader, reading, b)
-        segment_ids = reading.sources[:, 0].cpu().numpy()
-        for row, index in enumerate(unit.rows):
-            pieces[index] = table[:, segment_ids == row]
-    owner = np.repeat(np.arange(len(pairs)), [piece.shape[1] for piece in pieces])
-    return ResponseTokens(owner, *np.concatenate(pieces, axis=1))
-
-
-def option_table(
-    reader: TokenReader,
-    head: AtsHead,
-    tasks: Sequence[Task],
-    template: Template,
-) -> OutputTable:
-    """Calibrated option scores; see `AtsCalibrator.table`."""
-    lm = reader.lm
-    named = [(task.name, question) for task in tasks for question in task.questions]
-    prompts = [prompt for task in tasks for prompt in template.render_task(task)]
-    trees = lm.encode(prompts, template)
-    for tree in trees:
-        if tree.tail or any(len(branch) > 1 for branch in tree.branches):
-            got = f"several in question {tree.id}"
-            raise _checks.fail("template", "one whose options are one token each", got)
-    logprobs = next_logprobs(reader, head, [tree.prefix for tree in trees])
-    scores = np.full((len(trees), max(len(tree.branches) for tree in trees)), -np.inf)
-    for row, tree in enumerate(trees):
-        ids = [branch[0] for branch in tree.branches]
-        scores[row, : len(ids)] = logprobs[row, ids]
-    labels = [-1 if question.answer is None else question.answer for _, question in named]
-    return OutputTable(
-        tuple(question.id for _, question in named),
-        np.array([name for name, _ in named]),
-        np.array(labels, dtype=np.int64),
-        scores,
-        option_mass=np.exp(scores).sum(axis=1).astype(np.float32),
-        provenance={"scores": {**lm.provenance(template), "recalibrated": "ats"}},
-    )
-
-
-def _batches(
-    reader: TokenReader, head: AtsHead, rows: Sequence[Sequence[int]]
-) -> Iterator[tuple[list[int], Reading, Tensor]]:
-    """Which rows, what the model makes of them, and b after the last token of each."""
-    for unit in planning.plan_units([len(row) for row in rows], reader.lm.budget):
-        reading = reader.prompts([rows[i] for i in unit.rows])
-        yield list(unit.rows), reading, _log_inverse(head, reading)
-
-
-@torch.no_grad()
-def _log_inverse(head: AtsHead, reading: Reading) -> Tensor:
-    head.to(reading.hidden.device)
-    return reading.at_sources(head.log_inverse(reading.hidden, reading.mask))
-
-
-def _measured(reader: TokenReader, reading: Reading, b: Tensor) -> NDArray[np.float64]:
-    """(4, P) temperature, log-probability, confidence and correctness of the tokens."""
-    statistics = token_statistics(reader.logits(reading), reading.targets, b)
-    nll, _ = token_losses(statistics, b)
-    confidence = (b.exp() * statistics.top - statistics.log_norm).exp()
-    columns = (b.neg().exp(), -nll, confidence.clamp(max=1.0), statistics.correct)
-    return torch.stack([column.double() for column in columns]).cpu().numpy()
-
-
 _KIND = "ats"
 
 
@@ -244,7 +140,10 @@ class AtsCalibrator:
             ValueError: For no prompts, or one longer than the model's context.
         """
         rows = self._encode(prompts)
-        return next_temperatures(self._loaded(), self.head, rows)
+        found = np.empty(len(rows))
+        for unit, _, b in self._batches(rows):
+            found[unit] = b.neg().exp().double().cpu().numpy()
+        return found
 
     def logprobs(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Calibrated log-probabilities of every token after each prompt.
@@ -255,8 +154,7 @@ class AtsCalibrator:
         Returns:
             (N, V) float32; exp of a row sums to one. The order of tokens is the model's.
         """
-        rows = self._encode(prompts)
-        return next_logprobs(self._loaded(), self.head, rows)
+        return self._next_logprobs(self._encode(prompts))
 
     def probs(self, prompts: Sequence[str]) -> NDArray[np.float32]:
         """Calibrated probabilities (N, V) of every token after each prompt: exp of `logprobs`."""
@@ -273,7 +171,7 @@ class AtsCalibrator:
 
         Args:
             pairs: Texts, written as in training, or tokens.
-            temperature: One for all tokens, in place of the head's: 1 for the model as it is.
+            temperature: The same for all tokens, in place of the head's: 1 for uncalibrated ones.
 
         Returns:
             Tokens in the order of the pairs.
@@ -284,11 +182,30 @@ class AtsCalibrator:
         """
         if not pairs:
             raise _checks.fail("pairs", "at least one pair", "none")
-        tokens = token_pairs(self.language_model.tokenizer, pairs, self.style)
+        reader = self._loaded()
+        tokens = token_pairs(reader.lm.tokenizer, pairs, self.style)
         if len(tokens) < len(pairs):
             got = f"{len(pairs) - len(tokens)} longer ones"
             raise _checks.fail("pairs", f"prompts below {self.style.max_length} tokens", got)
-        return response_tokens(self._loaded(), self.head, tokens, temperature)
+        if temperature is not None:
+            _checks.number("temperature", temperature, maximum=1e3, strict=True)
+        pieces: list[NDArray[np.float64]] = [np.empty((4, 0))] * len(tokens)
+        for unit in planning.plan_units([len(pair.ids) for pair in tokens], reader.lm.budget):
+            reading = reader.pairs([tokens[i] for i in unit.rows])
+            if temperature is None:
+                b = self._log_inverse(reading)
+            else:
+                b = torch.full_like(reading.targets, -np.log(temperature), dtype=torch.float32)
+            statistics = token_statistics(reader.logits(reading), reading.targets, b)
+            nll, _ = token_losses(statistics, b)
+            confidence = (b.exp() * statistics.top - statistics.log_norm).exp()
+            columns = (b.neg().exp(), -nll, confidence.clamp(max=1.0), statistics.correct)
+            table = torch.stack([column.double() for column in columns]).cpu().numpy()
+            segment_ids = reading.sources[:, 0].cpu().numpy()
+            for row, index in enumerate(unit.rows):
+                pieces[index] = table[:, segment_ids == row]
+        index_of_pair = np.repeat(np.arange(len(tokens)), [piece.shape[1] for piece in pieces])
+        return ResponseTokens(index_of_pair, *np.concatenate(pieces, axis=1))
 
     def table(self, tasks: Task | Sequence[Task], template: Template) -> OutputTable:
         """Calibrated option scores of multiple-choice tasks.
@@ -303,8 +220,29 @@ class AtsCalibrator:
         Raises:
             ValueError: For options of several tokens.
         """
-        several = [tasks] if isinstance(tasks, Task) else list(tasks)
-        return option_table(self._loaded(), self.head, several, template)
+        tasks = [tasks] if isinstance(tasks, Task) else list(tasks)
+        lm = self.language_model
+        named = [(task.name, question) for task in tasks for question in task.questions]
+        prompts = [prompt for task in tasks for prompt in template.render_task(task)]
+        trees = lm.encode(prompts, template)
+        for tree in trees:
+            if tree.tail or any(len(branch) > 1 for branch in tree.branches):
+                got = f"several in question {tree.id}"
+                raise _checks.fail("template", "one whose options are one token each", got)
+        logprobs = self._next_logprobs([tree.prefix for tree in trees])
+        scores = np.full((len(trees), max(len(tree.branches) for tree in trees)), -np.inf)
+        for row, tree in enumerate(trees):
+            ids = [branch[0] for branch in tree.branches]
+            scores[row, : len(ids)] = logprobs[row, ids]
+        labels = [-1 if question.answer is None else question.answer for _, question in named]
+        return OutputTable(
+            tuple(question.id for _, question in named),
+            np.array([name for name, _ in named]),
+            np.array(labels, dtype=np.int64),
+            scores,
+            option_mass=np.exp(scores).sum(axis=1).astype(np.float32),
+            provenance={"scores": {**lm.provenance(template), "recalibrated": "ats"}},
+        )
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a checkpoint folder: JSON and safetensors, in the format of all checkpoints."""
@@ -340,7 +278,10 @@ class AtsCalibrator:
         if network.pop("architecture", None) != _KIND:
             raise ValueError(f"{path / checkpoint.CONFIG}: not a checkpoint of ATS")
         try:
-            _check_provenance(record.features)
+            needed = {"model", "fingerprint", "dtype", "format"}
+            if missing := sorted(needed - set(record.features)):
+                raise _checks.fail("features", "of a language model and a format", f"no {missing}")
+            PairFormat(**record.features["format"])
             head = AtsHead.from_architecture(network)
             head.load_state_dict(dict(content.weights), strict=True)
         except (RuntimeError, TypeError, ValueError) as error:
@@ -355,6 +296,31 @@ class AtsCalibrator:
             language_model=language_model,
         )
 
+    def _batches(
+        self, rows: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[list[int], Reading, Tensor]]:
+        """Which rows, what the model makes of them, and b after the last token of each."""
+        reader = self._loaded()
+        for unit in planning.plan_units([len(row) for row in rows], reader.lm.budget):
+            reading = reader.prompts([rows[i] for i in unit.rows])
+            yield list(unit.rows), reading, self._log_inverse(reading)
+
+    def _next_logprobs(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """(N, V) calibrated log-probabilities of every token after each row of tokens."""
+        found: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
+        for unit, reading, b in self._batches(rows):
+            logits = torch.cat(list(self._loaded().logits(reading)), dim=1)
+            logprobs = (logits * b.to(logits.device).exp()[:, None]).log_softmax(dim=1).cpu()
+            if not found.size:
+                found = np.empty((len(rows), logprobs.shape[1]), dtype=np.float32)
+            found[unit] = logprobs.numpy()
+        return found
+
+    @torch.no_grad()
+    def _log_inverse(self, reading: Reading) -> Tensor:
+        self.head.to(reading.hidden.device)
+        return reading.at_sources(self.head.log_inverse(reading.hidden, reading.mask))
+
     def _encode(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
         texts = _checks.strings("prompts", prompts)
         if not texts:
@@ -365,12 +331,6 @@ class AtsCalibrator:
         return [tree.prefix for tree in trees]
 
 
-def _check_provenance(provenance: Mapping[str, Any]) -> None:
-    if missing := {"model", "fingerprint", "dtype", "format"} - set(provenance):
-        raise _checks.fail("features", "of a language model and a format", f"no {sorted(missing)}")
-    PairFormat(**provenance["format"])
-
-
 def _card(calibrator: AtsCalibrator) -> str:
     model, head = calibrator.provenance["model"], calibrator.head
     tasks = "".join(f"- {name}\n" for name in calibrator.train_tasks)
@@ -378,7 +338,7 @@ def _card(calibrator: AtsCalibrator) -> str:
 
 A `{head.config.kind}` head reads the last hidden states ({head.n_features} numbers a token) of
 {model} (weights {calibrator.provenance["fingerprint"]}) and predicts the temperature of each next
-token (Xie et al., EMNLP 2024). Training started from one temperature for all,
+token (Xie et al., EMNLP 2024). Training started from the pooled temperature,
 {calibrator.pooled_temperature:.3f}. It fits no other model, and answers stay the same.
 
 ```python

@@ -1,10 +1,7 @@
 """Token sequences for adaptive temperature scaling: prompts with replies, as tensors."""
 
-import gzip
-import json
 import random
 import warnings
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from thermometer import _checks, forward
+from thermometer import _checks, _files, forward
 from thermometer.language_model import LanguageModel
+from thermometer.tasks import load_split
 from thermometer.templates import Prompt
 from thermometer.tokenization import encode_prompts
 
@@ -186,37 +184,17 @@ def token_pairs(
 
 def _rows(source: str | Path, split: str) -> Iterable[Mapping[str, Any]]:
     name = str(source)
-    if name.endswith((".jsonl", ".jsonl.gz")):
-        return _lines(Path(source))
-    import datasets
-
-    if (Path(name) / "dataset_dict.json").is_file():
-        loaded = datasets.load_from_disk(name)
-    else:
-        loaded = datasets.load_dataset(name)
-    if split not in loaded:
-        raise _checks.fail("split", f"one of {sorted(loaded)} of {name}", repr(split))
-    rows: Iterable[Mapping[str, Any]] = loaded[split]
-    return rows
+    if not name.endswith((".jsonl", ".jsonl.gz")):
+        rows: Iterable[Mapping[str, Any]] = load_split(name, None, split)
+        return rows
+    if not Path(source).is_file():
+        raise FileNotFoundError(f"Expected `source` to be a file, but there is no {source}")
+    return (row for _, row in _files.read_lines(Path(source), constants=True))
 
 
-def _lines(file: Path) -> Iterator[Mapping[str, Any]]:
-    if not file.is_file():
-        raise FileNotFoundError(f"Expected `source` to be a file, but there is no {file}")
-    open_text = gzip.open if file.suffix == ".gz" else open
-    try:
-        with open_text(file, "rt", encoding="utf-8") as lines:
-            yield from (json.loads(line) for line in lines if line.strip())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file}: not JSON lines ({error})") from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{file}: damaged gzip file ({error})") from error
-
-
-def _text(row: Any, field: str) -> str:
-    if not isinstance(row, Mapping) or field not in row:
-        got = sorted(row) if isinstance(row, Mapping) else type(row).__name__
-        raise _checks.fail("row", f"an object with {field!r}", got)
+def _text(row: Mapping[str, Any], field: str) -> str:
+    if field not in row:
+        raise _checks.fail("row", f"an object with {field!r}", sorted(row))
     value = row[field]
     if isinstance(value, list) and value:
         value = value[0]
@@ -292,35 +270,35 @@ class TokenReader:
         self.vocabulary = Vocabulary(model)
         self._cache: dict[tuple[int, ...], Tensor] = {}
         self._room = _checks.integer("cache_bytes", cache_bytes, minimum=0)
-        self._prove()
+        self._self_test()
 
     def pairs(self, pairs: Sequence[TokenPair]) -> Reading:
         """Read pairs; the sources are the tokens before each token of a response."""
-        hidden, mask = self._states([pair.ids[:-1] for pair in pairs])
-        places = [
+        rows = [pair.ids[:-1] for pair in pairs]
+        sources = [
             (row, column)
             for row, pair in enumerate(pairs)
             for column in range(pair.start - 1, len(pair.ids) - 1)
         ]
         targets = [token for pair in pairs for token in pair.ids[pair.start :]]
-        return self._reading(hidden, mask, places, targets)
+        return self._reading(rows, sources, targets)
 
     def prompts(self, rows: Sequence[Sequence[int]]) -> Reading:
         """Read prompts; the source of each is its last token."""
-        hidden, mask = self._states([tuple(row) for row in rows])
-        places = [(row, len(ids) - 1) for row, ids in enumerate(rows)]
-        return self._reading(hidden, mask, places, [-1] * len(rows))
+        sources = [(row, len(ids) - 1) for row, ids in enumerate(rows)]
+        return self._reading([tuple(row) for row in rows], sources, [-1] * len(rows))
 
     def logits(self, reading: Reading) -> Iterator[Tensor]:
         """Chunks of the logits at the sources of a reading."""
         return self.vocabulary.chunks(reading.at_sources(reading.hidden))
 
     def _reading(
-        self, hidden: Tensor, mask: Tensor, places: list[tuple[int, int]], targets: list[int]
+        self, rows: list[tuple[int, ...]], sources: list[tuple[int, int]], targets: list[int]
     ) -> Reading:
+        hidden, mask = self._states(rows)
         where = hidden.device
-        sources = torch.tensor(places, dtype=torch.int64, device=where).reshape(-1, 2)
-        return Reading(hidden, mask, sources, torch.tensor(targets, device=where))
+        pairs = torch.tensor(sources, dtype=torch.int64, device=where).reshape(-1, 2)
+        return Reading(hidden, mask, pairs, torch.tensor(targets, device=where))
 
     def _states(self, rows: list[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
         new = [row for row in dict.fromkeys(rows) if row not in self._cache]
@@ -349,7 +327,7 @@ class TokenReader:
         return [state[: len(row)] for state, row in zip(states, rows, strict=True)]
 
     @torch.no_grad()
-    def _prove(self) -> None:
+    def _self_test(self) -> None:
         """Compare the logits with the model's own on a few tokens."""
         size = self.lm.model.config.get_text_config().vocab_size
         ids = torch.linspace(3, size - 1, 6).long()

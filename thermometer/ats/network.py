@@ -16,7 +16,7 @@ from thermometer.network import LIMIT
 
 Loss = Literal["selective", "balanced", "nll"]
 LOSSES = ("selective", "balanced", "nll")
-BOUND = float(np.log(100))
+BOUND = float(np.log(100))  # of log temperatures, as in `scaling.fit_temperature`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -280,9 +280,9 @@ class Attention(nn.Module):
         )
         causal = torch.ones(L, L, dtype=torch.bool, device=x.device).tril()
         itself = torch.eye(L, dtype=torch.bool, device=x.device)  # else padding has no key: NaN
-        seen = (causal & mask[:, None, :]) | itself
+        visible = (causal & mask[:, None, :]) | itself
         mixed = F.scaled_dot_product_attention(
-            _rotated(query, angles), _rotated(key, angles), value, attn_mask=seen[:, None]
+            _rotated(query, angles), _rotated(key, angles), value, attn_mask=visible[:, None]
         )
         found: Tensor = self.output(mixed.transpose(1, 2).reshape(B, L, D))
         return found
@@ -378,22 +378,20 @@ class AtsHead(nn.Module):
 
     @torch.no_grad()
     def start_at(self, temperature: float) -> None:
-        """Make the head predict one temperature for everything."""
+        """Make the head predict the same temperature for every token."""
         self.output.weight.zero_()
         self.output.bias.fill_(-math.log(temperature))
 
     def log_inverse(self, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
         """As `forward`, but b = -log temperature; 0 at padding."""
         if hidden.ndim != 3 or hidden.shape[2] != self.n_features:
-            raise _checks.fail(
-                "hidden", f"of shape (B, L, {self.n_features})", f"shape {tuple(hidden.shape)}"
-            )
+            expected = f"of shape (B, L, {self.n_features})"
+            raise _checks.fail("hidden", expected, f"shape {tuple(hidden.shape)}")
         if mask is None:
             mask = torch.ones(hidden.shape[:2], device=hidden.device)
         elif mask.shape != hidden.shape[:2]:
-            raise _checks.fail(
-                "mask", f"of shape {tuple(hidden.shape[:2])}", f"shape {tuple(mask.shape)}"
-            )
+            expected = f"of shape {tuple(hidden.shape[:2])}"
+            raise _checks.fail("mask", expected, f"shape {tuple(mask.shape)}")
         mask = mask.bool()
         x = hidden.to(self.output.weight.dtype)
         if self.block is not None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from thermometer import _checks
+from thermometer._files import whole_file
 from thermometer._lightning import quiet
 from thermometer.ats.calibrator import AtsCalibrator
 from thermometer.ats.data import Pair, PairFormat, Reading, TokenPair, TokenReader, token_pairs
@@ -42,9 +42,9 @@ class AtsTraining:
     """How a head is trained.
 
     Args:
-        loss: See `objective.selective_smoothing`.
-        alpha: Likewise.
-        smoothing: Likewise.
+        loss: See `selective_smoothing`.
+        alpha: Weight of wrong tokens.
+        smoothing: Of wrong tokens towards the uniform distribution.
         batch_size: Pairs in one forward pass.
         accumulate: Batches whose gradients make one step.
         learning_rate: Of AdamW, at the start; it falls to 0 by half a cosine.
@@ -54,7 +54,7 @@ class AtsTraining:
         monitor: What validations compare: negative log-likelihood (`nll`), or `loss` itself.
         patience: Validations without improvement after which training stops; 0 for never.
         validation_fraction: Share of the pairs that is set aside; at least one.
-        cache_bytes: See `reading.TokenReader`.
+        cache_bytes: See `TokenReader`.
         seed: Of everything random.
 
     Raises:
@@ -79,22 +79,19 @@ class AtsTraining:
     def __post_init__(self) -> None:
         _checks.one_of("loss", self.loss, LOSSES)
         _checks.one_of("monitor", self.monitor, ("nll", "loss"))
-        plain = {  # numpy's numbers would not go into a checkpoint
-            "alpha": _checks.number("alpha", self.alpha, 0.0, 1.0),
-            "smoothing": _checks.number("smoothing", self.smoothing, 0.0, 1.0),
-            "batch_size": _checks.integer("batch_size", self.batch_size),
-            "accumulate": _checks.integer("accumulate", self.accumulate),
-            "learning_rate": _checks.number("learning_rate", self.learning_rate, strict=True),
-            "weight_decay": _checks.number("weight_decay", self.weight_decay),
-            "max_steps": _checks.integer("max_steps", self.max_steps),
-            "validate_every": _checks.integer("validate_every", self.validate_every),
-            "patience": _checks.integer("patience", self.patience, minimum=0),
-            "validation_fraction": _checks.number(
-                "validation_fraction", self.validation_fraction, 0.0, 0.9, strict=True
-            ),
-            "cache_bytes": _checks.integer("cache_bytes", self.cache_bytes, minimum=0),
-            "seed": _checks.integer("seed", self.seed, minimum=0),
-        }
+        plain: dict[str, float] = {}  # numpy's numbers would not go into a checkpoint
+        for name in ("batch_size", "accumulate", "max_steps", "validate_every"):
+            plain[name] = _checks.integer(name, getattr(self, name))
+        for name in ("patience", "cache_bytes", "seed"):
+            plain[name] = _checks.integer(name, getattr(self, name), minimum=0)
+        for name in ("alpha", "smoothing"):
+            plain[name] = _checks.number(name, getattr(self, name), 0.0, 1.0)
+        plain["learning_rate"] = _checks.number("learning_rate", self.learning_rate, strict=True)
+        plain["weight_decay"] = _checks.number("weight_decay", self.weight_decay)
+        fraction = self.validation_fraction
+        plain["validation_fraction"] = _checks.number(
+            "validation_fraction", fraction, 0.0, 0.9, strict=True
+        )
         for name, value in plain.items():
             object.__setattr__(self, name, value)
 
@@ -117,9 +114,9 @@ class AtsTraining:
         )
 
 
-FILE = "state.safetensors"
-_COUNTERS = ("step", "best", "waited", "pooled_temperature")
-_TENSORS = ("weights", "best_weights", "averages")
+STATE_FILE = "state.safetensors"
+POOLED_TOKENS = 1024
+"""Response tokens, about, on which the pooled temperature is fitted that training starts from."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +130,7 @@ class State:
         pooled_temperature: Where the head started.
         weights: Of the head.
         best_weights: Of the head at `best`.
-        averages: Of the optimiser; see `averages`.
+        averages: Of the optimiser, by kind and parameter.
     """
 
     step: int
@@ -144,100 +141,60 @@ class State:
     best_weights: Mapping[str, Tensor]
     averages: Mapping[str, Tensor]
 
+    def write(self, file: Path, digest: str) -> None:
+        """Replace the state in a file."""
+        groups = {
+            "weights": self.weights,
+            "best_weights": self.best_weights,
+            "averages": self.averages,
+        }
+        tensors = {
+            f"{kind}/{name}": tensor.detach().cpu().contiguous().clone()
+            for kind, group in groups.items()
+            for name, tensor in group.items()
+        }
+        names = ("step", "best", "waited", "pooled_temperature")
+        counters = json.dumps({name: getattr(self, name) for name in names})
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(file) as unfinished:
+            save_file(tensors, unfinished, {"settings": digest, "counters": counters})
 
-def digest(settings: Sequence[Any], fingerprint: str, *parts: Sequence[TokenPair]) -> str:
-    """Hash of all that decides the course of a training.
-
-    Args:
-        settings: Dataclasses.
-        fingerprint: Of the language model.
-        *parts: Training and validation pairs.
-    """
-    content = [[asdict(item) for item in settings], fingerprint]
-    hashed = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-    for part in parts:
-        hashed.update(repr([(pair.ids, pair.start) for pair in part]).encode())
-    return hashed.hexdigest()[:16]
-
-
-def write(file: Path, settings: str, state: State) -> None:
-    """Replace the state in a file."""
-    tensors = {
-        f"{kind}/{name}": tensor.detach().cpu().contiguous().clone()
-        for kind in _TENSORS
-        for name, tensor in getattr(state, kind).items()
-    }
-    counters = {name: getattr(state, name) for name in _COUNTERS}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    save_file(tensors, temporary, {"settings": settings, "counters": json.dumps(counters)})
-    os.replace(temporary, file)
-
-
-def read(file: Path, settings: str) -> State:
-    """Read the state of a training.
-
-    Raises:
-        ValueError: If the file is damaged, or its training had other settings or data.
-    """
-    groups: dict[str, dict[str, Tensor]] = {kind: {} for kind in _TENSORS}
-    try:
-        with safe_open(file, framework="pt") as content:
-            metadata = content.metadata() or {}
-            for key in content.keys():  # noqa: SIM118
-                kind, name = key.split("/", 1)
-                groups[kind][name] = content.get_tensor(key)
-        counters = json.loads(metadata["counters"])
-        state = State(
-            int(counters["step"]),
-            float(counters["best"]),
-            int(counters["waited"]),
-            float(counters["pooled_temperature"]),
-            **groups,
-        )
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file}: damaged state of training ({error})") from error
-    if metadata.get("settings") != settings:
-        raise ValueError(
-            f"{file}: the state of a training with other settings, model or pairs; choose another "
-            "`log_dir` or remove the file"
-        )
-    return state
+    @classmethod
+    def read(cls, file: Path, digest: str) -> "State":
+        """The inverse of `write`; `ValueError` for a damaged file or one of another training."""
+        groups: dict[str, dict[str, Tensor]] = {"weights": {}, "best_weights": {}, "averages": {}}
+        try:
+            with safe_open(file, framework="pt") as content:
+                metadata = content.metadata() or {}
+                for key in content.keys():  # noqa: SIM118
+                    kind, name = key.split("/", 1)
+                    groups[kind][name] = content.get_tensor(key)
+            counters = json.loads(metadata["counters"])
+            state = cls(
+                int(counters["step"]),
+                float(counters["best"]),
+                int(counters["waited"]),
+                float(counters["pooled_temperature"]),
+                **groups,
+            )
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{file}: damaged state of training ({error})") from error
+        if metadata.get("settings") != digest:
+            raise ValueError(
+                f"{file}: the state of a training with other settings, model or pairs; choose "
+                "another `log_dir` or remove the file"
+            )
+        return state
 
 
-def averages(optimizer: Any, names: Sequence[str]) -> dict[str, Tensor]:
-    """What AdamW remembers of each of its parameters, by their names in its order."""
-    found = {}
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for name, parameter in zip(names, parameters, strict=True):
-        for key, value in optimizer.state[parameter].items():
-            found[f"{key}/{name}"] = value
-    return found
-
-
-def restore(optimizer: Any, names: Sequence[str], saved: Mapping[str, Tensor]) -> None:
-    """The inverse of `averages`."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    by_name = dict(zip(names, parameters, strict=True))
-    for key, value in saved.items():
-        kind, name = key.split("/", 1)
-        parameter = by_name[name]
-        where = value.device if kind == "step" else parameter.device
-        optimizer.state[parameter][kind] = value.clone().to(where)
-
-
-POOLED_TOKENS = 1024
-"""Response tokens, about, on which the pooled temperature is fitted that training starts from."""
-
-
-class Training(LightningModule):
-    """The head, and what it learns from.
+class HeadTraining(LightningModule):
+    """The head, its training and its validation pairs.
 
     Args:
         head: Trained in place.
         reader: Of the language model.
-        seen: Pairs to learn from.
-        kept: Pairs for validation.
+        train_pairs: To learn from.
+        validation_pairs: For validation.
         config: How to train.
     """
 
@@ -245,14 +202,14 @@ class Training(LightningModule):
         self,
         head: AtsHead,
         reader: TokenReader,
-        seen: Sequence[TokenPair],
-        kept: Sequence[TokenPair],
+        train_pairs: Sequence[TokenPair],
+        validation_pairs: Sequence[TokenPair],
         config: AtsTraining,
     ) -> None:
         super().__init__()
         self.head = head
         self.reader = reader
-        self.seen, self.kept = seen, kept
+        self.train_pairs, self.validation_pairs = train_pairs, validation_pairs
         self.config = config
         self.state: State | None = None
         """Of the run that this one goes on from."""
@@ -263,11 +220,20 @@ class Training(LightningModule):
         """Steps of the run that this one goes on from."""
         return self.state.step if self.state is not None else 0
 
+    def digest(self) -> str:
+        """Hash of all that decides the course of the training."""
+        settings = [asdict(self.config), asdict(self.head.config)]
+        content = [settings, self.reader.lm.fingerprint]
+        hashed = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+        for pairs in (self.train_pairs, self.validation_pairs):
+            hashed.update(repr([(pair.ids, pair.start) for pair in pairs]).encode())
+        return hashed.hexdigest()[:16]
+
     def on_fit_start(self) -> None:
-        """Put the language model where the head is, and start at one temperature for all."""
+        """Put the language model where the head is, and start at the pooled temperature."""
         self.reader.lm.to(self.device)
         if self.state is None:
-            self.pooled_temperature = _pooled_temperature(self.reader, self.seen, self.config)
+            self.pooled_temperature = self._fit_pooled_temperature()
             self.head.start_at(self.pooled_temperature)
 
     def configure_optimizers(self) -> Any:
@@ -288,14 +254,14 @@ class Training(LightningModule):
 
     def training_step(self, batch: list[int]) -> Tensor:
         """Loss of the response tokens of a few pairs."""
-        reading = self.reader.pairs([self.seen[i] for i in batch])
+        reading = self.reader.pairs([self.train_pairs[i] for i in batch])
         loss, _ = self._losses(reading)
         self.log("train_loss", loss, batch_size=len(reading.targets))
         return loss
 
     def validation_step(self, batch: list[int]) -> None:
         """Mean negative log-likelihood of the response tokens, and the loss."""
-        reading = self.reader.pairs([self.kept[i] for i in batch])
+        reading = self.reader.pairs([self.validation_pairs[i] for i in batch])
         loss, nll = self._losses(reading)
         size = len(reading.targets)
         self.log("val_nll", nll, prog_bar=True, batch_size=size)
@@ -308,58 +274,79 @@ class Training(LightningModule):
         loss = selective_smoothing(statistics, b, config.loss, config.alpha, config.smoothing)
         return loss, token_losses(statistics, b)[0].mean()
 
+    def _fit_pooled_temperature(self) -> float:
+        hidden, targets, found = [], [], 0
+        for start in range(0, len(self.train_pairs), self.config.batch_size):
+            pairs = self.train_pairs[start : start + self.config.batch_size]
+            reading = self.reader.pairs(pairs)
+            hidden.append(reading.at_sources(reading.hidden))
+            targets.append(reading.targets)
+            found += len(reading.targets)
+            if found >= POOLED_TOKENS:
+                break
+        states, tokens = torch.cat(hidden), torch.cat(targets)
+        return fit_token_temperature(lambda: self.reader.vocabulary.chunks(states), tokens)
 
-class Progress(Callback):
-    """Keeps the weights of the best validation, stops when there are none, writes the state.
 
-    Args:
-        file: Where the state goes, if anywhere.
-        settings: Digest of what decides the training.
-        state: Of the run that this one goes on from.
-    """
+class _Progress(Callback):
+    """Remembers the weights of the best validation, stops when patience ends, writes the state."""
 
-    def __init__(self, file: Path | None, settings: str, state: State | None) -> None:
-        self._file, self._settings, self._state = file, settings, state
-        self.best = state.best if state else math.inf
-        self.waited = state.waited if state else 0
+    def __init__(self, module: HeadTraining, file: Path | None, digest: str) -> None:
+        self._module, self._file, self._digest = module, file, digest
+        self._state = state = module.state
+        self._best = state.best if state else math.inf
+        self._waited = state.waited if state else 0
         self.weights: dict[str, Tensor] = dict(state.best_weights) if state else {}
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    @property
+    def exhausted(self) -> bool:
+        """Whether patience is at an end."""
+        patience = self._module.config.patience
+        return bool(patience) and self._waited >= patience
+
+    def on_train_start(self, trainer: Trainer, _: LightningModule) -> None:
         """Go on with the optimiser's averages."""
         if self._state is not None:
-            restore(trainer.optimizers[0], _names(pl_module), self._state.averages)
+            optimizer, parameters = (
+                trainer.optimizers[0],
+                dict(self._module.head.named_parameters()),
+            )
+            for key, value in self._state.averages.items():
+                kind, name = key.split("/", 1)
+                where = value.device if kind == "step" else parameters[name].device
+                optimizer.state[parameters[name]][kind] = value.clone().to(where)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, _: LightningModule) -> None:
         """Compare with the best; the validation before the first step counts in a new run."""
-        assert isinstance(pl_module, Training)
         if trainer.sanity_checking and self._state is not None:
             return
-        value = float(trainer.callback_metrics[f"val_{pl_module.config.monitor}"])
-        if value < self.best - 1e-5:
-            self.best, self.waited = value, 0
-            self.weights = {k: v.detach().clone() for k, v in pl_module.head.state_dict().items()}
+        module, head = self._module, self._module.head
+        value = float(trainer.callback_metrics[f"val_{module.config.monitor}"])
+        if value < self._best - 1e-5:
+            self._best, self._waited = value, 0
+            self.weights = {k: v.detach().clone() for k, v in head.state_dict().items()}
         else:
-            self.waited += 1
-        if self.exhausted(pl_module.config):
+            self._waited += 1
+        if self.exhausted:
             trainer.should_stop = True
         if self._file is not None and not trainer.sanity_checking:
-            state = State(
-                pl_module.done + trainer.global_step,
-                self.best,
-                self.waited,
-                pl_module.pooled_temperature,
-                pl_module.head.state_dict(),
+            averages = {
+                f"{kind}/{name}": tensor
+                for name, parameter in head.named_parameters()
+                for kind, tensor in trainer.optimizers[0].state[parameter].items()
+            }
+            State(
+                module.done + trainer.global_step,
+                self._best,
+                self._waited,
+                module.pooled_temperature,
+                head.state_dict(),
                 self.weights,
-                averages(trainer.optimizers[0], _names(pl_module)),
-            )
-            write(self._file, self._settings, state)
-
-    def exhausted(self, config: AtsTraining) -> bool:
-        """Whether patience is at an end."""
-        return bool(config.patience) and self.waited >= config.patience
+                averages,
+            ).write(self._file, self._digest)
 
 
-def fit(module: Training, keywords: Mapping[str, Any], folder: Path | None) -> None:
+def fit(module: HeadTraining, keywords: Mapping[str, Any], folder: Path | None) -> None:
     """Train the head of a module in place, or go on with it; it ends with its best weights.
 
     Args:
@@ -367,51 +354,43 @@ def fit(module: Training, keywords: Mapping[str, Any], folder: Path | None) -> N
         keywords: Of `lightning.Trainer`.
         folder: For curves and state; `None` for none.
     """
-    config, head = module.config, module.head
-    settings = digest((config, head.config), module.reader.lm.fingerprint, module.seen, module.kept)
-    file = None if folder is None else folder / FILE
+    config, head, digest = module.config, module.head, module.digest()
+    file = None if folder is None else folder / STATE_FILE
     if file is not None and file.is_file():
-        module.state = read(file, settings)
+        module.state = State.read(file, digest)
         module.pooled_temperature = module.state.pooled_temperature
         head.load_state_dict(dict(module.state.weights))
-    progress = Progress(file, settings, module.state)
-    if module.done < config.max_steps and not progress.exhausted(config):
-        _run(module, progress, keywords, folder)
+    progress = _Progress(module, file, digest)
+    if module.done < config.max_steps and not progress.exhausted:
+        defaults: dict[str, Any] = {
+            "devices": 1,
+            "max_steps": config.max_steps - module.done,
+            "max_epochs": 1,  # batches are endless
+            "accumulate_grad_batches": config.accumulate,
+            "gradient_clip_val": 1.0,
+            "val_check_interval": min(config.validate_every, config.max_steps) * config.accumulate,
+            "check_val_every_n_epoch": None,
+            "num_sanity_val_steps": -1,  # the start is a candidate too
+            "log_every_n_steps": config.validate_every,
+            "logger": False if folder is None else CSVLogger(folder, name="", version=""),
+            "enable_checkpointing": False,
+            "enable_model_summary": False,
+        }
+        more = keywords.get("callbacks") or []
+        callbacks = [progress, *(more if isinstance(more, list) else [more])]
+        first = module.done * config.accumulate
+        stream = Batches(len(module.train_pairs), config.batch_size, config.seed, first)
+        rows = list(range(len(module.validation_pairs)))
+        batches = [rows[i : i + config.batch_size] for i in range(0, len(rows), config.batch_size)]
+        with quiet():
+            trainer = Trainer(**{**defaults, **keywords, "callbacks": callbacks})
+            trainer.fit(
+                module,
+                DataLoader(stream, batch_size=None),
+                DataLoader(batches, batch_size=None),  # type: ignore[arg-type]
+            )
     if progress.weights:
         head.load_state_dict(progress.weights)
-
-
-def _run(
-    module: Training, progress: Progress, keywords: Mapping[str, Any], folder: Path | None
-) -> None:
-    config = module.config
-    defaults: dict[str, Any] = {
-        "devices": 1,
-        "max_steps": config.max_steps - module.done,
-        "max_epochs": 1,  # batches are endless
-        "accumulate_grad_batches": config.accumulate,
-        "gradient_clip_val": 1.0,
-        "val_check_interval": min(config.validate_every, config.max_steps) * config.accumulate,
-        "check_val_every_n_epoch": None,
-        "num_sanity_val_steps": -1,  # the start is a candidate too
-        "log_every_n_steps": config.validate_every,
-        "logger": False if folder is None else CSVLogger(folder, name="", version=""),
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-    }
-    more = keywords.get("callbacks") or []
-    callbacks = [progress, *(more if isinstance(more, list) else [more])]
-    first = module.done * config.accumulate
-    stream = Batches(len(module.seen), config.batch_size, config.seed, first)
-    rows = list(range(len(module.kept)))
-    kept = [rows[i : i + config.batch_size] for i in range(0, len(rows), config.batch_size)]
-    with quiet():
-        trainer = Trainer(**{**defaults, **keywords, "callbacks": callbacks})
-        trainer.fit(
-            module,
-            DataLoader(stream, batch_size=None),
-            DataLoader(kept, batch_size=None),  # type: ignore[arg-type]
-        )
 
 
 class Batches(IterableDataset[list[int]]):
@@ -438,26 +417,6 @@ class Batches(IterableDataset[list[int]]):
             epoch, start = epoch + 1, 0
 
 
-def _names(module: LightningModule) -> list[str]:
-    assert isinstance(module, Training)
-    return [name for name, _ in module.head.named_parameters()]
-
-
-def _pooled_temperature(
-    reader: TokenReader, pairs: Sequence[TokenPair], config: AtsTraining
-) -> float:
-    hidden, targets, found = [], [], 0
-    for start in range(0, len(pairs), config.batch_size):
-        reading = reader.pairs(pairs[start : start + config.batch_size])
-        hidden.append(reading.at_sources(reading.hidden))
-        targets.append(reading.targets)
-        found += len(reading.targets)
-        if found >= POOLED_TOKENS:
-            break
-    states, tokens = torch.cat(hidden), torch.cat(targets)
-    return fit_token_temperature(lambda: reader.vocabulary.chunks(states), tokens)
-
-
 def train(
     lm: LanguageModel | TokenReader,
     pairs: Sequence[Pair] | Sequence[TokenPair],
@@ -468,12 +427,11 @@ def train(
     trainer: Mapping[str, Any] | None = None,
     log_dir: str | Path | None = None,
 ) -> AtsCalibrator:
-    """Train a head for a language model, which stays as it is.
+    """Train a head for a language model, whose weights do not change.
 
-    The head starts at the pooled temperature that suits the training tokens, and the weights kept
-    are those of the best validation, the start included: with `monitor` at ``nll`` the result is
-    never worse on the validation pairs than the pooled temperature. If it is the start, a warning
-    says so.
+    The head starts at the pooled temperature of the training tokens and ends with the weights of
+    the best validation, the start included: with `monitor` at ``nll`` the result is never worse on
+    the validation pairs than the pooled temperature. If it is the start, a warning says so.
 
     Args:
         lm: A causal model, which is moved to the device of training; or a reader of one, so that
@@ -505,8 +463,9 @@ def train(
         head = AtsHead(network, lm.n_features)
         order = torch.randperm(len(tokens)).tolist()
         cut = min(max(1, round(len(tokens) * training.validation_fraction)), len(tokens) - 1)
-        kept, seen = [tokens[i] for i in order[:cut]], [tokens[i] for i in order[cut:]]
-        module = Training(head, reader, seen, kept, training)
+        validation_pairs = [tokens[i] for i in order[:cut]]
+        train_pairs = [tokens[i] for i in order[cut:]]
+        module = HeadTraining(head, reader, train_pairs, validation_pairs, training)
         fit(module, trainer or {}, None if log_dir is None else Path(log_dir))
     if not head.output.weight.any():
         warnings.warn(

@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlogy
 
 from thermometer import _checks
-from thermometer.free_form.answering import Context, answers_to, without_options
-from thermometer.free_form.questions import (
+from thermometer.free_form import (
+    Context,
     FreeFormQuestion,
     FreeFormTask,
+    answers_to,
     render_question,
     verify_question,
+    without_options,
 )
 from thermometer.generation import lines_of
 from thermometer.language_model import LanguageModel
@@ -128,7 +130,7 @@ def p_true(
 ) -> Vector:
     """P(Yes) of Yes and No to "is this answer correct?" (P(True) of Kadavath et al. 2022).
 
-    It is what `free_form.answering.verify` calibrates, at temperature 1.
+    It is what `free_form.verify` calibrates, at temperature 1.
 
     Args:
         lm: The model that is asked.
@@ -170,7 +172,7 @@ def sequence_probability(
     geometric mean (Malinin and Gales 2021, "Uncertainty Estimation in Autoregressive Structured
     Prediction"). If not `normalised`, there is no division by L, and long answers are unlikely as
     such. The end of the answer is not counted. The question is asked as
-    `free_form.answering.answer` asks it. The other arguments and the errors are those of `p_true`.
+    `free_form.answer` asks it. The other arguments and the errors are those of `p_true`.
     """
     pairs = Answered.of(questions, answers, context)
     template = Template("verify", chat=chat)

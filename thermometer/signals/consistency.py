@@ -10,9 +10,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from thermometer import _checks
-from thermometer.free_form.answering import Context
-from thermometer.free_form.questions import FreeFormTask, render_question
-from thermometer.free_form.verify_tasks import normalised
+from thermometer.free_form import Context, FreeFormTask, normalised, render_question
 from thermometer.generation import MAX_NEW_TOKENS, lines_of
 from thermometer.language_model import LanguageModel
 from thermometer.signals.answers import Answered, Vector
@@ -167,7 +165,7 @@ def consistency(
 ) -> Consistency:
     """Sample answers at temperature 1, and count the meanings among them and the answer.
 
-    The question is asked as `free_form.answering.answer` asks it. What is drawn for a question
+    The question is asked as `free_form.answer` asks it. What is drawn for a question
     depends on the seed, the question's text and the model, not on what else is asked (Wang et al.
     2023, "Self-Consistency"; Kuhn, Gal and Farquhar 2023, "Semantic Uncertainty").
 

@@ -171,7 +171,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[str, dict[str, Any]]:
     asked = next((word for word in given if word in COMMANDS), "")
     for name, command in COMMANDS.items():
         with _plain_errors():  # of imports
-            inner = _command_parser(name, command) if name == asked else _Parser()
+            inner = command_parser(name) if name == asked else _Parser()
         commands.add_subcommand(name, inner, help=command.text)
     with _plain_errors():
         _check_configs(given)
@@ -189,7 +189,9 @@ def train_main(arguments: Sequence[str] | None = None) -> None:
     main(["train", *(sys.argv[1:] if arguments is None else arguments)])
 
 
-def _command_parser(name: str, command: _Command) -> ArgumentParser:
+def command_parser(name: str) -> ArgumentParser:
+    """The parser of a command's arguments."""
+    command = COMMANDS[name]
     found = command.find(name)
     parser = _Parser(description=command.text)
     parser.add_argument("--config", action=ActionConfigFile, help="a YAML file; see configs/")

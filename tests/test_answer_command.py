@@ -1,4 +1,4 @@
-"""`ask`, `run` and `answer` one after the other: from free-form rows to calibrated answers."""
+"""`verify-tasks`, `run` and `answer` in turn: from free-form rows to calibrated answers."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from thermometer import Calibrator, cli
 from thermometer.commands import placed
-from thermometer.experiment import Source
+from thermometer.experiment import ModelSpec
 from thermometer.free_form import free_form_row
 
 
@@ -25,8 +25,8 @@ def folder(tmp_path_factory, llama_folder):
     (folder / "free.yaml").write_text(
         f"""
         tasks: {{source: {folder / "verify.jsonl"}}}
-        features: {{model: {llama_folder}, num_layers: 2}}
-        scores: {{model: {llama_folder}, dtype: float32}}
+        small: {{model: {llama_folder}, num_layers: 2}}
+        large: {{model: {llama_folder}, dtype: float32}}
         template: {{style: verify}}
         network: {{n_components: 4, n_members: 2}}
         training: {{max_steps: 4}}
@@ -36,8 +36,9 @@ def folder(tmp_path_factory, llama_folder):
         out_dir: {folder / "out"}
         """
     )
-    ask = ["ask", "--tasks.source", str(folder / "free.jsonl"), "--large.model", llama_folder]
-    cli.main([*ask, "--out", str(folder / "verify.jsonl"), "--max_new_tokens", "5"])
+    verify = ["verify-tasks", "--tasks.source", str(folder / "free.jsonl")]
+    verify += ["--large.model", llama_folder]
+    cli.main([*verify, "--out", str(folder / "verify.jsonl"), "--max_new_tokens", "5"])
     with pytest.warns(UserWarning, match="letters hold only"):
         cli.main(["run", "--config", str(folder / "free.yaml")])
     return folder
@@ -107,8 +108,8 @@ def test_a_config_of_free_form_answers_is_measured(folder):
 def test_a_model_that_gives_scores_and_features_is_loaded_once(
     llama_folder, tmp_path, layer, is_own
 ):
-    spec = Source(llama_folder, dtype="float32")
-    read = Source(llama_folder, dtype="float32", layer=layer)
+    spec = ModelSpec(llama_folder, dtype="float32")
+    read = ModelSpec(llama_folder, dtype="float32", layer=layer)
     free_forms.calibrator_of(read.load()).save_pretrained(tmp_path / "checkpoint")
     calibrator = Calibrator.from_pretrained(tmp_path / "checkpoint")
     assert placed(spec, calibrator).reads_itself == is_own

@@ -29,7 +29,7 @@ LAYERS = {
     "findings": "recalibrators.recommend segments comparison methods",
     "reports": "reports routing monitoring",
     "beyond option scores": "generation free_form signals ats adapters",
-    "whole": "evaluation experiment commands cli __main__",
+    "whole": "evaluation experiment commands table_commands cli __main__",
 }
 SPINE = [
     *LAYERS["questions"].split(),

@@ -36,7 +36,7 @@ def test_every_block_runs_and_prints_what_is_quoted(folder):
 
 
 def test_the_request_of_each_server_is_the_one_that_errors_name():
-    source = (ROOT / "thermometer" / "logprobs" / "formats.py").read_text(encoding="utf-8")
+    source = (ROOT / "thermometer" / "adapters" / "api_formats.py").read_text(encoding="utf-8")
     for request in ("logprobs=True, top_logprobs=20", "include=[", "n_probs"):
         assert request in TEXT
         assert request in source

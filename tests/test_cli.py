@@ -41,7 +41,7 @@ def files(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize(("command", "goes_on"), [("run", True), ("report", False)])
+@pytest.mark.parametrize(("command", "goes_on"), [("run", True), ("measure", False)])
 def test_an_interrupt_is_one_line(monkeypatch, capsys, command, goes_on):
     def interrupted(_):
         raise KeyboardInterrupt
@@ -81,10 +81,10 @@ def config(tmp_path_factory, llama_folder):
         f"""
         tasks:
           source: {folder / "questions.jsonl"}
-        features:
+        small:
           model: {llama_folder}
           num_layers: 2
-        scores:
+        large:
           model: {llama_folder}
           dtype: float32
         template:
@@ -136,19 +136,19 @@ def test_every_config_is_an_experiment_for_every_stage(path, stage):
     assert training.max_steps == 7
     assert network == resolve(experiment.preset, {}, {})[0]
     assert experiment.protocol.folds == 5
-    assert experiment.features.name
+    assert (experiment.small or experiment.features).name
+    assert (experiment.large or experiment.scores).name
     assert (experiment.template.style == "cloze") == (path.stem == "demo")
 
 
 def test_every_command_is_where_the_table_says():
     for name, command in cli.COMMANDS.items():
-        assert callable(command.find()), name
-        if command.method:
-            assert callable(getattr(command.find(), command.method)), name
+        found = command.find(name)
+        assert callable(getattr(found, name) if isinstance(found, type) else found), name
 
 
-def test_report_does_not_wait_for_the_libraries_of_language_models():
-    code = "import sys; from thermometer import cli; cli.parse(['report', 'x.csv']); "
+def test_measure_does_not_wait_for_the_libraries_of_language_models():
+    code = "import sys; from thermometer import cli; cli.parse(['measure', 'x.csv']); "
     code += "print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "lightning", "datasets"} & set(done.stdout.split())
@@ -173,7 +173,7 @@ def test_run_writes_tables_report_logs_and_checkpoint(finished, config):
     calibrator = Calibrator.from_pretrained(finished / "checkpoint")
     shape = calibrator.thermometer.config
     assert (shape.n_components, shape.n_members, shape.hidden_size) == (4, 2, 8)
-    assert calibrator.train_tasks == tuple(f"task {number}" for number in range(6))
+    assert calibrator.record.train_tasks == tuple(f"task {number}" for number in range(6))
     assert calibrator.record.metrics == json.loads(
         (finished / "report" / "report.json").read_text()
     )
@@ -233,7 +233,7 @@ def test_the_smallest_training_part_needs_more_questions_than_components(config,
 
 
 def test_a_thermometer_of_scores_alone_needs_no_small_model(config, tmp_path):
-    arguments = ["--config", str(config), "--out_dir", str(tmp_path), "--features", "null"]
+    arguments = ["--config", str(config), "--out_dir", str(tmp_path), "--small", "null"]
     cli.main(["run", *arguments, "--preset", "scores"])
     assert not (tmp_path / "features").exists()
     assert Calibrator.from_pretrained(tmp_path / "checkpoint").reads == {"scores"}
@@ -242,27 +242,27 @@ def test_a_thermometer_of_scores_alone_needs_no_small_model(config, tmp_path):
 
 def test_one_model_for_both_parts_is_run_once(config, llama_folder, tmp_path):
     arguments = ["extract", "--config", str(config), "--out_dir", str(tmp_path)]
-    arguments += ["--features", json.dumps({"model": llama_folder, "dtype": "float32"})]
+    arguments += ["--small", json.dumps({"model": llama_folder, "dtype": "float32"})]
     cli.main([*arguments, "--small.num_layers", "null"])
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
 
 
-@pytest.mark.parametrize("level", [None, "sample", "task"])
+@pytest.mark.parametrize("per", [None, "sample", "task"])
 def test_calibrate_without_and_with_an_answering_model(
-    finished, config, llama_folder, tmp_path, capsys, level
+    finished, config, llama_folder, tmp_path, capsys, per
 ):
     write_questions(tmp_path / "new.jsonl", labelled=False)
     out = tmp_path / "new" / "calibrated.jsonl"
     arguments = ["calibrate", "--out", str(out), "--tasks.source", str(tmp_path / "new.jsonl")]
-    answered = level is not None
+    answered = per is not None
     if answered:
-        arguments += ["--checkpoint", str(finished / "checkpoint"), "--level", level]
+        arguments += ["--checkpoint", str(finished / "checkpoint"), "--per", per]
         arguments += ["--large.model", llama_folder, "--large.dtype", "float32"]
-        assert "`token_budget`" in failure(capsys, [*arguments, "--scores.token_budget", "0"])
+        assert "`token_budget`" in failure(capsys, [*arguments, "--large.token_budget", "0"])
     else:  # a thermometer that reads hidden states only needs no answers
         chosen = ["--preset", "features", "--checkpoint_dir", str(tmp_path / "features")]
         cli.main(["train", "--config", str(config), *chosen])
-        with pytest.raises(SystemExit, match=r"`--scores\.model` to be given"):
+        with pytest.raises(SystemExit, match=r"`--large\.model` to be given"):
             cli.main([*arguments, "--checkpoint", str(finished / "checkpoint")])
         arguments += ["--checkpoint", str(tmp_path / "features")]
     cli.main(arguments)
@@ -300,14 +300,15 @@ def test_calibrate_says_if_the_model_or_a_task_is_another(
     assert "in domain   0 of 6 tasks\nwarning     task 0 is unlike the training: in " in printed
 
 
-@pytest.mark.parametrize("command", ["calibrate", "ask", "answer"])
+@pytest.mark.parametrize("command", ["calibrate", "verify-tasks", "answer"])
 def test_where_nothing_can_be_written_no_model_is_loaded(command, tmp_path, capsys, monkeypatch):
     (tmp_path / "questions.jsonl").write_text('{"question": "2 + 2?", "answers": ["4"]}\n')
     (tmp_path / "file").write_text("")
+    large = ["--large.model", "./nowhere"]
     arguments = {
         "calibrate": ["--tasks.source", "builtin:capitals", "--checkpoint", "nowhere"],
-        "ask": ["--tasks.source", str(tmp_path / "questions.jsonl"), "--large.model", "./nowhere"],
-        "answer": ["questions.jsonl", "--checkpoint", "nowhere", "--large.model", "./nowhere"],
+        "verify-tasks": ["--tasks.source", str(tmp_path / "questions.jsonl"), *large],
+        "answer": ["questions.jsonl", "--checkpoint", "nowhere", *large],
     }[command]
     monkeypatch.chdir(tmp_path)
     line = failure(capsys, [command, *arguments, "--out", str(tmp_path)])
@@ -323,16 +324,17 @@ def test_where_nothing_can_be_written_no_model_is_loaded(command, tmp_path, caps
     [
         (
             ["calibrate", "--tasks", "mine.jsonl"],
-            'key "tasks": .*as in --tasks.source VALUE, or in a config tasks:',
+            "error: --tasks: .*as in --tasks.source VALUE, or in a config tasks:",
         ),
-        (["calibrate", "--scores", "bundled:smollm2"], "as in --large.model VALUE"),
-        (["answer", "mine.jsonl", "--model", "my_model"], "as in --large.model VALUE"),
+        (["calibrate", "--large", "bundled:smollm2"], "as in --large.model VALUE"),
+        (["calibrate", "--scores", "folder"], "as in --scores.table VALUE"),
+        (["answer", "mine.jsonl", "--large", "my_model"], "as in --large.model VALUE"),
         (
             ["run", "--template", "chat"],
             r"--template.style VALUE, .* \(see thermometer run --help\)",
         ),
         (["calibrate", "--checkpoint", "a"], "required: --out"),
-        (["report"], "required: source "),
+        (["measure"], "required: source "),
     ],
 )
 def test_how_an_argument_is_given_is_said(capsys, tmp_path, monkeypatch, arguments, said):
@@ -341,14 +343,13 @@ def test_how_an_argument_is_given_is_said(capsys, tmp_path, monkeypatch, argumen
     assert re.search(said, failure(capsys, arguments))
 
 
-@pytest.mark.parametrize("command", ["calibrate", "ask", "answer"])
+@pytest.mark.parametrize("command", ["calibrate", "verify-tasks", "answer"])
 def test_an_answering_model_that_is_cut_short_is_refused(command, tmp_path, capsys):
-    name = "scores" if command == "calibrate" else "model"
-    arguments = [f"--{name}.model", "./nowhere", f"--{name}.num_layers", "3"]
+    arguments = ["--large.model", "./nowhere", "--large.num_layers", "3"]
     arguments += ["questions.jsonl"] if command == "answer" else ["--tasks.source", "q.jsonl"]
-    arguments += [] if command == "ask" else ["--checkpoint", "nowhere"]
+    arguments += [] if command == "verify-tasks" else ["--checkpoint", "nowhere"]
     line = failure(capsys, [command, *arguments, "--out", str(tmp_path / "out.jsonl")])
-    assert f"`{name}.num_layers` to be None: an answering model is whole, but got 3" in line
+    assert "`large.num_layers` to be None, since the model answers, but got 3" in line
 
 
 def test_scores_made_elsewhere_are_refused_before_a_model_is_loaded(finished, tmp_path, capsys):
@@ -363,12 +364,13 @@ def test_scores_made_elsewhere_are_refused_before_a_model_is_loaded(finished, tm
         (["--training.max_stepz", "3"], "max_stepz"),
         (["--network.hiden_size", "3"], "hiden_size"),
         (["--traning.max_steps", "3"], "traning.max_steps"),
-        (["--small.modle", "x"], "'modle' is not accepted"),
-        (["--scores.modle", "x"], "scores.modle"),
-        (["--tasks.names", "law"], 'key "names": Expected a tuple. Given value: law'),
-        (["--tasks.sources", "x"], "'sources' is not accepted"),
+        (["--small.modle", "x"], "--small.modle: No such field"),
+        (["--large.modle", "x"], "--large.modle: No such field"),
+        (["--tasks.names", "law"], "error: --tasks.names: Expected a tuple. Given value: law"),
+        (["--tasks.sources", "x"], "--tasks.sources: No such field"),
+        (["--large.template.style", "essay"], "--large.template.style: Expected one of 'letter'"),
         (["--trainer.devicez", "1"], "devicez"),
-        (["--protocol.folds", "many"], "protocol.folds"),
+        (["--protocol.folds", "many"], "--protocol.folds: Expected an int. Given value: many"),
         (["--protocol.fraction", "0.5"], "protocol"),
         (["--preset", "fancy"], "preset"),
         (["--training.max_steps", "0"], "max_steps"),
@@ -376,13 +378,13 @@ def test_scores_made_elsewhere_are_refused_before_a_model_is_loaded(finished, tm
         (["--template.style", "essay"], "style"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["--tasks.source", "nowhere.jsonl"], "nowhere.jsonl"),
-        (["--large.num_layers", "1"], "`scores.num_layers` to be None"),
+        (["--large.num_layers", "1"], "`large.num_layers` to be None"),
         (
             ["--large.model", "./nowhere"],
             "`model` to be a folder .*'./nowhere', which is no folder",
         ),
         (["--large.dtype", "float8"], "`dtype` to be one of .*, but got 'float8'"),
-        (["--features", "null"], "`features` to be a model or table, since the preset"),
+        (["--small", "null"], "`small` to be a model, or else a table as `features`, since"),
         (["--network.n_components", "72"], "less than the number of questions.*which is 72, but"),
         (["--conf", "abbreviated.yaml"], "--conf"),
     ],
@@ -402,7 +404,7 @@ def test_a_mistake_in_a_flag_is_named_in_one_line(config, tmp_path, capsys, flag
         ("template: {stile: cloze}", "stile"),
         ("protocol: {fold: 3}", "fold"),
         ("tasks: {source: builtin, limits: 3}", "limits"),
-        ("scores: {model: x, dtipe: float32}", "dtipe"),
+        ("large: {model: x, dtipe: float32}", "dtipe"),
     ],
 )
 def test_a_mistake_in_a_file_is_named_in_one_line(config, tmp_path, capsys, yaml, key):
@@ -454,14 +456,15 @@ def test_a_folder_with_the_table_of_another_experiment_is_refused(
     assert files(finished) == before
 
 
-def test_a_process_that_fails_prints_one_line_and_no_traceback(config, tmp_path):
+def test_a_process_that_fails_prints_one_line_and_no_traceback():
     script = Path(sys.executable).with_name("thermometer")
-    flags = ["--config", str(config), "--out_dir", str(tmp_path), "--training.max_stepz", "1"]
-    done = subprocess.run([script, "run", *flags], check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [script, "measure", "nowhere.csv"], check=False, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("thermometer: error: ")
-    assert "max_stepz" in done.stderr
+    assert "nowhere.csv" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -10,7 +10,7 @@ import tiny
 from thermometer import Calibrator, Experiment, OutputTable, Protocol, Template, cli
 from thermometer.adapters.files import load_table
 from thermometer.adapters.tables import write_table
-from thermometer.experiment import Source
+from thermometer.experiment import ModelSpec, TableSpec
 from thermometer.tasks import TaskSource
 
 FAST = {
@@ -53,16 +53,16 @@ def tables(tmp_path):
         columns = batch()
         if name != "both":
             columns.pop("scores" if name == "features" else "features")
-        kept = {k: v for k, v in made.items() if name in (k, "both")}
-        write_table([columns], tmp_path / name, provenance=kept)
+        its = {k: v for k, v in made.items() if name in (k, "both")}
+        write_table([columns], tmp_path / name, provenance=its)
     return tmp_path
 
 
 def experiment(tables, **changes):
     return Experiment(
         **{
-            "scores": Source(table=str(tables / "scores")),
-            "features": Source(table=str(tables / "features")),
+            "scores": TableSpec(str(tables / "scores")),
+            "features": TableSpec(str(tables / "features")),
             "out_dir": str(tables / "out"),
             **FAST,
             **changes,
@@ -76,9 +76,9 @@ def test_two_tables_are_joined_or_one_holds_both(tables, capsys):
     assert report.verdict.split(".")[0] in " ".join(printed.split())
     assert f"report      {tables}/out/report/report.html" in printed
     calibrator = Calibrator.from_pretrained(tables / "out" / "checkpoint")
-    assert (calibrator.features["model"], calibrator.target["model"]) == ("small", "large")
+    assert (calibrator.record.features["model"], calibrator.target["model"]) == ("small", "large")
     assert {path.name for path in (tables / "out").iterdir()} == {"report", "checkpoint", "logs"}
-    both = Source(table=str(tables / "both"))
+    both = TableSpec(str(tables / "both"))
     joined = experiment(tables).extract()
     for features in (None, both):
         whole = experiment(tables, scores=both, features=features).extract()
@@ -89,9 +89,9 @@ def test_two_tables_are_joined_or_one_holds_both(tables, capsys):
 
 def test_stages_one_by_one_leave_what_run_leaves(llama, tables):
     """Features of a model that is asked the questions of the table, from the scores on disk."""
-    small = Source(llama, dtype="float32")
+    small = ModelSpec(llama, dtype="float32")
     whole, staged = (
-        experiment(tables, features=small, out_dir=str(tables / name))
+        experiment(tables, features=None, small=small, out_dir=str(tables / name))
         for name in ("whole", "staged")
     )
     whole.run()
@@ -112,7 +112,7 @@ def test_stages_one_by_one_leave_what_run_leaves(llama, tables):
 
 
 @pytest.mark.parametrize("changed", ["training", "scores", "nothing"])
-def test_a_report_of_something_else_is_not_kept_with_a_checkpoint(tables, changed):
+def test_a_report_of_something_else_is_not_stored_with_a_checkpoint(tables, changed):
     measured = experiment(tables)
     measured.evaluate()
     if changed == "scores":
@@ -120,11 +120,15 @@ def test_a_report_of_something_else_is_not_kept_with_a_checkpoint(tables, change
         columns["scores"] = columns["scores"] * 2
         columns.pop("features")
         write_table([columns], tables / "other", provenance={"scores": {"model": "large"}})
-        measured = replace(measured, scores=Source(table=str(tables / "other")))
+        measured = replace(measured, scores=TableSpec(str(tables / "other")))
     if changed == "training":
         measured = replace(measured, training={"max_steps": 4})
     calibrator = measured.train()
-    assert bool(calibrator.metrics) == bool(calibrator.pictures) == (changed == "nothing")
+    assert (
+        bool(calibrator.record.metrics)
+        == bool(calibrator.record.pictures)
+        == (changed == "nothing")
+    )
 
 
 def test_a_damaged_report_is_named_before_anything_is_trained(tables):
@@ -180,16 +184,16 @@ def test_one_file_has_labels_but_no_texts(llama, tables):
         for row in zip(*columns, strict=True)
     ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    scores = Source(table=str(file))
+    scores = TableSpec(str(file))
     found = experiment(tables, scores=scores, features=None, preset="scores", network={}).train()
     assert found.target["model"] == "recorded"
-    small = Source(llama, dtype="float32")
+    small = ModelSpec(llama, dtype="float32")
     with pytest.raises(ValueError, match=r"`tasks` to be given, since .*recorded\.jsonl has no te"):
-        experiment(tables, scores=scores, features=small).extract()
+        experiment(tables, scores=scores, features=None, small=small).extract()
     with pytest.raises(ValueError, match=r"`features` to be given, since .* without features"):
         experiment(tables, scores=scores, features=None).extract()
     asked = TaskSource(str(tables / "scores" / "questions.jsonl"))
-    joined = experiment(tables, scores=scores, features=small, tasks=asked).extract()
+    joined = experiment(tables, scores=scores, features=None, small=small, tasks=asked).extract()
     assert joined.ids == table.ids
     assert joined.features.shape == (32, 32)
 
@@ -205,7 +209,7 @@ def test_tables_that_do_not_go_together_or_have_no_labels_are_refused(tables):
         write_table([changed], tables / name, provenance={"scores": {"model": "large"}})
 
     def of(name):
-        return experiment(tables, scores=Source(table=str(tables / name)))
+        return experiment(tables, scores=TableSpec(str(tables / name)))
 
     with pytest.raises(ValueError, match="16 are in one only"):
         of("fewer").train()
@@ -217,26 +221,31 @@ def test_tables_that_do_not_go_together_or_have_no_labels_are_refused(tables):
         of("nowhere").train()
 
 
-def test_a_source_is_a_model_or_a_table():
-    with pytest.raises(ValueError, match="`model` to be given, or else `table`, but got None"):
-        Source()
-    with pytest.raises(ValueError, match="`model` to be given, or else `table`, but got both"):
-        Source("a", "b")
-    with pytest.raises(ValueError, match=r"`dtype` to be left out, as it is of models and b is a"):
-        Source(table="b", dtype="float32")
-    with pytest.raises(ValueError, match=r"`tasks` to be given, since `scores` is no table"):
-        Experiment(Source("a"), "out", preset="scores")
-    with pytest.raises(ValueError, match=r"`model\.model` to be given, as a model is to be run"):
-        Source(table="b").require_model("model")
+def test_each_array_comes_from_a_model_or_from_a_table(tables):
+    table, model = TableSpec("b"), ModelSpec("a")
+    with pytest.raises(ValueError, match="`large` to be a model, or else a table as `scores`, but"):
+        experiment(tables, scores=None)
+    with pytest.raises(ValueError, match="`scores` to be None where the model `large` is given"):
+        experiment(tables, large=model)
+    with pytest.raises(ValueError, match="`features` to be None where the model `small` is given"):
+        experiment(tables, small=model)
+    with pytest.raises(ValueError, match="`reference_scores` to be None where the model `refer"):
+        experiment(tables, preset="reference", reference=model, reference_scores=table)
+    with pytest.raises(ValueError, match="`tasks` to be given, since no table `scores` has some"):
+        experiment(tables, scores=None, large=model)
+    with pytest.raises(ValueError, match="`reference` to be a model, or else a table as `refer"):
+        experiment(tables, preset="reference")
+    with pytest.raises(ValueError, match="`reference_scores` to be None, since the preset 'defau"):
+        experiment(tables, reference_scores=table)
 
 
 @pytest.mark.parametrize("kind", ["both", "scores"])
 def test_a_checkpoint_calibrates_a_table(llama, tables, capsys, kind):
     """With its features, or by the small model, which is asked the table's questions."""
     if kind == "both":
-        experiment(tables, features=None, scores=Source(table=str(tables / "both"))).train()
+        experiment(tables, features=None, scores=TableSpec(str(tables / "both"))).train()
     else:
-        experiment(tables, features=Source(llama, dtype="float32")).train()
+        experiment(tables, features=None, small=ModelSpec(llama, dtype="float32")).train()
     checkpoint, out = tables / "out" / "checkpoint", tables / "calibrated.jsonl"
     arguments = ["calibrate", "--checkpoint", str(checkpoint), "--out", str(out)]
     cli.main([*arguments, "--scores.table", str(tables / kind)])

@@ -42,7 +42,7 @@ def run(tmp_path, capsys):
         text = "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
         responses.write_text(text)
         source = ("--responses", str(responses), "--tasks.source", str(questions))
-        cli.main(["import-logprobs", *source, "--out", str(tmp_path / "table"), *more])
+        cli.main(["import-logprobs", *source, "--out_dir", str(tmp_path / "table"), *more])
         return th.OutputTable.open(tmp_path / "table"), capsys.readouterr().out
 
     return run

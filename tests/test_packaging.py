@@ -95,7 +95,7 @@ def test_the_installed_package_starts_and_measures(built, python, tmp_path):
     assert Path(where).is_relative_to(built / "env")
     printed = run(python, "-m", "thermometer", "--version", cwd=tmp_path)
     assert printed.splitlines()[0] == f"thermometer {PROJECT['version']}"
-    arguments = ("report", answers, "--confidence", "p", "--correct", "right", "--n_resamples", 20)
+    arguments = ("measure", answers, "--confidence", "p", "--correct", "right", "--n_resamples", 20)
     assert "ECE" in run(python, "-m", "thermometer", *arguments, cwd=tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Reading answers from files and folders, and the `report` command on all of them."""
+"""Reading answers from files and folders, and the `measure` command on all of them."""
 
 import gzip
 import json
@@ -95,7 +95,7 @@ def folder(tmp_path_factory):
 
 def run(capsys, *arguments):
     capsys.readouterr()
-    cli.main(["report", *map(str, arguments), "--n_resamples", "20"])
+    cli.main(["measure", *map(str, arguments), "--n_resamples", "20"])
     return capsys.readouterr().out
 
 
@@ -103,7 +103,7 @@ def failure(capsys, *arguments):
     """The one line that the command ends with."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
-        cli.main(["report", *map(str, arguments)])
+        cli.main(["measure", *map(str, arguments)])
     line = ended.value.code
     assert isinstance(line, str)
     assert line.startswith("thermometer: error: ")
@@ -199,7 +199,9 @@ def test_other_files_are_refused(tmp_path, capsys):
     assert "study" in failure(capsys, tmp_path / "report.json")
     (tmp_path / "report.json").write_text('{"format_version": 99}')
     assert "format 99" in failure(capsys, tmp_path)
-    assert "--by and --out do not apply" in failure(capsys, tmp_path, "--by", "x", "--out", "y")
+    assert "--by and --out_dir do not apply" in failure(
+        capsys, tmp_path, "--by", "x", "--out_dir", "y"
+    )
 
 
 @pytest.mark.parametrize(
@@ -231,13 +233,13 @@ def test_probabilities_are_no_scores(file, capsys):
 
 def test_a_place_where_nothing_can_be_written_is_named_before_anything_is_measured(file, capsys):
     path = file(".csv", COLUMNS)
-    line = failure(capsys, path, "--confidence", "p", "--correct", "ok", "--out", path)
+    line = failure(capsys, path, "--confidence", "p", "--correct", "ok", "--out_dir", path)
     assert f"cannot be written: {path} is a file, no folder" in line
 
 
 def test_a_file_is_measured_printed_and_written(file, capsys, tmp_path):
     flags = ["--confidence", "p,q", "--correct", "ok", "--by", "topic", "--terminal"]
-    text = run(capsys, file(".csv"), *flags, "--out", tmp_path / "out", "--title", "Mine")
+    text = run(capsys, file(".csv"), *flags, "--out_dir", tmp_path / "out", "--title", "Mine")
     by = {"topic": COLUMNS["topic"]}
     series = {"p": COLUMNS["p"], "q": COLUMNS["q"]}
     expected = measure(series, COLUMNS["ok"], by=by, n_resamples=20, title="Mine")

@@ -1,7 +1,7 @@
 """Argument checks, so that every error has one wording.
 
 The grammar: ``Expected `name` to be <what>, but got <value>``. Types are `TypeError`, values are
-`ValueError`. Nothing here knows what the numbers are for.
+`ValueError`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -12,20 +12,17 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 
 def fail(name: str, expected: str, got: object) -> ValueError:
-    """The `ValueError` for an argument whose value is wrong; the caller raises it.
-
-    What came is shown up to 500 characters.
-    """
+    """The `ValueError` for a wrong argument, to be raised; shows up to 500 characters of it."""
     text = str(got)
     shown = text if len(text) <= 500 else f"{text[:500]} … ({len(text):,} characters)"
     return ValueError(f"Expected `{name}` to be {expected}, but got {shown}")
 
 
 def array(name: str, values: Any, dtype: DTypeLike | None = None) -> NDArray[Any]:
-    """Numbers from whatever holds them: lists, numpy, torch, pandas, pyarrow, columns of rows.
+    """A numpy array of lists, numpy, torch, pandas, pyarrow, or a column of rows.
 
-    A tensor may need a gradient, lie on a device, or be of a type that numpy lacks (bfloat16).
-    What a masked array hides becomes NaN, so that it is refused and not used.
+    A tensor may require a gradient, be on a device, or be of a type that numpy lacks (bfloat16).
+    Masked values become NaN, so that they are refused and not used.
     """
     if hasattr(values, "detach"):
         values = _of_tensor(values)
@@ -49,7 +46,7 @@ def array(name: str, values: Any, dtype: DTypeLike | None = None) -> NDArray[Any
 
 
 def _of_tensor(values: Any) -> Any:
-    """A tensor as numpy, or a plain value as it is."""
+    """A tensor as numpy; any other value unchanged."""
     if not hasattr(values, "detach"):
         return values
     plain = values.detach().cpu().resolve_conj().resolve_neg()

@@ -1,8 +1,8 @@
 """Files as the package writes and reads them: whole or not at all, and errors name them.
 
-Everything appears under a temporary name and is then renamed, so that a killed run leaves whole
-files or none. JSON is data and nothing else; dataclasses are read from it strictly by their
-annotations, so that a file which somebody changed, or a disk damaged, is refused at the wrong key.
+Everything is written under a temporary name and then renamed, so that a killed run leaves whole
+files or none. Dataclasses are read from JSON strictly by their annotations: a damaged or edited
+file is refused, and the error names the key.
 """
 
 import glob
@@ -37,16 +37,16 @@ def temporary(path: Path) -> Path:
 
 
 def sweep(folder: Path, name: str | None = None) -> None:
-    """Take away what killed processes left unfinished in a folder, of any file or of one name.
+    """Remove what killed processes left unfinished in a folder, of any file or of one name.
 
-    What a living process of this machine writes is left alone, and so is what one of another
-    machine may still write: all that is younger than a day. An old folder that a killed process
-    had already moved out of the way comes back to its place.
+    Files of a living process of this machine stay, and so do those of another machine that are
+    younger than a day. An old folder that a killed process had moved away is moved back.
     """
-    for left in folder.glob(f".{'*' if name is None else glob.escape(name)}.*.*.tmp"):
+    pattern = f".{'*' if name is None else glob.escape(name)}.*.*"
+    for left in folder.glob(f"{pattern}.tmp"):
         if _is_over(left):
             _remove(left)
-    for old in folder.glob(f".{'*' if name is None else glob.escape(name)}.*.*.old"):
+    for old in folder.glob(f"{pattern}.old"):
         place = old.with_name(old.name[1:].rsplit(".", 3)[0])
         if _is_over(old) and place.exists():
             _remove(old)
@@ -78,7 +78,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 def require_place(path: str | Path) -> Path:
     """Find out before long work whether a file can be written in the end; returns its path.
 
-    Nothing is changed: a file that is there stays as it is, a folder that is not is not made.
+    Nothing is changed: an existing file stays, a missing folder is not made.
 
     Raises:
         OSError: If there is a folder of that name, or nothing can be written where it would be.
@@ -329,9 +329,15 @@ def _host() -> str:
 def _is_over(left: Path) -> bool:
     """Whether the process that made an unfinished file or folder is no longer at work on it."""
     *_, host, process, _ = left.name.split(".")
-    if process.isdigit() and host == _host():
-        return not _lives(int(process))
-    return time.time() - left.lstat().st_mtime > _DAY
+    if not process.isdigit() or host != _host():
+        return time.time() - left.lstat().st_mtime > _DAY
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it lives, and is somebody else's
+        return False
+    return False
 
 
 def _remove(path: Path) -> None:
@@ -339,16 +345,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it lives, and is somebody else's
-        return True
-    return True
 
 
 def _no_constant(text: str) -> Any:
@@ -365,7 +361,7 @@ def from_plain(kind: type[T], value: Any, name: str = "value") -> T:
         kind: A dataclass whose fields are of these types: `str`, `int`, `float`, `bool`, literals,
             lists, tuples of any length, dicts with texts as keys, numpy arrays, dataclasses, any of
             them or `None`; or one of these types itself.
-        value: What `json.loads` gave.
+        value: From `json.loads`.
         name: Named in errors, before the key.
 
     Raises:
@@ -381,8 +377,8 @@ def from_plain(kind: type[T], value: Any, name: str = "value") -> T:
         ...
         ValueError: Expected `ece.low` to be a number, but got '0'
     """
-    made: T = _made(kind, value, name)
-    return made
+    found: T = _from(kind, value, name)
+    return found
 
 
 def plain(value: Any) -> Any:
@@ -403,13 +399,13 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _made(kind: Any, value: Any, name: str) -> Any:
+def _from(kind: Any, value: Any, name: str) -> Any:
     origin, inner = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
     if origin in (Union, UnionType):
         options = [option for option in inner if option is not NoneType]
-        return None if value is None else _made(options[0], value, name)
+        return None if value is None else _from(options[0], value, name)
     if origin is Literal:
         if value not in inner:
             raise _checks.fail(name, f"one of {', '.join(map(repr, inner))}", repr(value))
@@ -418,10 +414,10 @@ def _made(kind: Any, value: Any, name: str) -> Any:
         return _dataclass(kind, value, name)
     if origin in (dict, Mapping):
         pairs = _of_type(dict, value, name, "an object").items()
-        return {key: _made(inner[1], item, f"{name}.{key}") for key, item in pairs}
+        return {key: _from(inner[1], item, f"{name}.{key}") for key, item in pairs}
     if origin in (tuple, list):
         items = enumerate(_of_type(list, value, name, "a list"))
-        return origin(_made(inner[0], item, f"{name}[{i}]") for i, item in items)
+        return origin(_from(inner[0], item, f"{name}[{i}]") for i, item in items)
     if origin is np.ndarray:
         return _array(get_args(inner[1])[0], value, name)
     return _scalar(kind, value, name)
@@ -440,9 +436,9 @@ def _dataclass(kind: Any, value: Any, name: str) -> Any:
     if unknown := sorted(set(found) - set(declared)):
         raise _checks.fail(name, f"an object without {', '.join(unknown)}", f"{sorted(found)}")
     hints = get_type_hints(kind)
-    made = {key: _made(hints[key], item, f"{name}.{key}") for key, item in found.items()}
+    values = {key: _from(hints[key], item, f"{name}.{key}") for key, item in found.items()}
     try:
-        return kind(**made)
+        return kind(**values)
     except TypeError as error:
         raise ValueError(f"{name}: {error}") from error
 
@@ -476,18 +472,15 @@ def _of_type(kind: type[T], value: Any, name: str, words: str) -> T:
     return value
 
 
-DECISIVE = ("thermometer", "torch", "transformers", "lightning", "numpy")
-_OF_DEVELOPERS = re.compile(r"extra == ['\"](dev|docs)['\"]")
-
-
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that decide a result.
+    """Versions of Python and of the packages that decide a result.
 
     Example:
         >>> sorted(versions())
         ['lightning', 'numpy', 'python', 'thermometer', 'torch', 'transformers']
     """
-    return {"python": platform.python_version(), **{name: version(name) for name in DECISIVE}}
+    names = ("thermometer", "torch", "transformers", "lightning", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 def description() -> str:
@@ -508,7 +501,8 @@ def description() -> str:
             line = f"{name} {version(name)}"
         except PackageNotFoundError:
             line = f"{name} missing" if "extra ==" not in requirement else ""
-        if line and line not in lines and not _OF_DEVELOPERS.search(requirement):
+        of_developers = re.search(r"extra == ['\"](dev|docs)['\"]", requirement)
+        if line and line not in lines and not of_developers:
             lines.append(line + _devices() if name == "torch" else line)
     return "\n".join([f"thermometer {version('thermometer')}", *lines])
 

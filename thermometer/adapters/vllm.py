@@ -29,15 +29,7 @@ def _base(module: str) -> Any:
 
 
 def temperature_of(sampling_params: Any) -> float:
-    """The temperature that a request asks for; 1 if it does not.
-
-    Args:
-        sampling_params: vLLM's `SamplingParams`.
-
-    Raises:
-        TypeError: If it is no number.
-        ValueError: If it is not finite and > 0.
-    """
+    """The temperature in vLLM's `SamplingParams`, 1 by default; an error unless it is > 0."""
     value = (sampling_params.extra_args or {}).get(ARGUMENT, 1.0)
     return _checks.number(ARGUMENT, value, 0.0, float(np.finfo(np.float32).max), strict=True)
 
@@ -179,11 +171,7 @@ def score_params(tree: TokenTree) -> dict[str, Any]:
 
 
 def option_scores(tree: TokenTree, output: Any) -> list[float]:
-    """Log-probabilities of the options, in their order.
-
-    Args:
-        tree: The tokens of the prompt.
-        output: vLLM's `RequestOutput` for `score_prompt` and `score_params`.
+    """Log-probabilities of the options in vLLM's `RequestOutput` for `score_prompt`.
 
     Raises:
         ValueError: If there is none for an option, or one that is no finite log-probability.

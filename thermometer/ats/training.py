@@ -121,16 +121,9 @@ POOLED_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """Where a training stands after a validation.
+    """Where a training stands after a validation: `waited` validations after the `best` loss.
 
-    Args:
-        step: Optimisation steps done.
-        best: Least validation loss so far.
-        waited: Validations since then.
-        pooled_temperature: Where the head started.
-        weights: Of the head.
-        best_weights: Of the head at `best`.
-        averages: Of the optimiser, by kind and parameter.
+    The head started at `pooled_temperature`; `averages` are those of the optimiser.
     """
 
     step: int
@@ -188,15 +181,7 @@ class State:
 
 
 class HeadTraining(LightningModule):
-    """The head, its training and its validation pairs.
-
-    Args:
-        head: Trained in place.
-        reader: Of the language model.
-        train_pairs: To learn from.
-        validation_pairs: For validation.
-        config: How to train.
-    """
+    """The head, which is trained in place, with its training and its validation pairs."""
 
     def __init__(
         self,

@@ -57,18 +57,9 @@ def needed_labels(
     P(Bin(m, risk) <= q) <= delta, where q is the smallest number with P(Bin(m, r) <= q) >= 0.8, and
     m divided by the share accepted is the number of labels. The threshold that takes the fewest
     counts. In simulations half of the numbers named were within a factor of two of the right one.
-
-    Args:
-        confidence: (N,) of the rows tested.
-        correct: (N,) zeros and ones.
-        thresholds: (J,) that more labels could reach.
-        risk: The stated risk.
-        delta: Chance of a larger one.
-        used: Share of labelled rows that are tested.
-
-    Returns:
-        A number above that of the rows given, rounded up to two digits; `None` if no threshold has
-        r below `risk`, or it takes more than a million accepted answers.
+    `used` is the share of labelled rows that are tested. The result is above the number of rows
+    given, rounded up to two digits; `None` if no threshold has r below `risk`, or it takes more
+    than a million accepted answers.
 
     Example:
         >>> rng = np.random.default_rng(0)

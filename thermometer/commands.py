@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rich.progress import Progress
@@ -55,8 +56,8 @@ def _set_to(calibrator: Calibrator, provenance: Mapping[str, Any]) -> Calibrator
     return calibrator
 
 
-_Results = dict[str, tuple[Calibration, Sequence[int]]]
-"""By task: the calibration, and the number of options of each question."""
+_Result = tuple[str, Calibration, Sequence[int]]
+"""A task's name, its calibration, and the number of options of each question."""
 
 
 def calibrate(
@@ -89,17 +90,23 @@ def calibrate(
         raise _checks.fail("--tasks.source", "given, or else --scores.table", None)
     else:
         results = _of_model(checkpoint, large, asked, per)
-    rows = [row for name, found in results.items() for row in _rows(name, *found)]
+    rows = [row for result in results for row in _rows(*result)]
     file.parent.mkdir(parents=True, exist_ok=True)
     _files.write_text(file, "\n".join(json.dumps(row) for row in rows) + "\n")
     print(f"{len(rows)} questions calibrated: {out}")  # noqa: T201
-    for line in _domain({name: result for name, (result, _) in results.items()}):
-        print(line)  # noqa: T201
+    known = {name: result for name, result, _ in results if result.in_domain is not None}
+    if known:
+        near = sum(result.in_domain is True for result in known.values())
+        print(f"in domain   {near} of {len(known)} tasks")  # noqa: T201
+    for name, result in known.items():
+        if not result.in_domain:
+            why = verdict(result.distances)[1]
+            print(f"warning     {name} is unlike the training: {why}")  # noqa: T201
 
 
 def _of_model(
     checkpoint: str, large: ModelSpec | None, tasks: Sequence[Task], per: Per
-) -> _Results:
+) -> list[_Result]:
     """Tasks asked of the answering model, or only rendered for the small one."""
     calibrator = Calibrator.from_pretrained(checkpoint)
     if large is None and "scores" in calibrator.reads:
@@ -107,18 +114,16 @@ def _of_model(
         raise _checks.fail("--large.model", expected, None)
     if large is None:
         calibrator.language_model.to_accelerator()
-        results = [calibrator.calibrate(task) for task in tasks]
+        found = map(calibrator.calibrate, tasks)
     else:
-        lm = placed(large, calibrator)
-        results = [lm.calibrate(task, per=per) for task in tasks]
+        found = map(partial(placed(large, calibrator).calibrate, per=per), tasks)
     options = [[len(question.options) for question in task.questions] for task in tasks]
-    pairs = zip(results, options, strict=True)
-    return {task.name: found for task, found in zip(tasks, pairs, strict=True)}
+    return list(zip([task.name for task in tasks], found, options, strict=True))
 
 
 def _of_table(
     checkpoint: str, scores: TableSpec, asked: Sequence[Task] | None, per: Per
-) -> _Results:
+) -> list[_Result]:
     """Rows of a table, which has the features too, or the texts for the models that are read."""
     table = scores.open(asked)
     table.require("scores")
@@ -137,21 +142,10 @@ def _of_table(
         prompts = {task.name: task for task in asked}
         for origin in {id(o): o for k, o in calibrator.origins.items() if k in lacking}.values():
             origin.lm.to_accelerator()
-    results: _Results = {}
-    for name, given in prompts.items():
-        found = calibrator.calibrate(given, rows[name].scores, per=per, answered_by=provenance)
-        results[name] = found, rows[name].n_options.tolist()
-    return results
-
-
-def _domain(results: Mapping[str, Calibration]) -> list[str]:
-    """How many tasks are among their like, and why the others are not; nothing if unknown."""
-    known = {task: result for task, result in results.items() if result.in_domain is not None}
-    near = sum(result.in_domain is True for result in known.values())
-    counted = [f"in domain   {near} of {len(known)} tasks"] if known else []
-    far = {task: verdict(r.distances)[1] for task, r in known.items() if not r.in_domain}
-    return counted + [
-        f"warning     {task} is unlike the training: {why}" for task, why in far.items()
+    calibrated = partial(calibrator.calibrate, per=per, answered_by=provenance)
+    return [
+        (name, calibrated(prompt, rows[name].scores), rows[name].n_options.tolist())
+        for name, prompt in prompts.items()
     ]
 
 
@@ -246,9 +240,8 @@ def verify_tasks(
     large.require_whole("large")
     _files.require_place(out)
     asked = load_free_form(tasks)
-    lm = large.load().to_accelerator()
     made = free_form.verify_tasks(
-        lm,
+        large.load().to_accelerator(),
         asked,
         out,
         template=large.template or Template("verify"),

@@ -222,7 +222,9 @@ def measure(
         ]
         if unused:
             raise ValueError(f"{path} is a report already: --{' and --'.join(unused)} do not apply")
-        _show_again(path if path.is_file() else path / _REPORT, console, terminal)
+        from thermometer.reports.report import Report  # loads torch, as no other source does
+
+        Report.read(path if path.is_file() else path / _REPORT).print(console, pictures=terminal)
         return
     settings: dict[str, Any] = {
         "title": title or path.resolve().name,
@@ -271,18 +273,6 @@ def _measure_table(folder: Path, by: list[str], settings: dict[str, Any]) -> Con
     chosen = {name: columns[name] for name in by or columns}
     confidence, correct = top_answers(table)
     return confidence_report.measure(confidence, correct, by=chosen or None, **settings)
-
-
-def _show_again(file: Path, console: Console, terminal: bool) -> None:
-    """Print a report of `evaluate`."""
-    from thermometer.reports.report import Report  # loads torch, as no other kind of source does
-
-    text = _files.read_text(file)
-    try:
-        found = Report.from_json(text)
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from error
-    found.print(console, pictures=terminal)
 
 
 def _names(columns: str | None) -> list[str]:

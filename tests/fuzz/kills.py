@@ -24,8 +24,8 @@ import thermometer as th
 TESTS = Path(__file__).resolve().parents[1]
 CONFIG = """
 tasks: {{source: builtin, limit: 24, names: ["*/larger", "*/smaller", "addition/*", "plurals/*"]}}
-features: {{model: {model}, num_layers: 2, token_budget: 512}}
-scores: {{model: {model}, token_budget: 512}}
+small: {{model: {model}, num_layers: 2, token_budget: 512}}
+large: {{model: {model}, token_budget: 512}}
 template: {{style: cloze}}
 out_dir: {out}
 preset: features

@@ -14,8 +14,7 @@ import torch
 from harness import Target
 
 import thermometer as th
-from thermometer import cli, recalibrators, table_files
-from thermometer import commands as report_command
+from thermometer import cli, recalibrators, table_commands, table_files
 from thermometer.adapters.api_logprobs import option_probabilities
 from thermometer.adapters.files import load_table, read_answers
 from thermometer.adapters.lm_eval import import_lm_eval
@@ -287,7 +286,7 @@ def _known(table):
 
 def read_report(folder):
     with contextlib.redirect_stdout(io.StringIO()):
-        report_command.report(str(folder / "report.json"), terminal=True)
+        table_commands.measure(str(folder / "report.json"), terminal=True)
     report = Report.from_json((folder / "report.json").read_text())
     report.write(folder.parent / "out" / "report")
 

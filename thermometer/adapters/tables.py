@@ -9,10 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from thermometer import _checks, _files, table_files
-from thermometer.language_model import LanguageModel
 from thermometer.tables import OutputTable
 from thermometer.tasks import load_tasks, question_row
 from thermometer.templates import Template
@@ -209,6 +207,10 @@ class Extractor:
         if not (features or scores):
             raise _checks.fail("features", "True where `scores` is False", "False for both")
         _checks.one_of("feature_dtype", feature_dtype, ("float16", "float32"))
+        import torch  # which merging and importing tables do not wait for
+
+        from thermometer.language_model import LanguageModel
+
         self._lm = LanguageModel.from_pretrained(model, **options)
         if scores:
             self._lm.require_scores()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import exp, isnan
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -231,6 +232,15 @@ class Report(render.Written):
         report = from_plain(cls, fields, "report")
         report._check_names()
         return report
+
+    @classmethod
+    def read(cls, file: Path) -> "Report":
+        """Read a ``report.json``; errors, as of `from_json`, name the file."""
+        text = _files.read_text(file)
+        try:
+            return cls.from_json(text)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
 
     def _check_names(self) -> None:
         """Whatever is shown of a report must be in it."""

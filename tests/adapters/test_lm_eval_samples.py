@@ -30,7 +30,15 @@ def set_accuracy(content):
             "line 4: .*finite, but got nan",
         ),
         (lambda row: row["filtered_resps"][0].__setitem__(0, "much"), "line 4: .*numbers"),
+        (lambda row: row["filtered_resps"].__setitem__(0, 1.5), "line 4: .*numbers"),
         (lambda row: row["filtered_resps"].pop(), "line 4: .*2 for 3 requests"),
+        (
+            lambda row: row.update(
+                arguments={"gen_args_0": row["arguments"]["gen_args_0"]},
+                filtered_resps=row["filtered_resps"][:1],
+            ),
+            "line 4: .*at least two options, but got 1",
+        ),
         (lambda row: row.pop("filtered_resps"), "line 4: the key 'filtered_resps' is missing"),
         (lambda row: row.update(doc_id=0), "line 4: .*unique, but got 0 as in line 1"),
         (lambda row: row.update(arguments=[["a", "b"]] * 3), "older than 0.4.3"),

@@ -114,6 +114,15 @@ def test_one_string_is_refused(calibrator):
             call()
 
 
+def test_prompts_of_another_kind_are_refused(calibrator):
+    with pytest.raises(TypeError, match="`prompts` to be a list of strings"):
+        calibrator.calibrate(42)
+
+
+def test_its_template_is_that_of_the_training(calibrator):
+    assert calibrator.template == TEMPLATE
+
+
 def test_no_prompts_are_refused(calibrator):
     with pytest.raises(ValueError, match="at least one prompt"):
         calibrator.temperature([])

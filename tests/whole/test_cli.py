@@ -300,6 +300,9 @@ def test_calibrate_says_if_the_model_or_a_task_is_another(
     assert "in domain   0 of 6 tasks\nwarning     task 0 is unlike the training: in " in printed
 
 
+CALIBRATE = ["calibrate", "--checkpoint", "nowhere", "--out", "a.jsonl"]
+
+
 @pytest.mark.parametrize("command", ["calibrate", "verify-tasks", "answer"])
 def test_where_nothing_can_be_written_no_model_is_loaded(command, tmp_path, capsys, monkeypatch):
     (tmp_path / "questions.jsonl").write_text('{"question": "2 + 2?", "answers": ["4"]}\n')
@@ -322,6 +325,10 @@ def test_where_nothing_can_be_written_no_model_is_loaded(command, tmp_path, caps
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (
+            [*CALIBRATE, "--large.model", "x", "--scores.table", "y"],
+            "--scores.table` to be left out where --large.model is given, but got y",
+        ),
         (
             ["calibrate", "--tasks", "mine.jsonl"],
             "error: --tasks: .*as in --tasks.source VALUE, or in a config tasks:",

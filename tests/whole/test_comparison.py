@@ -9,7 +9,7 @@ import reference
 from synthetic import make_table
 
 from thermometer import metrics
-from thermometer.comparison import LOWER_IS_BETTER, METRICS, Outcomes, compare
+from thermometer.comparison import LOWER_IS_BETTER, METRICS, Outcomes, Predicted, compare
 from thermometer.metrics.intervals import task_counts
 from thermometer.scaling import fit_temperature
 
@@ -108,6 +108,12 @@ def test_accuracy_is_the_same_to_the_last_digit(result, table):
     assert {m.all_rows["accuracy"].estimate for m in close.methods.values()} == {
         np.mean(scores.argmax(axis=1) == [1, 0] * 4)
     }
+
+
+def test_probabilities_of_other_options_are_refused():
+    predicted = Predicted(np.full((2, 3), 1 / 3), np.zeros(2, dtype=np.int64))
+    with pytest.raises(ValueError, match=r"`mine` to be probabilities of shape \(2, 2\)"):
+        compare(np.eye(2), [0, 1], ["t", "t"], {"mine": predicted}, baseline="mine")
 
 
 def test_an_impossible_label_costs_exactly_what_the_scores_say():

@@ -5,8 +5,11 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from thermometer import _files
 
@@ -125,3 +128,29 @@ def test_a_bad_line_is_named(tmp_path):
     assert next(rows) == (1, {"a": 1})  # the end of a long file is not read yet
     with pytest.raises(ValueError, match=r"a\.jsonl, after line \d+: not UTF-8"):
         list(rows)
+
+
+@dataclass
+class _Sizes:
+    counts: NDArray[np.int8]
+    share: float = 0.5
+
+    def __post_init__(self):
+        if self.share == 0:
+            raise TypeError("a share of nothing")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"counts": [300]}, "`sizes.counts` to be numbers of int8"),
+        ({"counts": [1.5]}, "`sizes.counts` to be an integer"),
+        ({"counts": [], "share": 10**400}, "`sizes.share` to be a number, but got one of 401 dig"),
+        ({"counts": [], "share": 0}, "sizes: a share of nothing"),
+        ({"counts": [], "more": 1}, "`sizes` to be an object without more"),
+        ({}, "`sizes` to be an object with counts"),
+    ],
+)
+def test_a_json_value_that_fits_no_field_is_named(value, message):
+    with pytest.raises(ValueError, match=message):
+        _files.from_plain(_Sizes, value, "sizes")

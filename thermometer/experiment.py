@@ -206,9 +206,7 @@ class Experiment:
         if self.large is None and self.scores is None:
             raise _checks.fail("large", "a model, or else a table as `scores`", None)
         if self.tasks is None and self.scores is None:
-            raise _checks.fail(
-                "tasks", "given, since no table `scores` has some", None
-            )
+            raise _checks.fail("tasks", "given, since no table `scores` has some", None)
         reads = f"the preset {self.preset!r} reads"
         if self._features is None and "features" in network.needs and self.scores is None:
             expected = f"a model, or else a table as `features`, since {reads} them"

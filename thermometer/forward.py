@@ -186,9 +186,6 @@ class Head:
 
     logits = (h W' + b) * scale, soft-capped where the model does so. The vocabulary is walked in
     chunks, so that the whole (P, V) matrix never exists.
-
-    Args:
-        model: A transformers causal LM; its output embeddings and config are read.
     """
 
     def __init__(self, model: Any) -> None:

@@ -97,13 +97,8 @@ def check_methods(names: Sequence[str]) -> tuple[str, ...]:
 class FittedMethods:
     """Methods that have seen the labelled rows of some tasks.
 
-    Args:
-        names: Of `METHODS`.
-        seen: Labelled rows with scores (and features, if a thermometer is asked for).
-        fit: Trains a thermometer; needed for `thermometer` and `thermometer_task`.
-
-    Raises:
-        ValueError: If `fit` is needed and missing, or trains on other tasks.
+    `fit` trains the thermometer, if one is among the `names` of `METHODS`; `ValueError` if it is
+    needed and missing, or trains on other tasks than those of the rows `seen`.
 
     Example:
         >>> scores, labels = [[2.0, 0.0], [0.0, 1.0], [0.0, 1.0]], [0, 1, 0]

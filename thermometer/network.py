@@ -143,11 +143,7 @@ class Pool(nn.Module):
     """Pools the rows of each group into some numbers, which do not depend on their order.
 
     Every number is a mean over the group of the outputs of one layer (Zaheer et al. 2017, arXiv
-    1703.06114). With them comes 1 / sqrt(n), how unsure means of n rows are.
-
-    Args:
-        width: Numbers R of each row.
-        size: Numbers P of each group, but for that of its rows.
+    1703.06114). With these `size` numbers comes 1 / sqrt(n), how unsure means of n rows are.
 
     Example:
         >>> pool = Pool(5, 3)
@@ -524,11 +520,7 @@ def principal_components(features: Tensor, size: int, whitening: float) -> tuple
     Components are ``(features - shift) @ projection.T``. One of variance v gets v^(1 - whitening),
     then all are scaled to variance 1 on average. PCA is randomised, from torch's global generator:
     a full eigendecomposition of 4,096 features would take longer than the training.
-
-    Args:
-        features: (N, D); more rows than components, else `ValueError`.
-        size: Number R of components.
-        whitening: In [0, 1].
+    There must be more rows of (N, D) features than the `size` R of the projection.
 
     Example:
         >>> shift, projection = principal_components(torch.randn(50, 6), size=2, whitening=1.0)

@@ -50,12 +50,8 @@ class _Frozen(DynamicLayer):  # type: ignore[misc]
 class PrefixCache(DynamicCache):  # type: ignore[misc]
     """What a model has computed of G prefixes, for rows that begin with them.
 
-    Args:
-        computed: The cache that a forward pass over the prefixes, padded on the right, has filled.
-        prefixes: Token ids of each.
-
-    Raises:
-        TypeError: For a cache with anything but keys and values of all positions.
+    `computed` is the cache that a forward pass over the prefixes, padded on the right, has filled;
+    `TypeError` if it has anything but keys and values of all positions.
     """
 
     def __init__(self, computed: Any, prefixes: Sequence[tuple[int, ...]]) -> None:

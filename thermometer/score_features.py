@@ -53,9 +53,7 @@ class Softened(NamedTuple):
 def softened(scores: Tensor, temperature: float) -> Softened:
     """Scores over a temperature, with their softmax at several temperatures.
 
-    Args:
-        scores: (N, K) float; ``-inf`` pads rows with fewer options, of which each has two or more.
-        temperature: Pooled one of the training scores, > 0.
+    ``-inf`` pads rows of (N, K) scores with fewer options, of which each has two or more.
 
     Example:
         >>> softened(torch.tensor([[2.0, 0.0, -torch.inf]]), temperature=2.0).z

@@ -8,7 +8,6 @@ import pytest
 import reference
 import tiny
 import torch
-import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
@@ -296,44 +295,3 @@ def test_signals_of_option_scores(seed):
 def test_option_scores_that_are_none_are_refused(signal):
     with pytest.raises(ValueError, match="`scores` to be finite"):
         signal([[0.0, np.nan]])
-
-
-def classifier(labels=("CONTRADICTION", "NEUTRAL", "ENTAILMENT"), seed=2):
-    torch.manual_seed(seed)
-    config = transformers.BertConfig(
-        vocab_size=len(tiny.tokenizer()),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        initializer_range=0.3,
-        id2label=dict(enumerate(labels)),
-        label2id={label: i for i, label in enumerate(labels)},
-    )
-    return transformers.BertForSequenceClassification(config)
-
-
-def test_entailment_in_both_directions_is_equivalence(tmp_path):
-    model, tokenizer = classifier(), tiny.tokenizer()
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    judge = signals.Entailment.from_pretrained(str(tmp_path))
-    words = ["Paris", "Rome", "the capital", "London", "larger", "France", "yes", "no", "A", "B"]
-    pairs = [(a, b) for a in words for b in words]
-    expected = []
-    for a, b in pairs:
-        both = []
-        for one, other in ((a, b), (b, a)):
-            inputs = tokenizer(f"Which? {one}", f"Which? {other}", return_tensors="pt")
-            with torch.inference_mode():
-                both.append(int(model.eval()(**inputs).logits.argmax()) == 2)
-        expected.append(all(both))
-    assert judge("Which?", pairs) == expected
-    assert 0 < sum(expected) < len(pairs)
-    assert judge("Which?", []) == []
-
-
-@pytest.mark.parametrize("labels", [("yes", "no"), ("entailment", "ENTAILMENT")])
-def test_a_classifier_of_something_else_is_refused(labels):
-    with pytest.raises(ValueError, match="one label 'entailment'"):
-        signals.Entailment(classifier(labels), tiny.tokenizer())

@@ -399,9 +399,6 @@ def continuation_logprob(response: Any, prompt: str, continuation: str) -> float
         prompt: What the continuation follows.
         continuation: With its leading blank, if it has one.
 
-    Returns:
-        The sum of the log-probabilities of its tokens.
-
     Raises:
         ValueError: If the response has none, or of another prompt; if no token begins where the
             continuation begins; or if one of its tokens has no log-probability.

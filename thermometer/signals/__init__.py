@@ -15,6 +15,5 @@ from thermometer.signals.answers import read_confidence as read_confidence
 from thermometer.signals.answers import sequence_probability as sequence_probability
 from thermometer.signals.answers import stated_confidence as stated_confidence
 from thermometer.signals.consistency import Consistency as Consistency
-from thermometer.signals.consistency import Entailment as Entailment
 from thermometer.signals.consistency import consistency as consistency
 from thermometer.signals.consistency import same_words as same_words

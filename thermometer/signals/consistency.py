@@ -3,11 +3,8 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
 
 import numpy as np
-import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from thermometer import _checks
 from thermometer.free_form import Context, FreeFormTask, normalised, render_question
@@ -71,67 +68,12 @@ def meaning_certainty(labels: Sequence[int]) -> float:
     1 + sum_c s_c log s_c / log n, with s_c the share of the n samples that have meaning c: the
     discrete semantic entropy of Farquhar, Kossen, Kuhn and Gal (2024), normalised and turned round.
 
-    Args:
-        labels: Meanings of at least two samples.
-
     Example:
         >>> [meaning_certainty(labels) for labels in ([0, 0, 0, 0], [0, 1, 2, 3], [0, 0, 1, 1])]
         [1.0, 0.0, 0.5]
     """
     share = np.unique(np.asarray(labels), return_counts=True)[1] / len(labels)
     return float(np.clip(1 + (share * np.log(share)).sum() / np.log(len(labels)), 0, 1))
-
-
-_BATCH = 32
-
-
-class Entailment:
-    """Two answers are equivalent if each entails the other (Kuhn, Gal and Farquhar 2023).
-
-    Both are read after the question. "Entails" is that the class of this name is the most probable.
-    Give one to `consistency` as its `equivalence`.
-
-    Args:
-        model: A transformers sequence classifier, one of whose labels is "entailment".
-        tokenizer: Its tokenizer.
-
-    Raises:
-        ValueError: If no label, or more than one, is "entailment".
-    """
-
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        self.model = model.eval().requires_grad_(False)
-        self.tokenizer = tokenizer
-        labels = {int(i): str(label).lower() for i, label in model.config.id2label.items()}
-        found = [i for i, label in labels.items() if label == "entailment"]
-        if len(found) != 1:
-            raise _checks.fail(
-                "model", "a classifier with one label 'entailment'", sorted(labels.values())
-            )
-        self._entailment = found[0]
-
-    @classmethod
-    def from_pretrained(cls, name: str, *, revision: str | None = None) -> Self:
-        """Load a classifier from a hub or a folder, such as ``microsoft/deberta-large-mnli``."""
-        model = AutoModelForSequenceClassification.from_pretrained(name, revision=revision)
-        return cls(model, AutoTokenizer.from_pretrained(name, revision=revision))
-
-    def __call__(self, question: str, pairs: Sequence[tuple[str, str]]) -> list[bool]:
-        """Whether the two answers of each pair mean the same as answers to the question."""
-        there = [(f"{question} {a}", f"{question} {b}") for a, b in pairs]
-        entailed = self._entails([*there, *((b, a) for a, b in there)])
-        return [a and b for a, b in zip(entailed, entailed[len(pairs) :], strict=False)]
-
-    @torch.inference_mode()
-    def _entails(self, texts: list[tuple[str, str]]) -> list[bool]:
-        verdicts: list[bool] = []
-        for start in range(0, len(texts), _BATCH):
-            premises, hypotheses = zip(*texts[start : start + _BATCH], strict=True)
-            texts_of = list(premises), list(hypotheses)
-            inputs = self.tokenizer(*texts_of, padding=True, truncation=True, return_tensors="pt")
-            logits = self.model(**inputs.to(self.model.device)).logits
-            verdicts += (logits.argmax(dim=1) == self._entailment).tolist()
-        return verdicts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,8 +118,8 @@ def consistency(
         context: See `p_true`.
         n_samples: At least two; a share of samples is known to about 0.5 / sqrt(n_samples).
         seed: Equal seeds give equal samples.
-        equivalence: Which answers mean the same: `same_words`, an `Entailment`, or a function of
-            your own of a question and pairs of answers to it.
+        equivalence: Which answers mean the same: `same_words`, or a function of your own of a
+            question and pairs of answers to it, such as one that asks an entailment classifier.
         chat: Ask as the user of a chat.
         max_new_tokens: Where a sample is cut that does not end with its line.
 

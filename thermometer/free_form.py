@@ -110,11 +110,10 @@ class FreeFormTask:
             >>> FreeFormTask.from_task(capitals).questions[0].answers
             ('Paris',)
         """
-        questions = []
-        for q in task.questions:
-            accepted = () if q.answer is None else (q.options[q.answer],)
-            questions.append(FreeFormQuestion(q.id, q.text, accepted, q.context))
-        return cls(task.name, tuple(questions))
+        questions = task.questions
+        accepted = [() if q.answer is None else (q.options[q.answer],) for q in questions]
+        rows = zip(questions, accepted, strict=True)
+        return cls(task.name, tuple(FreeFormQuestion(q.id, q.text, a, q.context) for q, a in rows))
 
     def __len__(self) -> int:
         return len(self.questions)
@@ -149,8 +148,7 @@ def load_free_form(source: str | Path | TaskSource, **options: Any) -> list[Free
     if chosen.columns is not None or chosen.demonstrations is not None:
         raise _checks.fail("columns and demonstrations", "None for free-form tasks", chosen)
     read = read_files(matching_files(chosen.source), chosen, _parse)
-    tasks = [FreeFormTask(name, tuple(questions)) for name, (questions, _) in read.items()]
-    return choose_tasks(tasks, chosen)
+    return choose_tasks([FreeFormTask(name, tuple(q)) for name, (q, _) in read.items()], chosen)
 
 
 def _parse(row: dict[str, Any], identifier: str) -> FreeFormQuestion:
@@ -222,11 +220,8 @@ def normalised(text: str) -> str:
         ('eiffeltower paris', '-1398.5')
     """
     folded = unicodedata.normalize("NFKC", text).casefold().replace("\N{MINUS SIGN}", "-")
-    plain = "".join(
-        character
-        for character in _DROPPED.sub("", folded)
-        if character in "-." or not unicodedata.category(character).startswith("P")
-    )
+    signs = _DROPPED.sub("", folded)
+    plain = "".join(s for s in signs if s in "-." or unicodedata.category(s)[0] != "P")
     return " ".join(_ARTICLES.sub(" ", plain).split())
 
 
@@ -311,12 +306,9 @@ def verify_tasks(
     for _, question in pairs:
         if not question.answers:
             raise _checks.fail("answers", "known", f"none for question {question.id}")
-    provenance = {
-        "questions": questions_digest([free_form_row(q, task) for task, q in pairs]),
-        "model": lm.provenance(chosen),
-        "judge": judge,
-        "max_new_tokens": max_new_tokens,
-    }
+    digest = questions_digest([free_form_row(q, task) for task, q in pairs])
+    rule = {"judge": judge, "max_new_tokens": max_new_tokens}
+    provenance = {"questions": digest, "model": lm.provenance(chosen), **rule}
     with (
         GrowingLines(out, [question.id for _, question in pairs], provenance) as lines,
         Progress(disable=not progress, transient=True) as bar,
@@ -326,17 +318,15 @@ def verify_tasks(
             piece = pairs[start : start + _WINDOW]
             prompts = [render_question(question, chosen) for _, question in piece]
             said = lines_of(lm, prompts, max_new_tokens=max_new_tokens)
-            answered = zip(piece, (line.text for line in said), strict=True)
             lines.append(
-                question_row(verify_question(q, text, is_right(text, q.answers, judge)), task)
-                for (task, q), text in answered
-                if text
+                question_row(verify_question(q, a.text, is_right(a.text, q.answers, judge)), task)
+                for (task, q), a in zip(piece, said, strict=True)
+                if a.text
             )
             bar.advance(shown, len(piece))
     if not Path(out).stat().st_size:
         hint = "" if chosen.chat else " (a model tuned to chat wants a template with `chat: true`)"
-        got = f"{len(pairs)} empty answers"
-        raise _checks.fail("tasks", f"answered by the model{hint}", got)
+        raise _checks.fail("tasks", f"answered by the model{hint}", f"{len(pairs)} empty answers")
     return load_tasks(out)
 
 
@@ -386,8 +376,7 @@ def answers_frame(answers: Sequence[Answer] | Sequence[FreeFormAnswer]) -> Any:
     except ImportError as error:
         raise ImportError("answers_frame needs pandas: install it, or use to_dict") from error
     frame = pandas.DataFrame([answer.to_dict() for answer in answers])
-    numbers = {"confidence": "float64", "temperature": "float64"}
-    return frame.astype({name: kind for name, kind in numbers.items() if name in frame})
+    return frame.astype({k: "float64" for k in ("confidence", "temperature") if k in frame})
 
 
 Context = str | Sequence[str | None] | None
@@ -532,11 +521,8 @@ def _verify(
     lm: CalibratedLM, asked: Sequence[FreeFormQuestion], lines: Sequence[Line], per: Per
 ) -> list[FreeFormAnswer]:
     """Answers with the calibrated probability that the model gives to their being correct."""
-    given = [
-        verify_question(question, line.text)
-        for question, line in zip(asked, lines, strict=True)
-        if line.text.strip()
-    ]
+    pairs = list(zip(asked, lines, strict=True))
+    given = [verify_question(question, line.text) for question, line in pairs if line.text.strip()]
     calibrated: dict[str, tuple[dict[str, float], float | None]] = {}
     warnings: tuple[str, ...] = ()
     if given:
@@ -546,7 +532,7 @@ def _verify(
         for one, row, divisor in zip(given, result.probs, divisors(result, per), strict=True):
             calibrated[one.id] = dict(zip(VERDICTS, map(float, row), strict=True)), divisor
     answers = []
-    for question, line in zip(asked, lines, strict=True):
+    for question, line in pairs:
         probs, temperature = calibrated.get(question.id, ({}, None))
         notes = warnings if probs else (EMPTY,)
         if line.cut_at is not None:
@@ -609,8 +595,5 @@ def add_shift(table: OutputTable, shift: float) -> OutputTable:
     if VERDICT_SHIFT in source:
         got = f"{VERDICT_SHIFT} {source[VERDICT_SHIFT]}"
         raise _checks.fail("table", "of scores as the model gave them", got)
-    return replace(
-        table,
-        scores=shifted(table.require("scores"), shift),
-        provenance={**table.provenance, "scores": {**source, VERDICT_SHIFT: float(shift)}},
-    )
+    provenance = {**table.provenance, "scores": {**source, VERDICT_SHIFT: float(shift)}}
+    return replace(table, scores=shifted(table.require("scores"), shift), provenance=provenance)

@@ -44,25 +44,16 @@ class GumbelNoise(LogitsProcessor):  # type: ignore[misc]
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """(B, V) scores with the noise of the next step."""
         width: Any = scores.shape[1]
-        waiting = torch.stack(
-            [torch.empty(width).exponential_(generator=g) for g in self._generators]
-        )
-        return scores - waiting.log().to(scores.device)
+        waiting = [torch.empty(width).exponential_(generator=g) for g in self._generators]
+        return scores - torch.stack(waiting).log().to(scores.device)
 
 
 def repeated_cache(model: Any, ids: Tensor, mask: Tensor, pad_id: int) -> Any | None:
     """The cache of a causal model for prompts up to their last token, equal ones read once.
 
-    Args:
-        model: A transformers model.
-        ids: (B, L) int64, padded on the left.
-        mask: (B, L) int64 of real tokens.
-        pad_id: Of the padding.
-
-    Returns:
-        A cache for `generate`, which then reads the last tokens only; `None` if no two prompts are
-        equal, one is of a single token, or the model keeps a state that cannot be repeated
-        (recurrent layers, encoder-decoders).
+    `ids` and their `mask` are (B, L) int64, padded on the left. With the cache `generate` reads the
+    last tokens only. It is `None` if no two prompts are equal, one is of a single token, or the
+    model keeps a state that cannot be repeated (recurrent layers, encoder-decoders).
     """
     both = torch.stack([ids, mask])
     distinct, index = both.unique(dim=1, return_inverse=True)  # type: ignore[no-untyped-call]
@@ -239,10 +230,7 @@ def lines_of(lm: LanguageModel, prompts: Sequence[Prompt], **options: Any) -> li
 
 @torch.inference_mode()
 def _first_lines(
-    lm: LanguageModel,
-    rows: Sequence[Sequence[int]],
-    max_new_tokens: int,
-    noise: GumbelNoise | None,
+    lm: LanguageModel, rows: Sequence[Sequence[int]], max_new_tokens: int, noise: GumbelNoise | None
 ) -> list[Line]:
     """Continue one batch of prompts, given as ids, padded on the left, so that all end alike."""
     width = max(map(len, rows))
@@ -269,14 +257,11 @@ def _first_lines(
         stopping_criteria=StoppingCriteriaList([line_end]),
     )[:, 1 if lm.is_encoder_decoder else width :]
     texts = lm.tokenizer.batch_decode(made, skip_special_tokens=True)
-    ended = [
-        done or not set(ends).isdisjoint(row)
-        for done, row in zip(line_end.done, made.tolist(), strict=True)
-    ]
-    return [
-        Line(text.strip().partition("\n")[0].strip(), None if by_itself else max_new_tokens)
-        for text, by_itself in zip(texts, ended, strict=True)
-    ]
+    lines = []
+    for text, row, done in zip(texts, made.tolist(), line_end.done, strict=True):
+        cut_at = None if done or not set(ends).isdisjoint(row) else max_new_tokens
+        lines.append(Line(text.strip().partition("\n")[0].strip(), cut_at))
+    return lines
 
 
 class _EndOfLine(StoppingCriteria):  # type: ignore[misc]

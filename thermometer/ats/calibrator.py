@@ -162,10 +162,7 @@ class AtsCalibrator:
         return found
 
     def responses(
-        self,
-        pairs: Sequence[Pair] | Sequence[TokenPair],
-        *,
-        temperature: float | None = None,
+        self, pairs: Sequence[Pair] | Sequence[TokenPair], *, temperature: float | None = None
     ) -> ResponseTokens:
         """What the model says of every token of given responses.
 

@@ -84,9 +84,8 @@ class PairFormat:
     max_length: int = 1024
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "max_length", _checks.integer("max_length", self.max_length, minimum=2)
-        )
+        length = _checks.integer("max_length", self.max_length, minimum=2)
+        object.__setattr__(self, "max_length", length)
 
 
 def load_pairs(
@@ -295,12 +294,6 @@ class TokenReader:
     def _reading(
         self, rows: list[tuple[int, ...]], sources: list[tuple[int, int]], targets: list[int]
     ) -> Reading:
-        hidden, mask = self._states(rows)
-        where = hidden.device
-        pairs = torch.tensor(sources, dtype=torch.int64, device=where).reshape(-1, 2)
-        return Reading(hidden, mask, pairs, torch.tensor(targets, device=where))
-
-    def _states(self, rows: list[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
         new = [row for row in dict.fromkeys(rows) if row not in self._cache]
         fresh = dict(zip(new, self._run(new), strict=True)) if new else {}
         states = [fresh[row] if row in fresh else self._cache[row] for row in rows]
@@ -312,7 +305,9 @@ class TokenReader:
         where = self.lm.device
         hidden = pad_sequence([state.to(where) for state in states], batch_first=True)
         lengths = torch.tensor([len(row) for row in rows], device=where)
-        return hidden, torch.arange(hidden.shape[1], device=where) < lengths[:, None]
+        mask = torch.arange(hidden.shape[1], device=where) < lengths[:, None]
+        pairs = torch.tensor(sources, dtype=torch.int64, device=where).reshape(-1, 2)
+        return Reading(hidden, mask, pairs, torch.tensor(targets, device=where))
 
     def _run(self, rows: list[tuple[int, ...]]) -> list[Tensor]:
         ids = pad_sequence([torch.tensor(row) for row in rows], batch_first=True)

@@ -265,10 +265,8 @@ class Attention(nn.Module):
     def __init__(self, width: int, head_size: int) -> None:
         super().__init__()
         self._head_size = head_size
-        self.query = nn.Linear(width, width, bias=False)
-        self.key = nn.Linear(width, width, bias=False)
-        self.value = nn.Linear(width, width, bias=False)
-        self.output = nn.Linear(width, width, bias=False)
+        layers = (nn.Linear(width, width, bias=False) for _ in range(4))
+        self.query, self.key, self.value, self.output = layers
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(B, L, D) and (B, L) bool of real tokens to (B, L, D)."""

@@ -88,10 +88,8 @@ class AtsTraining:
             plain[name] = _checks.number(name, getattr(self, name), 0.0, 1.0)
         plain["learning_rate"] = _checks.number("learning_rate", self.learning_rate, strict=True)
         plain["weight_decay"] = _checks.number("weight_decay", self.weight_decay)
-        fraction = self.validation_fraction
-        plain["validation_fraction"] = _checks.number(
-            "validation_fraction", fraction, 0.0, 0.9, strict=True
-        )
+        name, fraction = "validation_fraction", self.validation_fraction
+        plain[name] = _checks.number(name, fraction, 0.0, 0.9, strict=True)
         for name, value in plain.items():
             object.__setattr__(self, name, value)
 
@@ -188,15 +186,7 @@ class State:
 
 
 class HeadTraining(LightningModule):
-    """The head, its training and its validation pairs.
-
-    Args:
-        head: Trained in place.
-        reader: Of the language model.
-        train_pairs: To learn from.
-        validation_pairs: For validation.
-        config: How to train.
-    """
+    """The head, which is trained in place, with its training and its validation pairs."""
 
     def __init__(
         self,
@@ -222,8 +212,7 @@ class HeadTraining(LightningModule):
 
     def digest(self) -> str:
         """Hash of all that decides the course of the training."""
-        settings = [asdict(self.config), asdict(self.head.config)]
-        content = [settings, self.reader.lm.fingerprint]
+        content = [[asdict(self.config), asdict(self.head.config)], self.reader.lm.fingerprint]
         hashed = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         for pairs in (self.train_pairs, self.validation_pairs):
             hashed.update(repr([(pair.ids, pair.start) for pair in pairs]).encode())
@@ -247,10 +236,7 @@ class HeadTraining(LightningModule):
             return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (step + self.done) / config.max_steps))
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: list[int]) -> Tensor:
         """Loss of the response tokens of a few pairs."""
@@ -277,8 +263,7 @@ class HeadTraining(LightningModule):
     def _fit_pooled_temperature(self) -> float:
         hidden, targets, found = [], [], 0
         for start in range(0, len(self.train_pairs), self.config.batch_size):
-            pairs = self.train_pairs[start : start + self.config.batch_size]
-            reading = self.reader.pairs(pairs)
+            reading = self.reader.pairs(self.train_pairs[start : start + self.config.batch_size])
             hidden.append(reading.at_sources(reading.hidden))
             targets.append(reading.targets)
             found += len(reading.targets)
@@ -307,10 +292,8 @@ class _Progress(Callback):
     def on_train_start(self, trainer: Trainer, _: LightningModule) -> None:
         """Go on with the optimiser's averages."""
         if self._state is not None:
-            optimizer, parameters = (
-                trainer.optimizers[0],
-                dict(self._module.head.named_parameters()),
-            )
+            optimizer = trainer.optimizers[0]
+            parameters = dict(self._module.head.named_parameters())
             for key, value in self._state.averages.items():
                 kind, name = key.split("/", 1)
                 where = value.device if kind == "step" else parameters[name].device
@@ -335,24 +318,16 @@ class _Progress(Callback):
                 for name, parameter in head.named_parameters()
                 for kind, tensor in trainer.optimizers[0].state[parameter].items()
             }
-            State(
-                module.done + trainer.global_step,
-                self._best,
-                self._waited,
-                module.pooled_temperature,
-                head.state_dict(),
-                self.weights,
-                averages,
-            ).write(self._file, self._digest)
+            step, start = module.done + trainer.global_step, module.pooled_temperature
+            tensors = head.state_dict(), self.weights, averages
+            state = State(step, self._best, self._waited, start, *tensors)
+            state.write(self._file, self._digest)
 
 
 def fit(module: HeadTraining, keywords: Mapping[str, Any], folder: Path | None) -> None:
     """Train the head of a module in place, or go on with it; it ends with its best weights.
 
-    Args:
-        module: What to train.
-        keywords: Of `lightning.Trainer`.
-        folder: For curves and state; `None` for none.
+    `keywords` are those of `lightning.Trainer`; `folder` is for curves and state, if they are kept.
     """
     config, head, digest = module.config, module.head, module.digest()
     file = None if folder is None else folder / STATE_FILE

@@ -403,17 +403,9 @@ class CalibrationAlarm:
     def _raise(self, number: int, time: float) -> Episode:
         self._bet, self._recovery, self._recovery_n = self._wealth.best, 0.0, 0
         bet = self.bets.all[self._bet]
-        onset, onset_time = self._wealth.onset(self._bet)
+        onset = self._wealth.onset(self._bet)
         self.episode = Episode(
-            segment=self.segment,
-            verdict=bet.verdict,
-            where=bet.where,
-            onset=onset,
-            onset_time=onset_time,
-            raised=number,
-            raised_time=time,
-            wealth=self.wealth,
-            level=self.level,
+            self.segment, bet.verdict, bet.where, *onset, number, time, self.wealth, self.level
         )
         return self.episode
 
@@ -568,10 +560,9 @@ class EarlySign:
 
     def _sign(self, number: int, time: float) -> Sign:
         best = self._wealth.best
-        onset, onset_time = self._wealth.onset(best)
         words = ("wider", "narrower") if best >= _ON_SPREAD else ("higher", "lower")
         direction = words[0 if TILTS[best] > 0 else 1]
-        return Sign(self.name, onset, onset_time, number, time, direction, self.level)
+        return Sign(self.name, *self._wealth.onset(best), number, time, direction, self.level)
 
 
 def rank_factors(u: float) -> Vector:

@@ -161,9 +161,8 @@ class Store:
                 raise OSError(f"{self.path}: {error}") from error
             if isinstance(error, sqlite3.ProgrammingError):  # it was closed
                 raise ValueError(f"{self.path or 'monitor'}: {error}") from error
-            raise ValueError(
-                f"{self.path}: no database of a monitor, or a damaged one ({error})"
-            ) from error
+            what = "no database of a monitor, or a damaged one"
+            raise ValueError(f"{self.path}: {what} ({error})") from error
 
     def _open(self, settings: str) -> None:
         self._check()

@@ -194,10 +194,7 @@ def read_state(ledger: Ledger, **measuring: Any) -> MonitorState:
     with store.transaction(), store.decoding():
         ledger.refresh()
         counts, pending = dict(ledger.counts), ledger.n_pending
-        alarms = {
-            name: (alarm.wealth, alarm.level, alarm.episode)
-            for name, alarm in ledger.alarms.items()
-        }
+        alarms = {name: (a.wealth, a.level, a.episode) for name, a in ledger.alarms.items()}
         members: dict[str | None, list[Row]] = {None: ledger.window()}
         for answer in members[None]:
             if answer[3] is not None:
@@ -405,8 +402,7 @@ def _draw_gap(axis: "Axes", state: MonitorState, colours: drawing.Theme) -> None
     band = drawing.blend(colours.single, colours.ground, 0.2)
     axis.fill_between(x, low, high, color=band, linewidth=0)
     axis.plot(x, middle, color=colours.single, linewidth=1.8)
-    label = "confidence \N{MINUS SIGN} accuracy"
-    axis.set_ylabel(label, fontsize=drawing.SMALL, color=colours.ink)
+    axis.set_ylabel("confidence \N{MINUS SIGN} accuracy", fontsize=drawing.SMALL, color=colours.ink)
     frames: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
     for refit in state.refits[:1]:
         at, colour = (refit.number, 1.0), colours.accents[2]
@@ -416,9 +412,8 @@ def _draw_gap(axis: "Axes", state: MonitorState, colours: drawing.Theme) -> None
 def _draw_ece(axis: "Axes", state: MonitorState, colours: drawing.Theme) -> None:
     x = [(point.first + point.last) / 2 for point in state.points]
     ece, floor = [p.ece for p in state.points], [p.floor for p in state.points]
-    dashed = (0, (4, 3))
     axis.plot(x, ece, color=colours.single, linewidth=1.8, label="ECE")
-    axis.plot(x, floor, color=colours.quiet, linewidth=1.2, linestyle=dashed, label="floor")
+    axis.plot(x, floor, color=colours.quiet, linewidth=1.2, linestyle=(0, (4, 3)), label="floor")
     axis.set_ylim(bottom=0)
     axis.set_ylabel("ECE", fontsize=drawing.SMALL, color=colours.ink)
     text: dict[str, Any] = {"fontsize": drawing.SMALL, "labelcolor": colours.ink}

@@ -31,12 +31,7 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """N questions, and the answer to each; an empty one has no signal.
-
-    Args:
-        questions: At least one.
-        answers: As many, without white space around them.
-    """
+    """N >= 1 questions, and the answer to each without space around it; if empty, no signal."""
 
     questions: tuple[FreeFormQuestion, ...]
     answers: tuple[str, ...]
@@ -48,12 +43,7 @@ class Answered:
         answers: Sequence[str],
         context: Context = None,
     ) -> "Answered":
-        """Pair questions and answers.
-
-        Raises:
-            TypeError: If one string stands where several are meant.
-            ValueError: For no questions, or another number of answers or passages.
-        """
+        """Pair questions and answers; errors are those of `without_options` and `answers_to`."""
         asked = without_options(questions, context)
         return cls(asked, tuple(text.strip() for text in answers_to(asked, answers)))
 

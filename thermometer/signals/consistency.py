@@ -105,9 +105,8 @@ class Entailment:
         labels = {int(i): str(label).lower() for i, label in model.config.id2label.items()}
         found = [i for i, label in labels.items() if label == "entailment"]
         if len(found) != 1:
-            raise _checks.fail(
-                "model", "a classifier with one label 'entailment'", sorted(labels.values())
-            )
+            expected = "a classifier with one label 'entailment'"
+            raise _checks.fail("model", expected, sorted(labels.values()))
         self._entailment = found[0]
 
     @classmethod
@@ -127,8 +126,8 @@ class Entailment:
         verdicts: list[bool] = []
         for start in range(0, len(texts), _BATCH):
             premises, hypotheses = zip(*texts[start : start + _BATCH], strict=True)
-            texts_of = list(premises), list(hypotheses)
-            inputs = self.tokenizer(*texts_of, padding=True, truncation=True, return_tensors="pt")
+            both = list(premises), list(hypotheses)
+            inputs = self.tokenizer(*both, padding=True, truncation=True, return_tensors="pt")
             logits = self.model(**inputs.to(self.model.device)).logits
             verdicts += (logits.argmax(dim=1) == self._entailment).tolist()
         return verdicts

@@ -307,8 +307,8 @@ def verify_tasks(
         if not question.answers:
             raise _checks.fail("answers", "known", f"none for question {question.id}")
     digest = questions_digest([free_form_row(q, task) for task, q in pairs])
-    provenance = {"questions": digest, "model": lm.provenance(chosen)}
-    provenance |= {"judge": judge, "max_new_tokens": max_new_tokens}
+    rule = {"judge": judge, "max_new_tokens": max_new_tokens}
+    provenance = {"questions": digest, "model": lm.provenance(chosen), **rule}
     with (
         GrowingLines(out, [question.id for _, question in pairs], provenance) as lines,
         Progress(disable=not progress, transient=True) as bar,

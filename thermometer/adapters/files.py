@@ -30,9 +30,7 @@ def read_columns(path: Path) -> pa.Table:
             them but Parquet as ``.gz``. In JSON lines NaN and infinity are taken as numbers, and a
             key that a line lacks is an empty cell.
 
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: For another kind of file, an empty or a damaged one. The message names the file.
+    `ValueError` for another kind of file, an empty or a damaged one, names the file.
 
     Example:
         >>> from tempfile import mkdtemp

@@ -123,13 +123,10 @@ class Wealth:
 
 
 class Bet(NamedTuple):
-    """One way of being wrong.
+    """One way of being wrong, for confidences above `low` (the lowest range holds 0) up to `high`.
 
-    Args:
-        direction: +1 if answers are right more often than claimed, -1 if less often.
-        size: By how much, in log-odds beyond what is tolerated.
-        low: Confidences above this are meant (the lowest range also holds 0)
-        high: and up to this.
+    Answers are right more often (`direction` +1) or less often (-1) than claimed, by `size` in
+    log-odds beyond what is tolerated.
     """
 
     direction: int

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import OfflineModeIsEnabled
 from safetensors.torch import load_file, save_file
 
 from thermometer import checkpoint
@@ -329,3 +330,8 @@ def test_the_card_says_what_was_measured_in_whatever_way(folder):
     measured = {"summary": "Closes 65 % of the gap on unseen subjects."}
     calibrator.with_record(metrics=measured).save_pretrained(folder)
     assert "Closes 65 % of the gap" in (folder / "README.md").read_text()
+
+
+def test_without_a_hub_nothing_is_pushed(folder):
+    with pytest.raises(OfflineModeIsEnabled):
+        Calibrator.from_pretrained(folder).push_to_hub("somebody/thermometer")

@@ -1,4 +1,4 @@
-"""The ATS head: its block is Llama's, its temperatures are positive, and time runs one way."""
+"""The ATS head: its temperatures are positive, and time runs one way."""
 
 import math
 
@@ -7,10 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import LlamaConfig
-from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRotaryEmbedding
 
-from thermometer.ats.network import KINDS, AtsConfig, AtsHead, Block
+from thermometer.ats.network import KINDS, AtsConfig, AtsHead
 
 D = 16
 SMALL = {kind: AtsConfig(kind, head_size=4, hidden_size=24) for kind in KINDS}
@@ -24,50 +22,6 @@ def head(kind="transformer", seed=0, scale=0.3, dtype=torch.float32):
         for parameter in made.parameters():
             parameter.copy_(scale * torch.randn(parameter.shape))
     return made.eval()
-
-
-def test_the_block_is_that_of_llama():
-    """Against the class of transformers with the same weights, in float64."""
-    config = LlamaConfig(
-        hidden_size=D,
-        intermediate_size=24,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        rms_norm_eps=1e-6,
-        attn_implementation="eager",
-    )
-    reference = LlamaDecoderLayer(config, 0).double().eval()
-    block = Block(D, 24, 4).double()
-    ours = {
-        "self_attn.q_proj": block.attention.query,
-        "self_attn.k_proj": block.attention.key,
-        "self_attn.v_proj": block.attention.value,
-        "self_attn.o_proj": block.attention.output,
-        "mlp.gate_proj": block.gated.gate,
-        "mlp.up_proj": block.gated.up,
-        "mlp.down_proj": block.gated.down,
-        "input_layernorm": block.attention_norm,
-        "post_attention_layernorm": block.gated_norm,
-    }
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for name, module in ours.items():
-            module.weight.copy_(torch.randn(module.weight.shape) / 3)
-            reference.get_submodule(name).weight.copy_(module.weight)
-    x = torch.randn(2, 7, D, dtype=torch.float64)
-    positions = torch.arange(7)[None]
-    rotary = LlamaRotaryEmbedding(config)(x, positions)
-    causal = torch.zeros(7, 7, dtype=torch.float64).masked_fill(
-        torch.ones(7, 7).triu(1).bool(), -torch.inf
-    )
-    with torch.no_grad():
-        expected = reference(
-            x, attention_mask=causal[None, None], position_embeddings=rotary, position_ids=positions
-        )
-        got = block(x, torch.ones(2, 7, dtype=torch.bool))
-    # The angles are float32 in both.
-    np.testing.assert_allclose(got, expected, atol=1e-6)
-    assert (expected - x).abs().max() > 0.1
 
 
 @pytest.mark.parametrize(("width", "gated"), [(4096, 11008), (5120, 13824), (576, 1536)])

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from scipy.optimize import brentq
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from thermometer import _checks
 from thermometer.network import LIMIT
@@ -198,8 +197,6 @@ def fit_token_temperature(logits: Callable[[], Iterable[Tensor]], targets: Tenso
 
 
 KINDS = ("transformer", "mlp", "linear")
-EPSILON = 1e-6
-ROPE_BASE = 10_000.0
 
 
 @dataclass(frozen=True)
@@ -245,84 +242,45 @@ class AtsConfig:
         return self.hidden_size or 256 * math.ceil(8 * n_features / 3 / 256)
 
 
-class RmsNorm(nn.Module):
-    """x / sqrt(mean(x^2) + 1e-6) times a learned gain, computed in at least float32."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., D) to (..., D)."""
-        wide = x if x.dtype == torch.float64 else x.float()
-        scale = (wide.square().mean(dim=-1, keepdim=True) + EPSILON).rsqrt()
-        return (wide * scale).to(x.dtype) * self.weight
-
-
-class Attention(nn.Module):
-    """Causal self-attention with rotary positions, no biases."""
-
-    def __init__(self, width: int, head_size: int) -> None:
-        super().__init__()
-        self._head_size = head_size
-        layers = (nn.Linear(width, width, bias=False) for _ in range(4))
-        self.query, self.key, self.value, self.output = layers
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """(B, L, D) and (B, L) bool of real tokens to (B, L, D)."""
-        B, L, D = x.shape
-        angles = _angles((mask.cumsum(dim=1) - 1).clamp(min=0), self._head_size)
-        query, key, value = (
-            layer(x).view(B, L, -1, self._head_size).transpose(1, 2)
-            for layer in (self.query, self.key, self.value)
-        )
-        causal = torch.ones(L, L, dtype=torch.bool, device=x.device).tril()
-        itself = torch.eye(L, dtype=torch.bool, device=x.device)  # else padding has no key: NaN
-        visible = (causal & mask[:, None, :]) | itself
-        mixed = F.scaled_dot_product_attention(
-            _rotated(query, angles), _rotated(key, angles), value, attn_mask=visible[:, None]
-        )
-        found: Tensor = self.output(mixed.transpose(1, 2).reshape(B, L, D))
-        return found
-
-
-class Gated(nn.Module):
-    """SwiGLU: down(silu(gate(x)) * up(x)), no biases."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.gate = nn.Linear(width, hidden, bias=False)
-        self.up = nn.Linear(width, hidden, bias=False)
-        self.down = nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., D) to (..., D)."""
-        found: Tensor = self.down(F.silu(self.gate(x)) * self.up(x))
-        return found
-
-
 class Block(nn.Module):
-    """A decoder block of Llama: both parts read a normed input and add to the stream.
+    """A decoder block of Llama, as `transformers` has it, with as many key as query heads.
 
-    Without attention if `head_size` is 0.
+    Without attention if `head_size` is 0: the normed input goes through the gated part only.
     """
 
     def __init__(self, width: int, hidden: int, head_size: int) -> None:
         super().__init__()
-        self.attention = Attention(width, head_size) if head_size else None
-        self.attention_norm = RmsNorm(width) if head_size else None
-        self.gated_norm = RmsNorm(width)
-        self.gated = Gated(width, hidden)
+        from transformers.models.llama import modeling_llama as llama
+
+        n_heads = width // head_size if head_size else 1
+        config = llama.LlamaConfig(
+            hidden_size=width,
+            intermediate_size=hidden,
+            num_attention_heads=n_heads,
+            num_key_value_heads=n_heads,
+            rms_norm_eps=1e-6,
+            attn_implementation="sdpa",
+        )
+        self.rotary = llama.LlamaRotaryEmbedding(config) if head_size else None
+        self.layer: nn.Module
+        if head_size:
+            self.layer = llama.LlamaDecoderLayer(config, 0)
+        else:
+            self.layer = nn.Sequential(llama.LlamaRMSNorm(width, 1e-6), llama.LlamaMLP(config))
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.normal_(layer.weight, std=0.02)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor) -> Any:
         """(B, L, D) and (B, L) bool of real tokens to (B, L, D)."""
-        if self.attention is not None and self.attention_norm is not None:
-            x = x + self.attention(self.attention_norm(x), mask)
-        found: Tensor = x + self.gated(self.gated_norm(x))
-        return found
+        if self.rotary is None:
+            return x + self.layer(x)
+        L = x.shape[1]
+        causal = torch.ones(L, L, dtype=torch.bool, device=x.device).tril()
+        itself = torch.eye(L, dtype=torch.bool, device=x.device)  # else padding has no key: NaN
+        visible = (causal & mask[:, None, :]) | itself
+        angles = self.rotary(x, (mask.cumsum(dim=1) - 1).clamp(min=0))
+        return self.layer(x, attention_mask=visible[:, None], position_embeddings=angles)
 
 
 class AtsHead(nn.Module):
@@ -415,17 +373,3 @@ class AtsHead(nn.Module):
             ValueError: For shapes that do not fit.
         """
         return self.log_inverse(hidden, mask).neg().exp()
-
-
-def _angles(positions: Tensor, head_size: int) -> Tensor:
-    """(B, L) positions to (B, 1, L, head_size) angles: position * base^(-2 i / head_size)."""
-    steps = torch.arange(0, head_size, 2, device=positions.device) / head_size
-    angles = positions[:, None, :, None].float() * ROPE_BASE**-steps
-    return torch.cat([angles, angles], dim=3)
-
-
-def _rotated(x: Tensor, angles: Tensor) -> Tensor:
-    """Rotate each pair (x_i, x_{i + head_size / 2}) by its angle."""
-    first, second = x.chunk(2, dim=3)
-    turned = torch.cat([-second, first], dim=3)
-    return x * angles.cos().to(x.dtype) + turned * angles.sin().to(x.dtype)

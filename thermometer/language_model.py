@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import get_ident
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from thermometer import _checks, forward, loading, planning
 from thermometer.forward import ModelSize, Work
 from thermometer.planning import Unit, find_shared
-from thermometer.runners import CausalRunner, DecoderRunner
+from thermometer.runners import CausalRunner, DecoderRunner, Kept
 from thermometer.templates import Prompt, Template
 from thermometer.tokenization import TokenTree, encode_for_decoder, encode_prompts, tokenizer_digest
 
@@ -96,7 +97,7 @@ class Outputs:
 class _Shared:
     """What copies of a model have in common."""
 
-    work: Work = field(default_factory=Work)
+    work: dict[int, Work] = field(default_factory=dict)  # of each thread
     most_tokens: int | None = None  # size of unit that memory was found too small for
 
 
@@ -105,6 +106,8 @@ Position = Literal["last", "mean"]
 
 class LanguageModel:
     """A frozen transformers model with its tokenizer. Make one with `from_pretrained`.
+
+    Threads may call it at once, and each gets what it would get alone.
 
     Args:
         model: A transformers causal or encoder-decoder LM, which then belongs to this object: it is
@@ -357,6 +360,7 @@ class LanguageModel:
         if units is None:
             units = self.plan(trees, scores=scores)
         pieces = []
+        kept: Kept = {}
         todo = deque(units)
         while todo:
             unit = todo.popleft()
@@ -364,12 +368,13 @@ class LanguageModel:
             if most is not None and len(unit) > 1 and unit.tokens >= most:
                 todo.extendleft(reversed(unit.halves()))
                 continue
-            piece = self._try(trees, unit, features, scores)
+            piece = self._try(trees, unit, features, scores, kept)
             if piece is None:
+                kept.clear()
                 todo.appendleft(self._give_way(trees, unit))
             else:
                 pieces.append(piece)
-        self._runner.forget()
+        kept.clear()
         rows = planning.rows_of(units)
         result = _joined(pieces, None if given else np.argsort(rows))
         if result.scores is not None:
@@ -383,11 +388,11 @@ class LanguageModel:
         return result
 
     def _try(
-        self, trees: Sequence[TokenTree], unit: Unit, features: bool, scores: bool
+        self, trees: Sequence[TokenTree], unit: Unit, features: bool, scores: bool, kept: Kept
     ) -> Outputs | None:
         """The outputs of a unit; `None` if memory ran out."""
         try:
-            return self._forward(trees, unit, features, scores)
+            return self._forward(trees, unit, features, scores, kept)
         except (RuntimeError, MemoryError) as error:
             if not ran_out(error):
                 raise
@@ -395,7 +400,6 @@ class LanguageModel:
 
     def _give_way(self, trees: Sequence[TokenTree], unit: Unit) -> Unit:
         """What to try after a unit for which there was not enough memory."""
-        self._runner.forget()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if len(unit) > 1:
@@ -411,7 +415,7 @@ class LanguageModel:
 
     @torch.inference_mode()
     def _forward(
-        self, trees: Sequence[TokenTree], unit: Unit, features: bool, scores: bool
+        self, trees: Sequence[TokenTree], unit: Unit, features: bool, scores: bool, kept: Kept
     ) -> Outputs:
         """The outputs of one forward pass, with raw log-likelihoods as scores."""
         chosen = [trees[i] for i in unit.rows]
@@ -420,11 +424,17 @@ class LanguageModel:
                 raise _checks.fail("options", "given where scores are wanted", tree.id)
         prefixes = [trees[i].prefix[:size] for i, size in unit.prefixes]
         reading = self._runner.run(
-            chosen, features=features, scores=scores, shared=unit.shared, prefixes=prefixes
+            chosen,
+            features=features,
+            scores=scores,
+            shared=unit.shared,
+            prefixes=prefixes,
+            kept=kept,
         )
         hidden, logprobs = reading.hidden, reading.logprobs
         states = hidden.float().cpu().numpy() if hidden is not None else None
-        self._shared.work += reading.work
+        work, thread = self._shared.work, get_ident()
+        work[thread] = work.get(thread, Work()) + reading.work
         if logprobs is None:
             return Outputs(states, None, None)
         if (bad := ~logprobs.isfinite()).any():
@@ -437,8 +447,8 @@ class LanguageModel:
 
     @property
     def work(self) -> Work:
-        """Counts of all that was computed since the model was loaded."""
-        return self._shared.work
+        """Counts of all that was computed since the model was loaded, by whatever thread."""
+        return sum(list(self._shared.work.values()), Work())
 
     @property
     def size(self) -> ModelSize:

@@ -1,4 +1,4 @@
-"""Run a transformers model over batches of token trees.
+"""Run a transformers model over batches of token trees, from any number of threads.
 
 `CausalRunner` reads prompts and scores continuations, and computes once what prompts begin with;
 `DecoderRunner` is for encoder-decoders, of which only the first decoder step is run. A fast way is
@@ -7,7 +7,9 @@ used only after a self-test on the model at hand, at run time, agreed with the p
 
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from threading import Lock, get_ident
 from typing import Any
 
 import numpy as np
@@ -50,6 +52,7 @@ class _Frozen(DynamicLayer):  # type: ignore[misc]
 class PrefixCache(DynamicCache):  # type: ignore[misc]
     """What a model has computed of G prefixes, for rows that begin with them.
 
+    It remembers who reads it next, and so belongs to one call of `LanguageModel.compute`.
     `computed` is the cache that a forward pass over the prefixes, padded on the right, has filled;
     `TypeError` if it has anything but keys and values of all positions.
     """
@@ -74,6 +77,10 @@ class PrefixCache(DynamicCache):  # type: ignore[misc]
         return self
 
 
+Kept = dict[tuple[tuple[int, ...], ...], PrefixCache]
+"""What a call keeps from one pass to the next: the cache of the prefixes of the last one."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
     """What one forward pass says.
@@ -94,6 +101,8 @@ class Reading:
 class CausalRunner:
     """Runs a causal LM, by the fastest way that is proven right for this very model.
 
+    Threads may run it at once: what a pass needs is in its arguments, or kept by thread.
+
     Args:
         model: A transformers causal LM.
         filler: Token id that fills rows on the right; its value never matters.
@@ -110,7 +119,7 @@ class CausalRunner:
         # Some models do not say which part of them is the stack below the output head.
         self._base = model.model if model.base_model is model else model.base_model
         self._filler = filler
-        self._tapped: list[Tensor] = []
+        self._tapped: dict[int, Tensor] = {}  # by thread
         self._mean = mean
         config = model.config.get_text_config()
         names = ("sliding_window", "attention_chunk_size", "window_size", "attention_window_size")
@@ -118,7 +127,10 @@ class CausalRunner:
         if getattr(config, "use_sliding_window", None) is False:  # Qwen declares one, ignores it
             sizes = []
         self._window = min((size for size in sizes if isinstance(size, int)), default=None)
-        self._cache: tuple[Any, PrefixCache] | None = None
+        # Such models rewrite their frequencies in every pass.
+        kinds = {str(getattr(module, "rope_type", "")) for module in model.modules()}
+        rewrites = any(name in kind for kind in kinds for name in ("dynamic", "longrope"))
+        self._alone: Any = Lock() if rewrites else nullcontext()
         self.head: forward.Head | None = None
         self.shares_rows = False
         self.shares_prefixes = False
@@ -127,7 +139,7 @@ class CausalRunner:
         self._self_test(scores, name)
 
     def _keep(self, _module: Any, _inputs: Any, output: Any) -> None:
-        self._tapped.append(output[0] if isinstance(output, tuple) else output)
+        self._tapped[get_ident()] = output[0] if isinstance(output, tuple) else output
 
     def forks(self, tree: TokenTree) -> bool:
         """Whether all branches of a tree may share one row.
@@ -143,10 +155,6 @@ class CausalRunner:
         """
         return self.shares_prefixes and not self._mean and self.forks(tree)
 
-    def forget(self) -> None:
-        """Give back the memory of the shared prefixes of the last pass."""
-        self._cache = None
-
     def run(
         self,
         trees: Sequence[TokenTree],
@@ -155,6 +163,7 @@ class CausalRunner:
         scores: bool,
         shared: Sequence[int] = (),
         prefixes: Sequence[tuple[int, ...]] = (),
+        kept: Kept | None = None,
     ) -> Reading:
         """One forward pass.
 
@@ -164,33 +173,35 @@ class CausalRunner:
             scores: Whether the branches are.
             shared: How many leading tokens of each tree come from a cache. Empty for none.
             prefixes: What the cache holds, more than these trees need perhaps. It is computed in a
-                pass before this one, and kept for the next call.
+                pass before this one.
+            kept: Where that cache is put, and found by the next pass of the same call.
         """
         past, work = None, Work()
         if prefixes:
-            past, work = self._cached(tuple(prefixes))
+            past, work = self._cached(tuple(prefixes), {} if kept is None else kept)
             past.read_by([t.prefix[:size] for t, size in zip(trees, shared, strict=True)])
         forked = all(self.forks(tree) for tree in trees)
         batch = forward.collate(trees, self._filler, forked=forked, scores=scores, cached=shared)
         work += Work.of_batch(batch, len(trees), sum(tree.n_read(scores) for tree in trees))
         inputs = batch.to(self._model.device).model_inputs(self._model.dtype)
         inputs["past_key_values"] = past
-        self._tapped.clear()
+        self._tapped.pop(get_ident(), None)
         logprobs = None
         if scores and self.head is None:
-            output = self._model(**inputs, output_hidden_states=True)
+            with self._alone:
+                output = self._model(**inputs, output_hidden_states=True)
             states = output.hidden_states[-1]
             batch = batch.to(output.logits.device)
             logits = output.logits[batch.sources[:, 0], batch.sources[:, 1]].float()
             logprobs = logits.log_softmax(dim=1)[batch.targets[:, 0], batch.targets[:, 1]]
         else:
-            states = self._base(**inputs).last_hidden_state
+            with self._alone:
+                states = self._base(**inputs).last_hidden_state
             batch = batch.to(states.device)
             if scores and self.head is not None:
                 final = states[batch.sources[:, 0], batch.sources[:, 1]]
                 logprobs = self.head.token_logprobs(final, batch.targets)
-        if self._tapped:
-            states = self._tapped.pop()
+        states = self._tapped.pop(get_ident(), states)
         hidden = self._hidden(states, batch.features) if features else None
         return Reading(hidden, logprobs, batch.segment_ids, work)
 
@@ -207,18 +218,21 @@ class CausalRunner:
             [states[r, min(1, c) : c + 1].float().mean(dim=0) for r, c in last.tolist()]
         )
 
-    def _cached(self, prefixes: tuple[tuple[int, ...], ...]) -> tuple["PrefixCache", Work]:
+    def _cached(
+        self, prefixes: tuple[tuple[int, ...], ...], kept: Kept
+    ) -> tuple[PrefixCache, Work]:
         """The cache of some prefixes, and what it cost: nothing if it is at hand."""
         work = Work()
-        if self._cache is None or self._cache[0] != prefixes:
-            self._cache = None  # before the next one takes memory
+        if prefixes not in kept:
+            kept.clear()  # before the next one takes memory
             trees = [TokenTree("", prefix) for prefix in prefixes]
             batch = forward.collate(trees, self._filler, forked=True, scores=False)
             inputs = batch.to(self._model.device).model_inputs(self._model.dtype)
-            computed = self._base(**{**inputs, "use_cache": True}).past_key_values
-            self._cache = prefixes, PrefixCache(computed, prefixes)
+            with self._alone:
+                computed = self._base(**{**inputs, "use_cache": True}).past_key_values
+            kept[prefixes] = PrefixCache(computed, prefixes)
             work = Work.of_batch(batch)
-        return self._cache[1], work
+        return kept[prefixes], work
 
     @torch.inference_mode()
     def _self_test(self, scores: bool, name: str) -> None:
@@ -247,7 +261,6 @@ class CausalRunner:
             prefixes = [tree.prefix[:size] for tree, size in zip(trees, (2, 5), strict=True)]
             cached: dict[str, Any] = {"shared": (2, 5), "prefixes": prefixes}
             self.shares_prefixes = self._proves(trees, plain, exact, **cached)
-        self.forget()
 
     def _proves(
         self, trees: Sequence[TokenTree], plain: Reading, exact: bool, **cached: Any
@@ -279,9 +292,6 @@ class DecoderRunner:
     def caches(self, tree: TokenTree) -> bool:
         """No: an encoder looks ahead, so that no beginning can come from a cache."""
         return False
-
-    def forget(self) -> None:
-        """Nothing is kept."""
 
     def run(
         self, trees: Sequence[TokenTree], *, features: bool, scores: bool, **_: object

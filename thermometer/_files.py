@@ -1,22 +1,27 @@
 """Files as the package writes and reads them: whole or not at all, and errors name them.
 
-Everything is written under a temporary name and then renamed, so that a killed run leaves whole
-files or none. Dataclasses are read from JSON strictly by their annotations: a damaged or edited
-file is refused, and the error names the key.
+Everything is written under a temporary name of its own, which is locked, and then renamed: a killed
+run leaves whole files or none, and writers of one place do not disturb each other. Dataclasses are
+read from JSON strictly by their annotations: a damaged or edited file is refused, and the error
+names the key.
 """
 
+import ctypes
+import errno
 import glob
 import gzip
+import hashlib
 import json
 import math
 import os
 import platform
 import re
+import secrets
 import shutil
 import socket
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -28,30 +33,55 @@ import numpy as np
 
 from thermometer import _checks
 
+try:
+    import fcntl
+except ImportError:  # not on Windows, where nothing is locked
+    fcntl = None  # type: ignore[assignment]
+
+T = TypeVar("T")
 _DAY = 86_400  # seconds
+_LONGEST = 200  # bytes of a name to which an ending may be added; file systems take 255
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux, in fcntl.h and fs.h
 
 
-def temporary(path: Path) -> Path:
-    """Where to write what will be renamed to `path`: beside it, hidden, one name a process."""
-    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
+@contextmanager
+def _temporary(path: Path, *, folder: bool = False) -> Iterator[Path]:
+    """A new hidden file or folder beside `path`, locked for as long as its writer lives."""
+    while True:
+        unfinished = path.with_name(f".{_stem(path.name)}.{_kernel()}.{secrets.token_hex(8)}.tmp")
+        if folder:
+            unfinished.mkdir()
+        else:
+            unfinished.touch(exist_ok=False)
+        lock = _lock(unfinished, wait=True)
+        if unfinished.exists():  # else `sweep` came between
+            break
+        _unlock(lock)
+    try:
+        yield unfinished
+    finally:
+        _remove(unfinished)
+        _unlock(lock)
 
 
 def sweep(folder: Path, name: str | None = None) -> None:
     """Remove what killed processes left unfinished in a folder, of any file or of one name.
 
-    Files of a living process of this machine stay, and so do those of another machine that are
-    younger than a day. An old folder that a killed process had moved away is moved back.
+    What is locked stays. Where a lock says nothing, since another machine wrote it or the file
+    system has none, it stays for a day. An old folder that a killed process had moved away is moved
+    back.
     """
-    pattern = f".{'*' if name is None else glob.escape(name)}.*.*"
-    for left in folder.glob(f"{pattern}.tmp"):
-        if _is_over(left):
-            _remove(left)
-    for old in folder.glob(f"{pattern}.old"):
-        place = old.with_name(old.name[1:].rsplit(".", 3)[0])
-        if _is_over(old) and place.exists():
-            _remove(old)
-        elif _is_over(old):
-            os.replace(old, place)
+    stem = "*" if name is None else glob.escape(_stem(name))
+    for left in folder.glob(f".{stem}.*.*.tmp"):
+        with _if_over(left) as over:
+            if over:
+                _remove(left)
+    for old in folder.glob(f".{stem}.*.*.old") if name is not None else ():
+        with _if_over(old) as over:
+            if over and (folder / str(name)).exists():
+                _remove(old)
+            elif over:
+                os.replace(old, folder / str(name))
 
 
 @contextmanager
@@ -61,18 +91,16 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: What the block raised, naming the file and not its temporary name.
     """
-    unfinished = temporary(path)
+    beginning = f".{_stem(path.name)}."
     try:
-        yield unfinished
-        os.replace(unfinished, path)
+        with _temporary(path) as unfinished:
+            yield unfinished
+            os.replace(unfinished, path)
     except OSError as error:
-        if error.filename in (None, str(unfinished), unfinished):
+        if error.filename is None or Path(os.fsdecode(error.filename)).name.startswith(beginning):
             why = f"cannot be written ({error.strerror or error})"
             raise OSError(error.errno, why, str(path)) from error
         raise
-    finally:
-        with suppress(OSError):  # a folder that is none says so in the block
-            unfinished.unlink()
 
 
 def require_place(path: str | Path) -> Path:
@@ -89,10 +117,9 @@ def require_place(path: str | Path) -> Path:
     nearest = next(folder for folder in file.parents if folder.exists())
     if not nearest.is_dir():
         raise NotADirectoryError(f"{file} cannot be written: {nearest} is a file, no folder")
-    trial = temporary(nearest / file.name)
     try:
-        trial.touch()
-        trial.unlink()
+        with _temporary(nearest / file.name):
+            pass
     except OSError as error:
         raise OSError(error.errno, f"cannot be written ({error.strerror})", str(file)) from error
     return file
@@ -217,6 +244,7 @@ class GrowingLines:
         provenance: JSON values that decide what is written.
 
     Raises:
+        BlockingIOError: If another run is writing it.
         ValueError: If the file has lines that something else made, that are no JSON objects, or
             whose ids do not come in the order of `ids`. The message names what differs.
 
@@ -234,15 +262,23 @@ class GrowingLines:
         self.path = Path(path)
         self._record = self.path.with_name(f"{self.path.name}.made_by.json")
         self._check(provenance)
-        self.n_done = self._recover(ids)
-        """Number of leading `ids` that are dealt with: up to that of the last line."""
         self._file = self.path.open("ab")
+        self._lock = None
+        try:
+            self._lock = _lock(self.path, wait=False)
+            self.n_done = self._recover(ids)
+            """Number of leading `ids` that are dealt with: up to that of the last line."""
+        except BaseException:
+            self._file.close()
+            _unlock(self._lock)
+            raise
 
     def __enter__(self) -> "GrowingLines":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+        _unlock(self._lock)
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write rows, and return when they are on the disk."""
@@ -299,49 +335,131 @@ def is_vacant(path: Path) -> bool:
 
 
 @contextmanager
-def replaced_folder(path: Path) -> Iterator[Path]:
+def replaced_folder(path: Path, keep: Callable[[Path, Path], None] | None = None) -> Iterator[Path]:
     """An empty folder that takes the place of `path` when the block ends without an error.
 
-    If anything fails, the old folder stays as it was.
+    If anything fails, the old folder stays as it was. Writers of one place come one after another;
+    on Linux both folders change places in one step, so that there is one at every moment.
+
+    Args:
+        path: Of the folder; its parents are made.
+        keep: Copies what must stay from the old folder, if there is one, into the new one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent, path.name)
-    unfinished = temporary(path)
-    old = unfinished.with_suffix(".old")
-    _remove(unfinished)
-    unfinished.mkdir()
-    try:
+    with _temporary(path, folder=True) as unfinished:
         yield unfinished
-        if path.exists():
-            os.replace(path, old)
-        os.replace(unfinished, path)
-    finally:
-        if old.exists() and not path.exists():
-            os.replace(old, path)
-        _remove(old)
-        _remove(unfinished)
+        lock = _lock(path.parent, wait=True)
+        try:
+            if keep is not None and path.exists():
+                keep(path, unfinished)
+            if not path.exists():
+                os.replace(unfinished, path)
+            elif not _exchange(unfinished, path):
+                old = unfinished.with_suffix(".old")
+                os.replace(path, old)
+                try:
+                    os.replace(unfinished, path)
+                except OSError:
+                    os.replace(old, path)
+                    raise
+                _remove(old)
+        finally:
+            _unlock(lock)
 
 
-def _host() -> str:
-    return socket.gethostname().replace(".", "-")
+def read_folder(path: Path, read: Callable[[Path], T]) -> T:
+    """What `read` makes of a folder, read again if another one took its place meanwhile."""
+    while True:
+        before = _identity(path)
+        try:
+            found = read(path)
+        except (OSError, ValueError):
+            if _identity(path) == before:
+                raise
+            continue
+        if _identity(path) == before:
+            return found
 
 
-def _is_over(left: Path) -> bool:
-    """Whether the process that made an unfinished file or folder is no longer at work on it."""
-    *_, host, process, _ = left.name.split(".")
-    if not process.isdigit() or host != _host():
-        return time.time() - left.lstat().st_mtime > _DAY
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a folder from every other that is or was in its place."""
     try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:  # it lives, and is somebody else's
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Let two folders change places in one step; whether the system can."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if fcntl else None
+    if rename is None:
         return False
-    return False
+    paths = os.fsencode(a.absolute()), os.fsencode(b.absolute())
+    return bool(rename(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0)
+
+
+def _stem(name: str) -> str:
+    """A file's name in those of its temporary files: a digest where it is very long."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= _LONGEST else hashlib.sha256(encoded).hexdigest()
+
+
+def _kernel() -> str:
+    """What is the same for processes that see each other's locks: containers of one machine do."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+    except OSError:
+        return socket.gethostname().replace(".", "-")
+
+
+def _lock(path: Path, *, wait: bool) -> int | None:
+    """Lock a file or folder until `_unlock`, or until the process ends.
+
+    Returns:
+        The lock; `None` where there is no locking.
+
+    Raises:
+        BlockingIOError: If somebody else has it, and not to `wait`.
+    """
+    if fcntl is None:
+        return None
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        os.close(lock)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise BlockingIOError(error.errno, "locked by another writer", str(path)) from error
+        return None
+    return lock
+
+
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+@contextmanager
+def _if_over(left: Path) -> Iterator[bool]:
+    """Whether nobody is at work on an unfinished file or folder; nobody can begin inside."""
+    lock, over = None, False
+    with suppress(BlockingIOError, FileNotFoundError):
+        if left.name.split(".")[-3] == _kernel():
+            lock = _lock(left, wait=False)
+        over = lock is not None or time.time() - left.lstat().st_mtime > _DAY
+    try:
+        yield over
+    finally:
+        _unlock(lock)
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
@@ -349,9 +467,6 @@ def _remove(path: Path) -> None:
 
 def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is no number")
-
-
-T = TypeVar("T")
 
 
 def from_plain(kind: type[T], value: Any, name: str = "value") -> T:

@@ -117,7 +117,7 @@ def write(checkpoint: Checkpoint, folder: str | Path) -> None:
         "network": dict(checkpoint.network),
         **{key: kind(getattr(record, key)) for key, kind in _OF_RECORD.items()},
     }
-    with _files.replaced_folder(path) as new:
+    with _files.replaced_folder(path, keep=_keep_others) as new:
         _write_json(new / CONFIG, config)
         weights = {k: v.detach().float().cpu().contiguous() for k, v in checkpoint.weights.items()}
         for name, points in record.domain.arrays.items():
@@ -128,21 +128,31 @@ def write(checkpoint: Checkpoint, folder: str | Path) -> None:
         (new / CARD).write_text(checkpoint.card, encoding="utf-8")
         for name, content in record.pictures.items():
             (new / name).write_bytes(content)
-        for file in path.iterdir() if path.exists() else ():
-            if file.name not in _FILES and file.suffix != ".png":  # somebody else's
-                copy = shutil.copytree if file.is_dir() else shutil.copy2
-                copy(file, new / file.name)
+
+
+def _keep_others(old: Path, new: Path) -> None:
+    """Copy what no checkpoint has: it is somebody else's. Links stay links."""
+    for file in old.iterdir():
+        if file.name in _FILES or file.suffix == ".png":
+            continue
+        if file.is_dir() and not file.is_symlink():
+            shutil.copytree(file, new / file.name, symlinks=True)
+        else:
+            shutil.copy2(file, new / file.name, follow_symlinks=False)
 
 
 def read(folder: str | Path) -> Checkpoint:
-    """Read a checkpoint; nothing in it is executed.
+    """Read a checkpoint; nothing in it is executed. One that is being replaced is read whole.
 
     Raises:
         FileNotFoundError: If a file is missing.
         ValueError: For a missing, unknown or mistyped key, a newer format, or damaged weights. The
             message names the file and the key.
     """
-    path = Path(folder)
+    return _files.read_folder(Path(folder), _read)
+
+
+def _read(path: Path) -> Checkpoint:
     config = _read_config(path / CONFIG)
     weights_file = path / WEIGHTS
     if not weights_file.is_file():

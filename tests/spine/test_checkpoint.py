@@ -2,6 +2,9 @@
 
 import json
 import os
+import random
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +13,7 @@ import torch
 from huggingface_hub.errors import OfflineModeIsEnabled
 from safetensors.torch import load_file, save_file
 
-from thermometer import checkpoint
+from thermometer import _files, checkpoint
 from thermometer.calibrator import Calibrator
 from thermometer.checkpoint import TrainingRecord
 from thermometer.network import Thermometer, ThermometerConfig
@@ -298,10 +301,52 @@ def test_a_failed_rename_puts_the_old_checkpoint_back(folder, monkeypatch):
             raise OSError("disk full")
         replace_file(source, target)
 
+    monkeypatch.setattr(_files, "_exchange", lambda a, b: False)  # as where the system has none
     monkeypatch.setattr(os, "replace", fail_at_the_last_moment)
     with pytest.raises(OSError, match="disk full"):
         make(seed=1).save_pretrained(folder)
     assert contents(folder) == before
+    assert [file.name for file in folder.parent.iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_threads_and_processes_may_save_into_one_folder(folder, monkeypatch, exchange):
+    """Every save succeeds, and a reader always finds one of them whole."""
+    if not exchange:
+        monkeypatch.setattr(_files, "_exchange", lambda a, b: False)
+    saved = [make(seed=seed).with_record(metrics={"seed": seed}) for seed in range(3)]
+    wanted = {}
+    for calibrator in saved:
+        calibrator.save_pretrained(folder)
+        wanted[calibrator.record.metrics["seed"]] = contents(folder)["model.safetensors"]
+    (folder / "notes.txt").write_text("somebody's")
+    left, failed = threading.Barrier(4), []
+
+    def save(calibrator):
+        left.wait()
+        try:
+            for _ in range(8):
+                calibrator.save_pretrained(folder)
+                time.sleep(random.random() / 500)
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=save, args=(one,)) for one in saved]
+    for thread in threads:
+        thread.start()
+    left.wait()
+    while any(thread.is_alive() for thread in threads):
+        try:
+            content = checkpoint.read(folder)
+        except FileNotFoundError:
+            assert not exchange  # between two renames there is no folder
+            continue
+        kept = {k: v for k, v in content.weights.items() if not k.startswith("domain.")}
+        expected = saved[content.record.metrics["seed"]].thermometer.state_dict()
+        assert all(torch.equal(kept[k], expected[k].float()) for k in expected)
+    assert not failed
+    assert contents(folder)["model.safetensors"] in wanted.values()
+    assert contents(folder)["notes.txt"] == b"somebody's"
     assert [file.name for file in folder.parent.iterdir()] == ["checkpoint"]
 
 

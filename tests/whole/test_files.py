@@ -14,17 +14,9 @@ from numpy.typing import NDArray
 from thermometer import _files
 
 
-@pytest.fixture(scope="module")
-def dead():
-    """Number of a process that has ended."""
-    done = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True
-    )
-    return int(done.stdout)
-
-
-def leave(folder, name, process, ending="tmp", host=None):
-    left = folder / f".{name}.{host or _files._host()}.{process}.{ending}"
+def leave(folder, name, ending="tmp", kernel=None):
+    """What a killed process leaves behind: a hidden folder that nobody has locked."""
+    left = folder / f".{name}.{kernel or _files._kernel()}.{len(list(folder.iterdir()))}.{ending}"
     left.mkdir()
     (left / "file").write_text("old")
     return left
@@ -64,36 +56,56 @@ def test_a_place_is_tried_without_a_trace(tmp_path):
         _files.require_place(tmp_path)
     with pytest.raises(NotADirectoryError, match=r"a\.txt is a file, no folder"):
         _files.require_place(tmp_path / "a.txt" / "b.txt")
-    with pytest.raises(OSError, match=r"cannot be written \(.*\): '.*/n{250}'"):
-        _files.require_place(tmp_path / ("n" * 250))
+    _files.write_text(_files.require_place(tmp_path / ("n" * 250)), "as long as may be")
+    with pytest.raises(OSError, match=r"name too long: '.*/n{300}'"):
+        _files.require_place(tmp_path / ("n" * 300))
 
 
-def test_unfinished_files_of_the_dead_are_taken_away_and_no_others(tmp_path, dead):
-    leave(tmp_path, "a", dead)
-    mine = leave(tmp_path, "a", os.getpid())
-    theirs = leave(tmp_path, "a", dead, host="elsewhere")
-    forgotten = leave(tmp_path, "b", dead, host="elsewhere")
+def test_unfinished_files_of_the_dead_are_taken_away_and_no_others(tmp_path):
+    leave(tmp_path, "a")
+    theirs = leave(tmp_path, "a", kernel="elsewhere")
+    forgotten = leave(tmp_path, "b", kernel="elsewhere")
     os.utime(forgotten, (time.time() - 90_000,) * 2)
     (tmp_path / "a.tmp").write_text("somebody's")
-    _files.sweep(tmp_path)
-    assert names(tmp_path) == sorted([mine.name, theirs.name, "a.tmp"])
+    with _files.whole_file(tmp_path / "mine") as mine:
+        mine.write_text("unfinished")
+        os.utime(mine, (time.time() - 90_000,) * 2)
+        for _ in range(2):  # and from another process, which may have the same number elsewhere
+            sweep = f"from thermometer import _files; _files.sweep(_files.Path({str(tmp_path)!r}))"
+            subprocess.run([sys.executable, "-c", sweep], check=True)
+        _files.sweep(tmp_path)
+        assert names(tmp_path) == sorted([mine.name, theirs.name, "a.tmp"])
+    assert names(tmp_path) == sorted([theirs.name, "a.tmp", "mine"])
 
 
-def test_a_folder_that_was_moved_away_by_a_killed_process_comes_back(tmp_path, dead):
-    leave(tmp_path, "a.b", dead, "old")
+def test_what_a_killed_process_left_is_taken_away_at_once(tmp_path):
+    code = (
+        "import os; from thermometer import _files\n"
+        f"with _files.replaced_folder(_files.Path({str(tmp_path / 'a')!r})) as new:\n"
+        "    (new / 'file').write_text('half')\n    os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert len(names(tmp_path)) == 1
+    with _files.replaced_folder(tmp_path / "a"):
+        pass
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_folder_that_was_moved_away_by_a_killed_process_comes_back(tmp_path):
+    leave(tmp_path, "a.b", "old")
     with pytest.raises(RuntimeError), _files.replaced_folder(tmp_path / "a.b"):
         raise RuntimeError
     assert names(tmp_path) == ["a.b"]
     assert (tmp_path / "a.b" / "file").read_text() == "old"
-    leave(tmp_path, "a.b", dead, "old")
+    leave(tmp_path, "a.b", "old")
     with _files.replaced_folder(tmp_path / "a.b") as new:
         (new / "file").write_text("new")
     assert names(tmp_path) == ["a.b"]
     assert (tmp_path / "a.b" / "file").read_text() == "new"
 
 
-def test_names_with_wildcards_mean_themselves(tmp_path, dead):
-    kept = leave(tmp_path, "ab", dead)
+def test_names_with_wildcards_mean_themselves(tmp_path):
+    kept = leave(tmp_path, "ab")
     with _files.replaced_folder(tmp_path / "a[b*]"):
         pass
     assert names(tmp_path) == sorted([kept.name, "a[b*]"])

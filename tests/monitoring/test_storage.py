@@ -1,13 +1,18 @@
 """The file of a monitor: killed writers, several writers, threads, and files that are none."""
 
+import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+import traceback
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 
 from thermometer.monitoring import Monitor, MonitorSettings
@@ -223,3 +228,130 @@ def test_settings_that_cannot_be_are_refused(values, message):
         MonitorSettings(**values)
     with pytest.raises(ValueError, match="settings"):
         MonitorSettings.from_json('{"level": 0.1}')
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON predictions "
+        "BEGIN UPDATE predictions SET confidence = 0.01; END",
+        "CREATE VIEW v AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) "
+        "SELECT i FROM n",
+        "CREATE TABLE notes (text TEXT)",
+        "CREATE INDEX i ON answers (abs(confidence))",
+        "ALTER TABLE predictions ADD COLUMN g REAL GENERATED ALWAYS AS (confidence / 2)",
+        "DROP TABLE blocks",
+    ],
+)
+def test_a_file_with_other_tables_than_a_monitors_is_refused(tmp_path, command):
+    """What a stranger put into the file must not run, nor change what is stored."""
+    file = tmp_path / "m.db"
+    Monitor(file).close()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(command)
+        connection.commit()
+    with pytest.raises(ValueError, match=r"m\.db: not the tables of a monitor \("):
+        Monitor(file)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "confidence = 'high'",
+        "confidence = 1.5",
+        "time = 9e999",
+        "segment = x'00'",
+        "temperature = -1.0",
+    ],
+)
+def test_values_that_a_monitor_never_writes_are_damage(tmp_path, change):
+    file = tmp_path / "m.db"
+    with closing(Monitor(file)) as monitor:
+        monitor.record("a", 0.5)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(f"UPDATE predictions SET {change}")
+        connection.commit()
+    with closing(Monitor(file)) as monitor, pytest.raises(ValueError, match="damaged"):
+        monitor.label("a", True)
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e6, 1e9])
+def test_times_that_are_not_seconds_are_refused(factor):
+    monitor = Monitor()
+    with pytest.raises(ValueError, match="`time` to be Unix time in seconds"):
+        monitor.record("a", 0.5, time=time.time() * factor)
+    monitor.record("a", 0.5, time=time.time() + 3600)  # a clock that is ahead
+
+
+def test_a_clock_that_is_ahead_does_not_empty_the_window():
+    now, settings = time.time(), MonitorSettings(max_age=3600.0)
+    monitor, ids = Monitor(settings=settings), [f"a{i}" for i in range(100)]
+    monitor.record_many(ids, np.full(100, 0.5), time=np.full(100, now - 60))
+    monitor.label_many(ids, np.arange(100) % 2)
+    monitor.record("ahead", 0.5, time=now + 80_000)
+    assert monitor.state(n_resamples=10).overall.summary.n == 100
+
+
+def test_the_same_number_in_single_and_double_precision_is_no_conflict():
+    monitor = Monitor()
+    monitor.record("a", np.float32(0.9), temperature=np.float32(1.3))
+    assert monitor.record("a", 0.9, temperature=1.3) == pytest.approx(0.9, rel=1e-7)
+    assert monitor.record("b", 0.0) == monitor.record("b", np.float32(0.0)) == 0.0
+    with pytest.raises(ValueError, match="recorded with the same values"):
+        monitor.record("a", 0.9001, temperature=1.3)
+    with pytest.raises(ValueError, match="recorded with the same values"):
+        monitor.record("b", 0.0, temperature=1.3)
+
+
+def forked(function, nobody=False):
+    """Whether a function ends well in a forked process; `nobody` may write only what all may."""
+    process = os.fork()
+    if process == 0:
+        try:
+            if nobody and os.getuid() == 0:
+                os.setgid(65534)
+                os.setuid(65534)
+            function()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitpid(process, 0)[1] == 0
+
+
+def test_a_monitor_on_a_disk_that_is_read_only_can_be_read():
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        file = folder / "m.db"
+        with closing(Monitor(file)) as monitor:
+            monitor.record("a", 0.5)
+            monitor.label("a", True)
+        file.chmod(0o444)
+        folder.chmod(0o555)
+
+        def look():
+            with closing(Monitor(file)) as monitor:
+                assert monitor.state(n_resamples=10).overall.summary.n == 1
+                with pytest.raises(OSError, match=r"m\.db: .*readonly"):
+                    monitor.record("b", 0.5)
+
+        try:
+            assert forked(look, nobody=True)
+        finally:
+            folder.chmod(0o755)
+
+
+def test_a_forked_process_writes_the_same_file(tmp_path):
+    monitor, memory = Monitor(tmp_path / "m.db"), Monitor()
+    monitor.record("parent", 0.5)
+    with monitor._store.lock:  # as if another thread were at work at that moment
+
+        def work():
+            monitor.record("child", 0.5)
+            monitor.label("parent", True)
+            with pytest.raises(RuntimeError, match="in memory"):
+                memory.record("a", 0.5)
+
+        assert forked(work)
+    assert monitor.label("child", False).new == 1
+    assert monitor.label("parent", True).repeated == 1

@@ -1,10 +1,13 @@
 """The content of a monitor: its tables in SQLite, what it watches, and what it writes down.
 
 A file is in WAL mode and every commit is synchronised, so that what a call has acknowledged is
-there after kill -9 or a power cut. Several processes may write it. Nothing in it is executed.
+there after kill -9 or a power cut. Several processes may write it. Nothing in it is executed: it
+must have exactly the tables of a monitor, without a trigger or a view.
 """
 
 import json
+import math
+import os
 import sqlite3
 import threading
 import time
@@ -49,8 +52,30 @@ CREATE TABLE blocks (number INTEGER PRIMARY KEY, numbers BLOB NOT NULL);
 """
 
 
+def _checked(row: Row) -> Row:
+    """A row of `predictions` or `answers`, since SQLite takes any value in any column."""
+    number, key, confidence, segment, at, temperature, *answer = row
+    claimed, correct = answer or (0.0, 0)
+    fits = (
+        isinstance(number, int)
+        and isinstance(key, str)
+        and isinstance(segment, str | None)
+        and all(isinstance(c, float) and 0 <= c <= 1 for c in (confidence, claimed))
+        and isinstance(at, float)
+        and math.isfinite(at)
+        and (temperature is None or (isinstance(temperature, float) and 0 < temperature < math.inf))
+        and correct in (0, 1)
+    )
+    if not fits:
+        raise ValueError(f"no prediction or answer: {row!r:.200}")
+    return row
+
+
 class Store:
     """An open database with the tables of a monitor.
+
+    What only can be read, since the disk or its owner says so, is opened all the same; a forked
+    process opens a file anew.
 
     Args:
         path: A file, made if it is not there; `None` is memory.
@@ -66,21 +91,46 @@ class Store:
         self.path = None if path is None else Path(path)
         if self.path is not None and not self.path.absolute().parent.is_dir():
             raise FileNotFoundError(f"{path}: its folder is not there")
-        self.lock = threading.RLock()
-        with self._named_errors():
-            place = ":memory:" if path is None else path
-            self._connection = sqlite3.connect(
-                place, timeout=_WAIT, isolation_level=None, check_same_thread=False
-            )
         try:
+            self._connect(":memory:" if path is None else str(path))
             self._open(settings)
+        except OSError:
+            if self.path is None or not self.path.is_file() or not self._is_whole():
+                raise
+            # A file in WAL mode needs others beside it, which a disk that is read-only cannot get.
+            self._connect(f"{self.path.absolute().as_uri()}?immutable=1", uri=True)
+            self._check()
         except BaseException:
             self._connection.close()
             raise
 
+    @property
+    def lock(self) -> threading.RLock:
+        """Held by the thread that is at work."""
+        if os.getpid() != self._process:  # forked: neither lock nor connection are its own
+            if self.path is None:
+                raise RuntimeError("A monitor in memory cannot be used by a forked process")
+            self._inherited = self._connection  # closing it would disturb the parent
+            self._connect(str(self.path))
+        return self._lock
+
     def close(self) -> None:
         """Close the database; a second time does nothing."""
         self._connection.close()
+
+    def _connect(self, place: str, *, uri: bool = False) -> None:
+        self._process, self._lock = os.getpid(), threading.RLock()
+        with self._named_errors():
+            self._connection = sqlite3.connect(
+                place, timeout=_WAIT, isolation_level=None, check_same_thread=False, uri=uri
+            )
+            self._connection.execute("PRAGMA trusted_schema = OFF")
+            self._connection.execute("PRAGMA synchronous = FULL")
+
+    def _is_whole(self) -> bool:
+        """Whether everything that was written is in the file itself, and none of it in its log."""
+        log = Path(f"{self.path}-wal")
+        return not log.exists() or log.stat().st_size == 0
 
     @contextmanager
     def transaction(self, *, writing: bool = False) -> Iterator[None]:
@@ -119,8 +169,9 @@ class Store:
         for start in range(0, len(ids), _AT_ONCE):
             part = ids[start : start + _AT_ONCE]
             marks = ",".join("?" * len(part))
-            for row in self.execute(f"SELECT * FROM {table} WHERE id IN ({marks})", part):  # noqa: S608
-                found[row[1]] = row
+            with self.decoding():
+                for row in self.execute(f"SELECT * FROM {table} WHERE id IN ({marks})", part):  # noqa: S608
+                    found[row[1]] = _checked(row)
         return found
 
     def watches(self, kind: str) -> dict[str, Vector]:
@@ -168,7 +219,6 @@ class Store:
         self._check()
         if self.path is not None:
             self._use_log()
-            self.execute("PRAGMA synchronous = FULL")
         if self._check():
             return
         with self.transaction(writing=True):
@@ -192,7 +242,21 @@ class Store:
             )
         if application != APPLICATION and (application or schema or tables):
             raise ValueError(f"{self.path}: an SQLite file of something else than a monitor")
+        if application:
+            self._compare_schema()
         return bool(application)
+
+    def _compare_schema(self) -> None:
+        """Raise unless the file has exactly the tables of a monitor."""
+        question = "SELECT type, name, tbl_name, sql FROM sqlite_master"
+        made = sqlite3.connect(":memory:")
+        made.executescript(_TABLES)
+        expected = set(made.execute(question))
+        made.close()
+        if differing := {row[:2] for row in expected ^ set(self.execute(question))}:
+            kind, name = min(differing, key=str)
+            what = f"{kind} {name!r} is missing, changed or was added"
+            raise ValueError(f"{self.path}: not the tables of a monitor ({what})")
 
     def _use_log(self) -> None:
         """WAL mode; SQLite does not wait by itself for a process that is just doing the same."""
@@ -295,6 +359,7 @@ class Ledger:
         self.counts = dict.fromkeys(_COUNTS, 0)
         self.recalibrator: ConfidenceRecalibrator | None = None
         self._version = -1
+        self._process = os.getpid()
         self._changed = False
         self._episodes: list[Episode] = []
         self._new_signs: list[Sign] = []
@@ -322,9 +387,9 @@ class Ledger:
         with self.store.decoding():
             found = self.store.execute("SELECT name, value FROM counts")
             self.counts = dict.fromkeys(_COUNTS, 0) | dict(found)
-            if self._version != self.counts["version"]:
+            if self._version != self.counts["version"] or self._process != os.getpid():
                 self._load()
-                self._version = self.counts["version"]
+                self._version, self._process = self.counts["version"], os.getpid()
 
     @property
     def n_pending(self) -> int:
@@ -399,11 +464,16 @@ class Ledger:
     def window(self, since: int = 1) -> list[Row]:
         """Labelled answers of the window, from a number on, in the order of their labels."""
         newer = "SELECT * FROM answers WHERE number >= ? ORDER BY number"
-        rows = self.store.execute(newer, [since])
+        with self.store.decoding():
+            rows = [_checked(row) for row in self.store.execute(newer, [since])]
         if self.settings.max_age is None or not rows:
             return rows
+        # A time in the future, of a clock that is wrong, must not make all others old.
         both = "SELECT time FROM predictions UNION ALL SELECT time FROM answers"
-        (latest,) = self.store.execute(f"SELECT max(time) FROM ({both})")[0]  # noqa: S608
+        past = f"SELECT max(time) FROM ({both}) WHERE time <= ?"  # noqa: S608
+        now = time.time()
+        latest = self.store.execute(past, [now])[0][0]
+        latest = now if latest is None else latest
         return [row for row in rows if row[4] >= latest - self.settings.max_age]
 
     def _start(self) -> None:

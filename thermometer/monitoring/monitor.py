@@ -1,5 +1,6 @@
 """The monitor: predictions come in, labels later; it measures, raises alarms and recalibrates."""
 
+import math
 import time as clock
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from thermometer.recalibrators.confidence import PlattScaling
 Vector = NDArray[np.float64]
 
 LEAST = 50  # labelled answers for a refit
+_AHEAD = 86_400.0  # seconds by which a clock may be ahead; those that count otherwise are far off
 _Value = TypeVar("_Value", str, float)
 
 
@@ -30,7 +32,7 @@ class Monitor:
     Record each prediction when it is made, and its label when it is known. A monitor in a file
     survives a kill, goes on exactly where it was, and may be written by several processes at once.
     Each call is one transaction: when it has returned, it is on disk; when it raises, nothing of it
-    was done. An object may be used by several threads, but not by a forked process.
+    was done. An object may be used by several threads, and by forked processes if it is in a file.
 
     Labels enter the alarm in the order in which they come. Its guarantee (see `CalibrationAlarm`)
     needs that *when* a label comes does not depend on what it says: where wrong answers are
@@ -121,7 +123,8 @@ class Monitor:
             ids: (N,) names, each of one prediction.
             confidence: (N,) in [0, 1], as the model gave them, before any recalibration of here.
             segment: (N,) topic, customer or the like; `None` has none.
-            time: (N,) seconds, for `max_age` and to tell when alarms were; by default now.
+            time: (N,) Unix time in seconds, for `max_age` and to tell when alarms were, at most a
+                day from now; by default now.
             temperature: (N,) positive numbers that were predicted, if there are any.
 
         Returns:
@@ -129,7 +132,7 @@ class Monitor:
 
         Raises:
             ValueError: If N is 0 or lengths differ, a value is out of range, or an id is there with
-                another confidence, segment or temperature.
+                another confidence or temperature (beyond the rounding of float32) or segment.
         """
         ids = _checks.strings("ids", ids)
         raw = _checks.unit_interval("confidence", confidence, len(ids))
@@ -140,6 +143,9 @@ class Monitor:
         )
         now = clock.time()
         times = [now] * n if time is None else _checks.vector("time", time, n).tolist()
+        if max(times) > now + _AHEAD:
+            expected = f"Unix time in seconds, at most a day from now ({now:.0f})"
+            raise _checks.fail("time", expected, max(times))
         with self._ledger.changing():
             known = self._store.find("predictions", ids) | self._store.find("answers", ids)
             rows: dict[str, Row] = {}
@@ -150,7 +156,7 @@ class Monitor:
                 if there is None:
                     number = self._ledger.counts["recorded"] + len(rows) + 1
                     rows[key] = (number, key, *values)
-                elif (there[2], there[3], there[5]) != (c, name, t):
+                elif there[3] != name or not (_same(there[2], c) and _same(there[5], t)):
                     raise _checks.fail("id", "new, or recorded with the same values", repr(key))
             if rows:
                 self._ledger.add_predictions(list(rows.values()))
@@ -261,6 +267,11 @@ class Monitor:
             coverage: Of intervals, in (0, 1).
         """
         return read_state(self._ledger, n_resamples=n_resamples, seed=seed, coverage=coverage)
+
+
+def _same(a: float | None, b: float | None) -> bool:
+    """Whether two numbers are one, which may have been float32 in between."""
+    return a == b or (a is not None and b is not None and math.isclose(a, b, rel_tol=2**-23))
 
 
 def _optional(

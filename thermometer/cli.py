@@ -68,7 +68,11 @@ COMMANDS = {
         "table_commands",
         own={"source": {"type": str, "help": "folder of lm_eval, or a results_….json in it"}},
     ),
-    "import-logprobs": _Command("turn responses of an API into an output table", "table_commands"),
+    "import-logprobs": _Command(
+        "turn responses of an API into an output table",
+        "table_commands",
+        own={"--strict": {"action": "store_true", "help": "stop at one that holds no answer"}},
+    ),
     "measure": _Command(
         "measure confidences of a file or folder: numbers, pictures, segments",
         "table_commands",

@@ -56,6 +56,7 @@ def import_logprobs(
     replies: Literal["letter", "text"] = "letter",
     after: str | None = None,
     model: str | None = None,
+    strict: bool = False,
 ) -> None:
     """Turn responses with log-probabilities into an output table with scores.
 
@@ -67,10 +68,11 @@ def import_logprobs(
         replies: What the model was asked for: the letter of an option, A for the first, or its
             text.
         after: Text of the reply behind which the answer begins.
-        model: Name of the model that answered; by default what the first response says.
+        model: Name of the model that answered; by default what the responses say.
+        strict: Stop at the first response that holds no answer (an error, a refusal), instead of
+            leaving it out.
     """
-    from thermometer.adapters.api_formats import field, opened  # loads torch, as no other does
-    from thermometer.adapters.api_logprobs import option_probabilities
+    from thermometer.adapters.api_logprobs import option_probabilities  # loads torch
 
     asked = {q.id: (task.name, q) for task in load_tasks(tasks) for q in task.questions}
     answered = _by_id(Path(responses))
@@ -80,25 +82,30 @@ def import_logprobs(
         raise _checks.fail(
             "responses", "one for each question", f"{len(answered)}; without a partner: {missing}"
         )
-    known = [asked[key] for key in answered]
+    ids, known = list(answered), [asked[key] for key in answered]
     options = [
         q.options if replies == "text" else tuple(ascii_uppercase[: len(q.options)])
         for _, q in known
     ]
-    found = option_probabilities(list(answered.values()), options, after=after)
-    name = model or field(opened(next(iter(answered.values()))), "model") or "an API"
+    found = option_probabilities(list(answered.values()), options, after=after, strict=strict)
+    for row, why in found.skipped.items():
+        print(f"left out    {ids[row]}: {why}")  # noqa: T201
+    rows = [row for row in range(len(ids)) if row not in found.skipped]
+    ids, known = [ids[row] for row in rows], [known[row] for row in rows]
+    name = model or found.model or "an API"
     batch = {
-        "id": list(answered),
+        "id": ids,
         "task": [task for task, _ in known],
         "question": [question.text for _, question in known],
         "choices": [list(question.options) for _, question in known],
         "answer": [-1 if q.answer is None else q.answer for _, q in known],
         "context": [question.context for _, question in known],
-        "scores": found.scores,
-        "option_mass": found.mass,
+        "scores": found.scores[rows],
+        "option_mass": found.mass[rows],
     }
     provenance = {"scores": {"model": name, "replies": replies}}
-    table = write_table([batch], out_dir, provenance=provenance, order=list(asked))
+    order = [key for key in asked if key in set(ids)]
+    table = write_table([batch], out_dir, provenance=provenance, order=order)
     for warning in found.warnings:
         print(f"warning     {warning}")  # noqa: T201
     print(f"{len(table)} answers of {name}: {out_dir}")  # noqa: T201

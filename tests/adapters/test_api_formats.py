@@ -356,7 +356,7 @@ ONLY = {
         ({"error": "overloaded"}, "an error of the server: overloaded"),
         ({"detail": "Not Found"}, "OpenAI, vLLM or llama.cpp, but got one with the fields detail"),
         ({"choices": []}, "with the fields choices"),
-        ("B", "`response` to be JSON, but got 'B'"),
+        ("B", "response 'B': not JSON"),
         ("[1]", r"one response with its fields, but got \[1\]"),
         (None, "one response with its fields, but got None"),
         (0.5, "one response with its fields, but got 0.5"),
@@ -364,7 +364,7 @@ ONLY = {
 )
 def test_a_response_that_says_too_little_is_refused(response, match):
     with pytest.raises(ValueError, match=f"^Response 1: .*{match}"):
-        option_probabilities([recorded("chat")[0], response], ["A", "B"])
+        option_probabilities([recorded("chat")[0], response], ["A", "B"], strict=True)
 
 
 def test_recorded_answers_that_say_nothing_are_refused():

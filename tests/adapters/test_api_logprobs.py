@@ -183,6 +183,46 @@ def test_the_answer_may_stand_behind_other_text():
             option_probabilities([response], ["A", "B"], after=after)
 
 
+@pytest.mark.parametrize("after", ["answer:", "answer: ", ":"])
+def test_a_token_may_hold_the_end_of_what_stands_before_and_the_answer(after):
+    """Of ": A" behind "answer:" the answer is A; "; B" does not begin so, and is no answer."""
+    spanning = {": A": 0.5, ": B": 0.25, "; B": 0.2}
+    response = chat(logs(answer=0.9, No=0.1), logs(**spanning), logs(D=0.9, B=0.1))
+    found = option_probabilities([response], ["A", "B", "D"], after=after, spellings=1)
+    np.testing.assert_allclose(found.scores[0, :2], np.log([0.5, 0.25]), atol=1e-3)
+    assert found.mass[0] == pytest.approx(0.75, abs=0.06)
+    assert found.probs[0, 2] < 0.07
+
+
+NO_ANSWERS = [
+    None,
+    {"custom_id": "q", "response": None, "error": {"code": "batch_expired", "message": "expired"}},
+    {"choices": [{"message": {"refusal": "I cannot"}, "logprobs": None}]},
+    {"choices": [{"message": {}, "logprobs": None, "finish_reason": "content_filter"}]},
+    {"choices": [{"message": {}, "logprobs": {"content": []}}]},
+    {"error": {"message": "overloaded"}},
+]
+
+
+@pytest.mark.parametrize("failed", NO_ANSWERS)
+def test_a_response_without_an_answer_is_left_out_and_named(failed):
+    """The rest stays in its place: what is not there is NaN, not a number of another row."""
+    good = chat(logs(A=0.7, B=0.2))
+    found = option_probabilities([good, failed, good], ["A", "B"])
+    alone = option_probabilities([good], ["A", "B"])
+    for name in ("probs", "low", "high", "scores", "mass", "residual"):
+        values = getattr(found, name)
+        assert np.isnan(values[1]).all()
+        np.testing.assert_array_equal(values[[0, 2]], getattr(alone, name)[[0, 0]])
+    assert list(found.skipped) == [1]
+    assert "no answer, left out in 1 of 3 responses (rows from 0: 1)" in found.warnings[0]
+    assert found.warnings[-1].startswith("Response 1: ")
+    with pytest.raises(ValueError, match=r"^Response 1: "):
+        option_probabilities([good, failed, good], ["A", "B"], strict=True)
+    with pytest.raises(ValueError, match=r"^Response 0: "):
+        option_probabilities([failed], ["A", "B"])
+
+
 def test_behind_the_last_of_several_places_the_answer_begins():
     draft = [logs(**{"is": 0.9, "was": 0.1}), logs(A=0.7, B=0.3)]
     found = option_probabilities(

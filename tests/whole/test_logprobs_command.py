@@ -78,6 +78,19 @@ def test_a_file_of_windows_is_read(run, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("failed", "match"),
+    [
+        (line("q1", {"A": 1.0}, response=None, error={"message": "too long"}), "too long"),
+        (line("q1", {"A": 1.0}), "top_logprobs=20"),
+    ],
+)
+def test_responses_without_an_answer_are_left_out_and_named(run, failed, match):
+    table, printed = run([GOOD[0], failed])
+    assert table.ids == ("q2",)
+    assert re.search(f"left out +q1: Response 1: .*{match}", printed)
+
+
+@pytest.mark.parametrize(
     ("rows", "match"),
     [
         (GOOD[:1], "one for each question.*without a partner: 'q1'"),
@@ -86,11 +99,7 @@ def test_a_file_of_windows_is_read(run, tmp_path):
         ([], "at least one response"),
         (["{"], "responses.jsonl, line 1: not JSON"),
         ([{"id": "q1"}], r"line 1: no custom_id that is a text \(there are id\)"),
-        (
-            [GOOD[0], line("q1", {"A": 1.0}, response=None, error={"message": "too long"})],
-            "Response 1: .*too long",
-        ),
-        ([GOOD[0], line("q1", {"A": 1.0})], "Response 1: .*top_logprobs=20"),
+        ([GOOD[0], line("q1", {"A": 0.5, "B": 0.7})], "Response 1: .*summing to at most 1"),
     ],
 )
 def test_an_unfit_file_is_refused_in_one_line(run, rows, match):

@@ -1,6 +1,5 @@
 """Log-probabilities in the responses of OpenAI-like servers, vLLM and llama.cpp, read alike."""
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,13 +9,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from thermometer import _checks
+from thermometer import _checks, _files
 
 _SENTINEL = -9998.0  # OpenAI and vLLM write -9999 for "not among the likeliest", llama.cpp -3e38
 _ROUNDING = 1e-6  # what float32 log-probabilities leave unknown of a sum
 _VOCABULARY = 262_144  # no known model has many more tokens
 SPELLINGS = 1200
 """More tokens than spell or begin one option ("(A", a blank) in any of seven tokenizers: 1,062."""
+
+
+class NoAnswerError(ValueError):
+    """A response without an answer to read: an error, a refusal, no log-probabilities."""
+
+    def __init__(self, expected: str, got: object, name: str = "response") -> None:
+        super().__init__(str(_checks.fail(name, expected, got)))
 
 
 class Candidate(NamedTuple):
@@ -185,17 +191,31 @@ def opened(response: Any) -> Any:
     """
     if isinstance(response, str | bytes):
         try:
-            response = json.loads(response)
-        except ValueError as error:
-            raise _checks.fail("response", "JSON", f"{response[:60]!r} ({error})") from error
-    if response is None or isinstance(response, int | float | str | list | tuple):
+            text = response if isinstance(response, str) else response.decode()
+        except UnicodeDecodeError as error:
+            raise _checks.fail("response", "JSON in UTF-8", f"{response[:60]!r}") from error
+        response = _files.parse_json(text, f"response {text[:60]!r}")
+    if response is None:
+        raise NoAnswerError("one response with its fields", None)
+    if isinstance(response, int | float | str | list | tuple):
         raise _checks.fail("response", "one response with its fields", repr(response)[:60])
     body = field(field(response, "response"), "body")
     response = response if body is None else body
     if failure := field(response, "error"):
         said = field(failure, "message") or failure
-        raise _checks.fail("response", "an answer", f"an error of the server: {said}")
+        raise NoAnswerError("an answer", f"an error of the server: {said}")
     return response
+
+
+def model_of(response: Any) -> str | None:
+    """The name of the model that answered, as far as a response says.
+
+    Example:
+        >>> model_of('{"model": "gpt-4o-2024-08-06", "choices": []}')
+        'gpt-4o-2024-08-06'
+    """
+    name = field(opened(response), "model")
+    return name if isinstance(name, str) and name else None
 
 
 def reply_positions(
@@ -234,7 +254,8 @@ def reply_positions(
         if not field(reply, "logprobs"):
             raise _missing("SamplingParams(logprobs=20)")
         chosen = field(reply, "token_ids")
-        return [read.by_id(each, own) for own, each in zip(chosen, reply.logprobs, strict=True)]
+        listed = field(reply, "logprobs")
+        return [read.by_id(each, own) for own, each in zip(chosen, listed, strict=True)]
     if field(body, "output"):
         content = [part for item in field(body, "output") for part in field(item, "content") or ()]
         listed = [token for part in content for token in field(part, "logprobs") or ()]
@@ -244,9 +265,7 @@ def reply_positions(
         return _some([read.token(each) for each in listed], request)
     if field(body, "content") is not None:
         raise _missing("n_probs=20")
-    raise _checks.fail(
-        "response", "of OpenAI, vLLM or llama.cpp", f"one with the fields {_names(body)}"
-    )
+    raise NoAnswerError("of OpenAI, vLLM or llama.cpp", f"one with the fields {_names(body)}")
 
 
 PromptToken = tuple[bytes | None, float | None]
@@ -349,6 +368,9 @@ def _of_choice(read: _Reader, body: Any, choice: Any) -> list[Position]:
     logprobs = field(choice, "logprobs")
     is_chat = field(choice, "message") is not None
     if logprobs is None:
+        refusal = field(field(choice, "message"), "refusal")
+        if refusal or field(choice, "finish_reason") == "content_filter":
+            raise NoAnswerError("an answer", f"a refusal: {refusal or 'filtered'}")
         raise _missing("logprobs=True, top_logprobs=20" if is_chat else "logprobs=20")
     if (content := field(logprobs, "content")) is not None:
         return _some([read.token(each) for each in content], "logprobs=True, top_logprobs=20")
@@ -393,17 +415,15 @@ def _native(read: _Reader, entries: Sequence[Any]) -> list[Position]:
 def _some(found: list[Position], request: str) -> list[Position]:
     """The positions, if any lists a token besides the chosen one."""
     if not found:
-        raise _checks.fail("response", "a reply of at least one token", "an empty one")
+        raise NoAnswerError("a reply of at least one token", "an empty one")
     if not any(len(at.candidates) > 1 for at in found):
         raise _missing(request)
     return found
 
 
-def _missing(request: str) -> ValueError:
-    return _checks.fail(
-        "response",
-        f"one with log-probabilities of other tokens (request them by {request})",
-        "none",
+def _missing(request: str) -> NoAnswerError:
+    return NoAnswerError(
+        f"one with log-probabilities of other tokens (request them by {request})", "none"
     )
 
 

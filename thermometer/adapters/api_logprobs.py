@@ -1,8 +1,8 @@
 """Probabilities of options from the log-probabilities that an API returns, with bounds."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,14 +12,18 @@ from thermometer import _checks
 from thermometer.adapters.api_formats import (
     SPELLINGS,
     Decode,
+    NoAnswerError,
     Position,
+    model_of,
+    opened,
     prompt_tokens,
     reply_positions,
     weights,
 )
 from thermometer.calibrator import Calibrator, Prompts
 from thermometer.posterior import Per
-from thermometer.types import Calibration
+from thermometer.tables import OutputTable
+from thermometer.types import Calibration, Task
 
 Merge = Literal["spelling", "exact"]
 Vector = NDArray[np.float64]
@@ -224,6 +228,7 @@ def walk(
     return masses
 
 
+_SHOWN = 5  # rows that a warning names
 WIDE = 0.1
 """An interval of the answer's probability that is wider than this is warned of."""
 LITTLE = 0.5
@@ -244,6 +249,8 @@ class OptionProbabilities:
         mass: (N,) probability of all options together, of all that the model might say.
         residual: (N,) probability of which nobody knows to which option it belongs, if to any.
         warnings: What to know before trusting them; rows are numbered from 0.
+        skipped: Why, by row, for responses that hold no answer; their numbers are NaN.
+        model: Name of the model that answered, if all responses that say it agree.
     """
 
     probs: Matrix
@@ -253,6 +260,8 @@ class OptionProbabilities:
     mass: NDArray[np.float64]
     residual: NDArray[np.float64]
     warnings: tuple[str, ...] = ()
+    skipped: Mapping[int, str] = field(default_factory=dict)
+    model: str | None = None
 
     def __len__(self) -> int:
         return len(self.probs)
@@ -268,6 +277,7 @@ def option_probabilities(
     ranked: bool = True,
     spellings: int = SPELLINGS,
     decode: Decode | None = None,
+    strict: bool = False,
 ) -> OptionProbabilities:
     """Probability of each option, with bounds, from responses to one prompt each.
 
@@ -292,11 +302,14 @@ def option_probabilities(
         spellings: Number of unlisted tokens that may spell, or begin, one option; some 30 will do
             where replies never begin with blanks or brackets, and make bounds narrower.
         decode: From token id to text, for servers that were told to name tokens by ids.
+        strict: Raise at the first response that holds no answer: an error of the server, one that
+            expired, a refusal, one without log-probabilities or without `after`. By default such
+            rows are NaN, and `skipped` says why.
 
     Raises:
         TypeError: If `responses` is one response.
-        ValueError: For no responses, options that are alike, or a response without
-            log-probabilities or without `after`; the message names the response and what to do.
+        ValueError: For no responses, options that are alike, or if no response holds an answer; the
+            message names the response and what to do.
 
     Example:
         >>> listed = [{"token": " Yes", "logprob": -0.3}, {"token": "no", "logprob": -1.6}]
@@ -315,33 +328,65 @@ def option_probabilities(
     spellings = _checks.integer("spellings", spellings)
     texts = _texts(options, len(responses), merge)
     masses, off = [], []
+    errors: dict[int, str] = {}
+    models: set[str | None] = set()
     for row, (response, own) in enumerate(zip(responses, texts, strict=True)):
         try:
-            positions = reply_positions(response, ranked=ranked, decode=decode)
+            body = opened(response)
+            positions = reply_positions(body, ranked=ranked, decode=decode)
             positions = positions if after is None else behind(positions, after)
             found = walk(positions, own, temperature=temperature, spellings=spellings)
+        except NoAnswerError as error:
+            if strict:
+                raise ValueError(f"Response {row}: {error}") from error
+            errors[row] = f"Response {row}: {error}"
+            masses.append(Masses(len(own)))
+            continue
         except (TypeError, ValueError) as error:
             raise type(error)(f"Response {row}: {error}") from error
         except (AttributeError, LookupError, OverflowError) as error:
             what = f"{type(error).__name__}: {error}"
             raise ValueError(f"Response {row}: of no known format ({what})") from error
+        models.add(model_of(body))
         masses.append(found)
         reply = b"".join(at.token for at in positions)
         if own.match(reply).done is None:
             off.append(row)
-    return _gathered(masses, off)
+    if len(errors) == len(masses):
+        raise ValueError(errors[0])
+    said = models - {None}
+    return _gathered(masses, off, errors, said.pop() if len(said) == 1 else None)
+
+
+_OTHER = b"\xff"  # is not UTF-8, and so no beginning of an option
 
 
 def behind(positions: list[Position], after: str) -> list[Position]:
-    """The positions behind the last `after` in the reply, which must not end with it."""
-    ends = np.cumsum([len(at.token) for at in positions])
+    """The positions behind the last `after` in the reply, which must not end with it.
+
+    A token that holds its end and more (":A" behind "answer:") is cut there, and so are those that
+    could have come in its place; what does not begin like it is no option.
+    """
+    begins = np.cumsum([0, *(len(at.token) for at in positions)])
     reply = b"".join(at.token for at in positions)
     found = reply.rfind(after.encode())
-    first = int(np.searchsorted(ends, found + len(after.encode()))) + 1
+    end = found + len(after.encode())
+    first = int(np.searchsorted(begins, end, side="right")) - 1
+    if first < len(positions) and begins[first] < end:
+        rest = positions[first].token[end - begins[first] :].decode(errors="ignore")
+        if not rest.strip(_BEFORE + _BEHIND):  # "is:" behind "is": the answer is in the next
+            first, end = first + 1, begins[first + 1]
     if found < 0 or first >= len(positions):
         shown = reply.decode(errors="replace")
-        raise _checks.fail("after", "a text in the reply before its answer", f"{shown[-60:]!r}")
-    return positions[first:]
+        raise NoAnswerError("a text in the reply before its answer", f"{shown[-60:]!r}", "after")
+    at, behind_it = positions[first], positions[first + 1 :]
+    beginning = at.token[: end - begins[first]]
+
+    def cut(token: bytes) -> bytes:
+        return token.removeprefix(beginning) if token.startswith(beginning) else _OTHER
+
+    candidates = tuple(each._replace(token=cut(each.token)) for each in at.candidates)
+    return [replace(at, token=cut(at.token), candidates=candidates), *behind_it]
 
 
 def _texts(
@@ -356,7 +401,10 @@ def _texts(
     return [OptionTexts(own, merge) for own in options]
 
 
-def _gathered(masses: list[Masses], off: list[int]) -> OptionProbabilities:
+def _gathered(
+    masses: list[Masses], off: list[int], errors: Mapping[int, str], model: str | None
+) -> OptionProbabilities:
+    skipped = np.isin(np.arange(len(masses)), list(errors))
     width = max(len(found.likely) for found in masses)
 
     def padded(name: str) -> Matrix:
@@ -374,6 +422,7 @@ def _gathered(masses: list[Masses], off: list[int]) -> OptionProbabilities:
     rival = high.copy()
     rival[each, answer] = -np.inf
     flags = {
+        "no answer, left out": skipped,
         "the reply is not one of the options": np.isin(each, off),
         "another option may be the likeliest": rival.max(axis=1) > low[each, answer],
         f"the answer's probability is known no better than to {WIDE}": width_of_answer > WIDE,
@@ -381,13 +430,18 @@ def _gathered(masses: list[Masses], off: list[int]) -> OptionProbabilities:
     }
     warnings = []
     for what, flag in flags.items():
+        flag = flag & (~skipped | (what == next(iter(flags))))
         if flag.any():
             rows = np.flatnonzero(flag).tolist()
-            shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+            shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
             count = f"{len(rows)} of {len(masses)}"
             warnings.append(f"{what} in {count} responses (rows from 0: {shown})")
+    warnings += list(errors.values())[:_SHOWN]
     residual = np.array([found.open for found in masses])
-    return OptionProbabilities(probs, low, high, scores, mass, residual, tuple(warnings))
+    for of_rows in (probs, low, high, scores, mass, residual):
+        of_rows[skipped] = np.nan
+    numbers = (probs, low, high, scores, mass, residual)
+    return OptionProbabilities(*numbers, tuple(warnings), errors, model)
 
 
 def continuation_logprob(response: Any, prompt: str, continuation: str) -> float:
@@ -495,10 +549,12 @@ def calibrate_responses(
         **reading: See `option_probabilities`, which has raw probabilities and bounds.
 
     Returns:
-        As `Calibrator.calibrate`, with warnings of responses that say too little.
+        As `Calibrator.calibrate`, with warnings of responses that say too little, and of another
+        model than the training's. Responses without an answer are left out: `ids` says which rows
+        there are, by default by their number from 1.
 
     Raises:
-        ValueError: As `Calibrator.calibrate`, and for responses without log-probabilities.
+        ValueError: As `Calibrator.calibrate`, and as `option_probabilities`.
 
     Example:
         >>> from thermometer.checkpoint import TrainingRecord
@@ -512,5 +568,27 @@ def calibrate_responses(
         [0]
     """
     found = option_probabilities(responses, options, **reading)
-    result = calibrator.calibrate(prompts, found.scores, reference_scores=reference_scores, per=per)
-    return replace(result, warnings=(*result.warnings, *found.warnings))
+    rows = [row for row in range(len(found)) if row not in found.skipped]
+    if prompts is not None and found.skipped:
+        prompts = _rows_of(prompts, rows)
+    if reference_scores is not None:
+        reference_scores = _checks.score_matrix("reference_scores", reference_scores)[rows]
+    result = calibrator.calibrate(
+        prompts,
+        found.scores[rows],
+        reference_scores=reference_scores,
+        per=per,
+        answered_by={"model": found.model} if found.model else None,
+    )
+    ids = result.ids if prompts is not None else tuple(f"row {row + 1}" for row in rows)
+    return replace(result, ids=ids, warnings=(*result.warnings, *found.warnings))
+
+
+def _rows_of(prompts: Prompts, rows: Sequence[int]) -> Prompts:
+    """Some of the prompts."""
+    if isinstance(prompts, OutputTable):
+        return prompts.select(rows)
+    if isinstance(prompts, Task):
+        return replace(prompts, questions=tuple(prompts.questions[row] for row in rows))
+    texts = _checks.strings("prompts", prompts)
+    return [texts[row] for row in rows]

@@ -73,7 +73,17 @@ def strings(name: str, values: Iterable[str]) -> tuple[str, ...]:
                 f"Expected `{name}` to be a list of strings, "
                 f"but got {type(item).__name__} at position {position}"
             )
+        encodable(name, item)
     return items
+
+
+def encodable(name: str, text: str) -> str:
+    """`text`, unless it holds half of a surrogate pair, which is no character in any file."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise fail(name, "text that UTF-8 can hold", ascii(text[:60])) from error
+    return text
 
 
 def instance(name: str, value: Any, kind: type, how: str) -> None:

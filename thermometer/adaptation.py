@@ -5,6 +5,7 @@ scale: scores are divided by the model's pooled temperature, and every statistic
 over that model's prompts (Li et al. 2016, arXiv 1603.04779, do so with activations).
 """
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from thermometer import _checks
 from thermometer.calibrator import Calibrator, Origin, check_same_origin
 from thermometer.network import Thermometer
 from thermometer.objective import scaled_nll
-from thermometer.scaling import fit_temperature, fit_to_reference
+from thermometer.scaling import fit_temperature, fit_to_reference, label_doubts
 from thermometer.tables import OutputTable
 
 Array = NDArray[np.float64]
@@ -108,7 +109,9 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
         z = torch.tensor(scores / pooled)
         groups = torch.from_numpy(np.unique(table.tasks, return_inverse=True)[1])
         network.score_inputs.fit(z, groups, torch.zeros_like(groups), reference)
-    if (table.labels >= 0).any():
+    if (known := table.labels >= 0).any():
+        for doubt in label_doubts(scores[known], table.labels[known], table.tasks[known]):
+            warnings.warn(doubt, stacklevel=2)
         network.shrinkage.fill_(_shrinkage(network, table))
     record = replace(
         calibrator.record,

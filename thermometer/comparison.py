@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import chi2
 
 from thermometer import _checks, metrics
 from thermometer.metrics.calibration_error import residual_density, smooth_ece_of
@@ -19,6 +20,7 @@ from thermometer.scaling import TemperatureFit, fit_temperature, scale_scores
 
 Vector = NDArray[np.float64]
 
+_SURE = 0.975  # that there is a gap
 METRICS = ("accuracy", "nll", "brier", "ece_10", "ece_15", "smooth_ece", "gap")
 _BINS = {"ece_10": 10, "ece_15": 15}
 
@@ -191,9 +193,9 @@ class MethodResult:
 
     Args:
         mean_over_tasks: Means over tasks, each task counting once, by the names in `METRICS`; and
-            `gap_closed`, see `metrics.oracle_gap_closed`, of these means; and, of a method that
-            has temperatures, `log_ratio`, the mean of |log(task temperature / oracle's)| over tasks
-            that have an oracle.
+            `gap_closed`, see `metrics.oracle_gap_closed`, of these means, NaN where the oracle
+            gains no more than chance would; and, of a method that has temperatures, `log_ratio`,
+            the mean of |log(task temperature / oracle's)| over tasks that have an oracle.
         all_rows: The metrics of all rows thrown together, and `gap_closed`.
         floor: Finite-sample floor of `ece_10` and `ece_15`, for `mean_over_tasks` and `all_rows`.
         diagram: Reliability diagram of all rows thrown together, 10 bins.
@@ -334,10 +336,13 @@ def compare(
             ratio = np.abs(np.log(of_task[name] / of_task[ORACLE]))
             over_tasks[name]["log_ratio"] = _mean(ratio, counts, found)
         all_rows[name] = outcome.all_rows(counts)
+    is_gap = _is_gap(per_task[baseline]["nll"], per_task[ORACLE]["nll"], sizes)
     for scope in (over_tasks, all_rows):
         nll = {name: values["nll"] for name, values in scope.items()}
         for name in outcomes:
-            scope[name]["gap_closed"] = _gap_closed(nll[name], nll[baseline], nll[ORACLE])
+            closed = _gap_closed(nll[name], nll[baseline], nll[ORACLE])
+            unknown = Resampled(float("nan"), np.full(len(counts), np.nan))
+            scope[name]["gap_closed"] = closed if is_gap else unknown
 
     def numbers(values: Mapping[str, Resampled]) -> Numbers:
         return {key: value.interval(coverage) for key, value in values.items()}
@@ -381,6 +386,17 @@ def _mean(values: Vector, counts: Vector, kept: NDArray[np.bool_] | None = None)
     with np.errstate(invalid="ignore"):  # a resample may hold none of the kept
         draws = counts @ (values * weight) / (counts @ weight)
     return Resampled(float(np.average(values, weights=weight)), draws)
+
+
+def _is_gap(baseline: Vector, oracle: Vector, sizes: NDArray[np.int64]) -> bool:
+    """Whether the oracle of T tasks gains more than a temperature fitted on chance would.
+
+    By (T,) NLLs and numbers of rows. If the baseline were the best for all tasks, twice the
+    log-likelihood that the oracle gains would be chi-squared with T degrees of freedom (Wilks
+    1938). Otherwise the gap may be zero, and a share of it any number.
+    """
+    gained = 2 * float((sizes * np.maximum(baseline - oracle, 0.0)).sum())
+    return bool(gained > chi2.ppf(_SURE, len(sizes)))
 
 
 def _gap_closed(method: Resampled, baseline: Resampled, oracle: Resampled) -> Resampled:

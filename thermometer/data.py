@@ -5,6 +5,7 @@ of its own; divided by it and multiplied by the anchor, their geometric mean, sc
 are on one scale. The whole table lies on the device, and the rows of each step are drawn there.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from thermometer import _checks
-from thermometer.scaling import fit_temperature
+from thermometer.scaling import fit_temperature, label_doubts
 from thermometer.tables import OutputTable
 
 
@@ -86,6 +87,8 @@ def rows_of(tables: OutputTable | Sequence[OutputTable], needs: frozenset[str]) 
         if not table.labelled:
             row = int((table.labels < 0).nonzero()[0][0])
             raise _checks.fail("tables", "labelled", f"no label for question {table.ids[row]}")
+        for doubt in label_doubts(table.require("scores"), table.labels, table.tasks):
+            warnings.warn(doubt, stacklevel=3)
     scores, temperatures = _scores(of_models, "scores")
     anchor = float(np.exp(np.mean(np.log(temperatures))))
     scales = [1.0 if len(of_models) == 1 else anchor / t for t in temperatures]
@@ -146,6 +149,13 @@ def _scores(
         for scores in found
     ]
     fits = [fit_temperature(s, t.labels) for s, t in zip(found, of_models, strict=True)]
+    if bounds := [fit.temperature for fit in fits if fit.at_bound]:
+        why = "say nothing of the labels" if bounds[0] > 1 else "are right in every row"
+        warnings.warn(
+            f"The pooled temperature of `{name}` ends at its bound, {bounds[0]:g}: the highest "
+            f"scores {why}",
+            stacklevel=4,
+        )
     return np.concatenate(padded), tuple(fit.temperature for fit in fits)
 
 

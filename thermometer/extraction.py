@@ -267,12 +267,19 @@ def _encode(
     if key in encoded:
         check_lengths(encoded[key], lm.max_length)
         return encoded[key]
-    store = TokenStore()
+    store, extending = TokenStore(), []
     for task in tasks:
         for start in range(0, len(task), _CHUNK):
             some = task.questions[start : start + _CHUNK]
             for tree in lm.encode(template.render_task(replace(task, questions=some)), template):
                 store.append(tree)
+                extending += [tree.id] if tree.extending else []
+    if extending:
+        warnings.warn(
+            f"In {len(extending)} questions an option begins another one, as 1 begins 10 (first in "
+            f"{extending[0]}): its score holds the longer one's, and is too high. Ask for letters",
+            stacklevel=3,
+        )
     encoded[key] = store
     return store
 

@@ -84,8 +84,8 @@ class Outputs:
         features: (B, D) float32 hidden states, or `None` if not asked for.
         scores: (B, K) float32 option log-likelihoods, ``-inf`` where a prompt has fewer than K
             options, or `None`.
-        option_mass: (B,) float32: probability that the model gives to all options together, before
-            any normalisation, or `None`.
+        option_mass: (B,) float32 in [0, 1]: probability that the model goes on with any of the
+            options, before any normalisation, or `None`.
     """
 
     features: NDArray[np.float32] | None
@@ -442,7 +442,10 @@ class LanguageModel:
             raise _checks.fail("scores", "finite", f"NaN or infinity for question {chosen[row].id}")
         n_options = max(len(tree.branches) for tree in chosen)
         table = forward.sum_by_option(logprobs, reading.segment_ids, len(chosen), n_options)
-        mass = table.logsumexp(dim=1).exp()
+        of_all = table.clone()
+        for row, tree in enumerate(chosen):
+            of_all[row, list(tree.extending)] = -torch.inf  # the shorter option contains it
+        mass = of_all.logsumexp(dim=1).exp()
         return Outputs(states, table.cpu().numpy(), mass.cpu().numpy())
 
     @property

@@ -4,6 +4,7 @@ A method reads the labelled rows of some tasks and the unlabelled rows of others
 latter temperatures or probabilities.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,7 +23,7 @@ from thermometer.recalibrators.confidence import (
     PlattScaling,
 )
 from thermometer.recalibrators.scores import BatchCalibration
-from thermometer.scaling import fit_temperature, harmonic_mean, scale_scores
+from thermometer.scaling import fit_temperature, harmonic_mean, label_doubts, scale_scores
 from thermometer.tables import OutputTable
 
 Vector = NDArray[np.float64]
@@ -260,3 +261,5 @@ def check_labelled(name: str, table: OutputTable) -> None:
         without = np.flatnonzero(table.labels < 0)
         got = f"{len(without)} of {len(table)} rows without, first {table.ids[without[0]]}"
         raise _checks.fail(name, "labelled in every row", got)
+    for doubt in label_doubts(table.require("scores"), table.labels, table.tasks):
+        warnings.warn(doubt, stacklevel=3)

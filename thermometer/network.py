@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from thermometer import _checks
+from thermometer.scaling import MAX_TEMPERATURE
 from thermometer.score_features import WIDTHS, ScoreInputs
 
 SOURCES = ("features", "scores", "positions", "debiased", "reference", "model")
 """What a member can read, see `ThermometerConfig.views`."""
-LIMIT = math.log(1e3)
-"""Temperatures stay within [1/1000, 1000]: beyond, probabilities are one-hot or uniform anyway."""
+LIMIT = math.log(MAX_TEMPERATURE)
+"""Bound of |b|: predicted temperatures have the range of those that are fitted."""
 _MADE_OF = {"features": ("features",), "reference": ("scores", "reference_scores"), "model": ()}
 
 

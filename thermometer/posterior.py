@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thermometer import _checks
-from thermometer.scaling import harmonic_mean, scale_scores
+from thermometer.scaling import harmonic_mean, label_doubts, scale_scores
 from thermometer.types import Calibration
 
 Per = Literal["sample", "task"]
@@ -275,8 +275,12 @@ def updated(
     used = of_task if per == "task" else prior.temperature
     known = chosen >= 0
     found = factor_posterior(matrix[known], chosen[known], used[known], spread)
+    doubts: tuple[str, ...] = ()
+    if known.any():
+        doubts = label_doubts(matrix[known], chosen[known], ["task"] * int(known.sum()))
     result = replace(
         prior,
+        warnings=(*prior.warnings, *doubts),
         temperature=prior.temperature * found.factor,
         task_temperature=prior.task_temperature * found.factor,
         probs=scale_scores(matrix, used * found.factor),

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
+from scipy.stats import binom
 
 from thermometer import _checks
 
-MIN_TEMPERATURE = 1e-2
-MAX_TEMPERATURE = 1e2
+MIN_TEMPERATURE = 1e-3
+MAX_TEMPERATURE = 1e3
 VERDICT_SHIFT = "verdict_shift"
 """Key in the provenance of verdicts, and so in a checkpoint: what is added to the score of Yes."""
 
@@ -24,9 +25,9 @@ class TemperatureFit:
     """The temperature with the least negative log-likelihood.
 
     Args:
-        temperature: In [0.01, 100].
+        temperature: In [0.001, 1000].
         nll: Mean negative log-likelihood at `temperature`, in nats.
-        at_bound: Whether the search ended at 0.01 or 100, where the likelihood still rises: all
+        at_bound: Whether the search ended at 0.001 or 1000, where the likelihood still rises: all
             labels are top options (towards 0), or the scores speak against the labels (towards
             infinity). The temperature is then a limit of the search, not a property of the data.
         n: Number of rows of positive weight.
@@ -82,7 +83,7 @@ def harmonic_mean(temperature: NDArray[np.float64]) -> float:
 def fit_temperature(
     scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
 ) -> TemperatureFit:
-    """The temperature in [0.01, 100] that minimises the mean negative log-likelihood.
+    """The temperature in [0.001, 1000] that minimises the mean negative log-likelihood.
 
     In the inverse temperature b, the loss mean_i [log sum_k exp(b s_ik) - b s_i,y_i] is convex, and
     its slope is mean_i [E_b(s_i) - s_i,y_i]: expected score minus the label's score. The slope's
@@ -167,6 +168,65 @@ def shifted(scores: ArrayLike, shift: float) -> NDArray[np.float64]:
         raise _checks.fail("scores", "of two options, Yes and No", f"shape {moved.shape}")
     moved[:, 0] += shift
     return moved
+
+
+_DOUBTFUL = 1e-6
+"""Chance of a false doubt about the labels of a table, or of one of its tasks."""
+
+
+def label_doubts(scores: ArrayLike, labels: ArrayLike, tasks: ArrayLike) -> tuple[str, ...]:
+    """What speaks against labels being the right options of these scores, in words; often nothing.
+
+    Highest scores that are right less often than random guesses, by more than chance (a binomial
+    test for all rows, and one for each task, at a level of 1e-6 for all tasks together), are a sign
+    of labels that count from another number, or of scores with the wrong sign.
+
+    Args:
+        scores: (N, K) unnormalised scores, ``-inf`` in short rows.
+        labels: (N,) index of the right option.
+        tasks: (N,) task names.
+
+    Example:
+        >>> scores, labels = np.eye(3)[[0, 1] * 40], np.array([1, 2] * 40)
+        >>> label_doubts(scores, labels, ["law"] * 80)[0][:58]
+        'The highest score is right in 0.000 of 80 rows, less often'
+        >>> label_doubts(scores, labels - 1, ["law"] * 80)
+        ()
+    """
+    logits = _checks.score_matrix("scores", scores)
+    n_options = np.isfinite(logits).sum(axis=1)
+    right = _checks.label_vector("labels", labels, n_options)
+    names, task = np.unique(np.asarray(tasks), return_inverse=True)
+    answer, least = logits.argmax(axis=1), np.where(np.isfinite(logits), logits, np.inf).argmin(1)
+
+    def doubtful(rows: NDArray[np.bool_], level: float) -> bool:
+        hits, guess = int((answer[rows] == right[rows]).sum()), float((1 / n_options[rows]).mean())
+        return bool(binom.cdf(hits, int(rows.sum()), guess) < level)
+
+    whole = np.ones(len(right), bool)
+    odd = [str(name) for i, name in enumerate(names) if doubtful(task == i, _DOUBTFUL / len(names))]
+    if doubtful(whole, _DOUBTFUL):
+        odd, chosen = [], whole
+    elif odd:
+        chosen = np.isin(names[task], odd)
+    else:
+        return ()
+    hits, guess = (answer == right)[chosen].mean(), (1 / n_options[chosen]).mean()
+    text = (
+        f"The highest score is right in {hits:.3f} of {chosen.sum()} rows, less often than a random "
+        f"guess ({guess:.3f})"
+    )
+    if odd:
+        more = ", ..." if len(odd) > 5 else ""
+        text += f", in {len(odd)} of {len(names)} tasks ({', '.join(odd[:5])}{more})"
+    for other, found in (
+        ("labels one less", answer == right - 1),
+        ("labels one more", answer == right + 1),
+        ("scores of the other sign", least == right),
+    ):
+        if found[chosen].mean() > max(2 * guess, 2 * hits):
+            text += f". With {other} it would be {found[chosen].mean():.3f}"
+    return (f"{text}: are these the labels of these scores? Labels count from 0",)
 
 
 def _fit(

@@ -7,6 +7,7 @@ who write it with other programs.
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,16 @@ def write_part(path: Path, columns: Mapping[str, Any]) -> None:
         )
     with _files.whole_file(path) as unfinished:
         pq.write_table(pa.table(arrays), unfinished, compression="zstd")
+
+
+def warn_of_ties(scores: Sequence[Sequence[float]]) -> None:
+    """Say that every row has the same score for all of its options, and so says nothing."""
+    if len(scores) > 1 and all(min(row) == max(row) for row in scores if len(row)):
+        warnings.warn(
+            f"All {len(scores)} rows have the same score for each of their options: they say "
+            "nothing of the answers. Look at what computed them",
+            stacklevel=3,
+        )
 
 
 def write_questions(folder: Path, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from thermometer import _checks, _files
-from thermometer.types import Identified, Question, Task, unique_ids
+from thermometer.types import Identified, OptionsError, Question, Task, unique_ids
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ _BUILTIN = Path(__file__).with_name("builtin_tasks.jsonl.gz")
 def load_tasks(source: str | Path | TaskSource, **options: Any) -> list[Task]:
     """Load tasks, sorted by name.
 
-    Rows of a data set that are no question with two or more different options (MMLU has ten) are
-    left out, with a warning that says how many.
+    Rows that are no question with two or more different options (MMLU has ten) are left out, with a
+    warning that says how many and which is the first.
 
     Args:
         source: See `TaskSource`; with a string or path the other fields are `options`.
@@ -221,22 +221,27 @@ def _by_task(
             identifier = f"{split}/{number}" if mapping.id is None else _value(row, mapping.id)
             options = _options(row, mapping)
             text = _value(row, mapping.question)
-            if len({option for option in options if option.strip()}) < max(2, len(options)):
-                skipped.append(number)
-                continue
             context = None if mapping.context is None else _value(row, mapping.context)
             answer = _answer(row, mapping)
             question = Question(f"{name}/{identifier}", text, options, answer, context)
+        except OptionsError as error:
+            skipped.append(f"row {number}: {error}")
+            continue
         except (ValueError, TypeError) as error:
             raise ValueError(f"{name}, split {split!r}, row {number}: {error}") from error
         tasks.setdefault(task, []).append(question)
+    _say_left_out(f"{name}, split {split!r}", skipped)
+    return tasks
+
+
+def _say_left_out(where: str, skipped: Sequence[str]) -> None:
+    """Warn of rows among whose options nobody can choose."""
     if skipped:
         warnings.warn(
-            f"{name}, split {split!r}: left out {len(skipped)} rows with equal, empty or fewer "
-            f"than two options, the first of them row {skipped[0]}",
-            stacklevel=4,
+            f"{where}: left out {len(skipped)} rows with equal, empty or fewer than two options, "
+            f"the first of them {skipped[0]}",
+            stacklevel=5,
         )
-    return tasks
 
 
 def _options(row: Mapping[str, Any], mapping: Columns) -> tuple[str, ...]:
@@ -356,6 +361,7 @@ def read_files(
         ValueError: For a row that cannot be parsed; the message names file and line.
     """
     found: dict[str, tuple[list[Q], list[Q]]] = {}
+    skipped = []
     for file in files:
         default = file.name.removesuffix(".gz").removesuffix(".jsonl")
         for number, row in _files.read_lines(file):
@@ -366,12 +372,16 @@ def read_files(
             )
             try:
                 question = parse(row, f"{task}/{number}" if identifier is None else str(identifier))
+            except OptionsError as error:
+                skipped.append(f"{file}, line {number}: {error}")
+                continue
             except (ValueError, TypeError) as error:
                 raise ValueError(f"{file}, line {number}: {error}") from error
             if chosen.demonstrations is not None and split == chosen.demonstrations:
                 found.setdefault(task, ([], []))[1].append(question)
             elif chosen.split is None or split == chosen.split:
                 found.setdefault(task, ([], []))[0].append(question)
+    _say_left_out(chosen.source, skipped)
     return found
 
 

@@ -12,6 +12,7 @@ import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from typing import Any, overload
 
 from thermometer import _checks
@@ -62,6 +63,19 @@ class TokenTree:
     def n_tokens(self) -> int:
         """Number of tokens that a forward pass over the whole tree computes."""
         return self.n_prompt_tokens + sum(len(branch) - 1 for branch in self.branches)
+
+    @property
+    def extending(self) -> tuple[int, ...]:
+        """Options that begin with another one, whose probability that other one's contains.
+
+        Example:
+            >>> TokenTree("q", (1,), ((2,), (2, 3), (4,))).extending
+            (1,)
+        """
+        if len({branch[0] for branch in self.branches}) == len(self.branches):
+            return ()
+        pairs = permutations(enumerate(self.branches), 2)
+        return tuple(sorted({i for (i, a), (_, b) in pairs if a[: len(b)] == b}))
 
     def n_read(self, scores: bool) -> int:
         """Number of tokens to compute, with or without the branches."""

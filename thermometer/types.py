@@ -1,5 +1,6 @@
 """Questions, tasks and calibrated results: frozen, and validated when they are made."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import index
@@ -11,6 +12,31 @@ from numpy.typing import NDArray
 from thermometer import _checks
 
 
+class OptionsError(ValueError):
+    """Options among which nobody can choose. Whoever loads files leaves such a question out."""
+
+    def __init__(self, expected: str, options: Sequence[str], identifier: str) -> None:
+        got = f"{tuple(options)!r:.200} in question {identifier}"
+        super().__init__(str(_checks.fail("options", expected, got)))
+
+
+def plain_options(options: Sequence[str], identifier: str) -> tuple[str, ...]:
+    """Options without white space around them, as every way in has them.
+
+    Raises:
+        OptionsError: If there are fewer than two, one is empty, or two are alike (also when they
+            only differ in how Unicode composes their letters).
+    """
+    found = tuple(option.strip() for option in _checks.strings("options", options))
+    if len(found) < 2:
+        raise OptionsError("at least two texts", found, identifier)
+    if not all(found):
+        raise OptionsError("non-empty texts", found, identifier)
+    if len({unicodedata.normalize("NFC", option) for option in found}) < len(found):
+        raise OptionsError("different texts", found, identifier)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A multiple-choice question.
@@ -18,7 +44,7 @@ class Question:
     Args:
         id: Unique among all questions that are used together; tables are joined by it.
         text: The wording, without option letters or "Question:" frames.
-        options: At least two different texts.
+        options: At least two different texts; white space around them is taken off.
         answer: Index of the right option, or `None` where nobody has labelled it.
         context: A passage that the question is about.
 
@@ -40,14 +66,7 @@ class Question:
 
     def __post_init__(self) -> None:
         check_wording(self.id, self.text, self.context)
-        object.__setattr__(self, "options", _checks.strings("options", self.options))
-        if len(self.options) < 2:
-            got = f"{len(self.options)} in question {self.id}"
-            raise _checks.fail("options", "at least two texts", got)
-        if any(not option.strip() for option in self.options):
-            raise _checks.fail("options", "non-empty texts", f"{self.options} in {self.id}")
-        if len(set(self.options)) < len(self.options):
-            raise _checks.fail("options", "different texts", f"{self.options} in {self.id}")
+        object.__setattr__(self, "options", plain_options(self.options, self.id))
         if self.answer is not None:
             try:
                 answer = int(index(self.answer))
@@ -116,6 +135,8 @@ def check_wording(identifier: str, text: str, context: str | None) -> None:
         raise _checks.fail("text", "a non-empty string", f"{text!r} in question {identifier}")
     if context is not None and not isinstance(context, str):
         raise TypeError(f"Expected `context` to be a string, but got {context!r} in {identifier}")
+    for name, value in (("id", identifier), ("text", text), ("context", context or "")):
+        _checks.encodable(name, value)
 
 
 def check_questions(name: str, questions: Sequence[Identified]) -> None:

@@ -22,6 +22,9 @@ METRICS: dict[LoggedNorm, str] = {
 }
 """The accuracy of lm-eval whose answers have the highest score with each normalisation."""
 
+_MOST = 1.05
+"""Largest sum of probabilities: log-likelihoods may have been rounded to bfloat16."""
+
 _WITH_LABEL = ("brier_score", "f1", "mcc", "likelihood")  # metrics logged as [label, …]
 
 
@@ -48,6 +51,14 @@ class Sample:
         if all(text.startswith(delimiter) for text in self.continuations):
             return tuple(text.removeprefix(delimiter) for text in self.continuations)
         return self.continuations
+
+    @property
+    def mass(self) -> float:
+        """Probability of all options; that of one that begins another contains the other's."""
+        texts = self.continuations
+        begun = [any(a != b and a.startswith(b) for b in texts) for a in texts]
+        own = [p for p, other in zip(self.loglikelihoods, begun, strict=True) if not other]
+        return float(np.exp(np.minimum(own, 700.0)).sum())
 
     def scores(self, norm: LoggedNorm, delimiter: str) -> NDArray[np.float64] | None:
         """(K,) scores with a normalisation, as lm-eval defines it; `None` if it cannot be.
@@ -234,6 +245,8 @@ def _loglikelihood(response: Any) -> float:
         raise _checks.fail("filtered_resps", "numbers with a flag", f"{response!r:.60}") from None
     if not np.isfinite(value):
         raise _checks.fail("filtered_resps", "finite", value)
+    if value > np.log(_MOST):
+        raise _checks.fail("filtered_resps", "log-likelihoods of at most 0", value)
     return value
 
 
@@ -309,6 +322,7 @@ def import_lm_eval(
     part = "part-00000.parquet"
     with _files.replaced_folder(target) as folder:
         table_files.write_part(folder / part, columns)
+        table_files.warn_of_ties(columns["scores"])
         digest = table_files.write_questions(folder, questions)
         table_files.finish(folder, {part: len(questions)}, provenance, digest)
     return OutputTable.open(target)
@@ -394,6 +408,12 @@ def _columns(logs: Sequence[_Log], norm: LoggedNorm) -> tuple[dict[str, Any], li
     scores: list[list[float]] = []
     for log in logs:
         for sample, label in zip(log.samples, log.labels, strict=True):
+            if not sample.options_in_context and not sample.mass <= _MOST:
+                where = f"{log.path}, line {sample.line}"
+                got = f"{sample.mass:.3g} in all"
+                raise ValueError(
+                    f"{where}: expected log-likelihoods of at most probability 1, but got {got}"
+                )
             own = sample.scores(norm, log.delimiter)
             if own is None:
                 where = f"{log.path}, line {sample.line}"
@@ -411,7 +431,7 @@ def _columns(logs: Sequence[_Log], norm: LoggedNorm) -> tuple[dict[str, Any], li
     }
     if not any(sample.options_in_context for sample in samples):
         # Of one text after several contexts the sum is no probability.
-        columns["option_mass"] = [np.exp(sample.loglikelihoods).sum() for sample in samples]
+        columns["option_mass"] = [min(sample.mass, 1.0) for sample in samples]
     return columns, questions
 
 

@@ -14,7 +14,7 @@ from thermometer import _checks, _files, table_files
 from thermometer.tables import OutputTable
 from thermometer.tasks import load_tasks, question_row
 from thermometer.templates import Template
-from thermometer.types import Question
+from thermometer.types import Question, plain_options
 
 
 def write_table(
@@ -67,7 +67,9 @@ def write_table(
             if provenance is None:
                 texts |= set(map(str, _column(batch, "provenance")))
             name = f"part-{len(parts):05d}.parquet"
-            table_files.write_part(unfinished / name, _measured(batch, own))
+            columns = _measured(batch, own)
+            table_files.warn_of_ties(columns.get("scores", ()))
+            table_files.write_part(unfinished / name, columns)
             parts[name] = len(own)
         if not rows:
             raise _checks.fail("batches", "at least one row", "none")
@@ -101,12 +103,17 @@ def question_rows(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
             "id": str(identifier),
             "task": str(tasks[number]),
             "question": str(texts[number]),
-            "choices": [str(choice) for choice in choices[number]],
+            "choices": list(plain_options(list(map(str, choices[number])), str(identifier))),
         }
         if isinstance(contexts[number], str):  # a gap may also be NaN
             row["context"] = str(contexts[number])
-        if answers[number] is not None and answers[number] >= 0:  # NaN is not
-            row["answer"] = int(answers[number])
+        answer = answers[number]
+        if isinstance(answer, bool | np.bool_):
+            raise TypeError(f"Expected `answer` to be an index, but got {answer} in {row['id']}")
+        if answer is not None and answer >= 0:  # NaN is not
+            if int(answer) != answer:
+                raise _checks.fail("answer", "an index", f"{answer} in {row['id']}")
+            row["answer"] = int(answer)
         rows.append(row)
     return rows
 

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from thermometer import _checks
 from thermometer.network import LIMIT
+from thermometer.scaling import MAX_TEMPERATURE
 
 Loss = Literal["selective", "balanced", "nll"]
 LOSSES = ("selective", "balanced", "nll")
-BOUND = float(np.log(100))  # of log temperatures, as in `scaling.fit_temperature`
+BOUND = float(np.log(MAX_TEMPERATURE))  # of log temperatures, both ways
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +170,7 @@ def selective_smoothing(
 
 
 def fit_token_temperature(logits: Callable[[], Iterable[Tensor]], targets: Tensor) -> float:
-    """The pooled temperature in [0.01, 100] with the least negative log-likelihood of P tokens.
+    """The pooled temperature in [0.001, 1000] with the least negative log-likelihood of P tokens.
 
     The zero of its slope, by Brent's method on the log to 1e-3, as `scaling.fit_temperature` does;
     but that one holds all scores at once.

@@ -291,6 +291,14 @@ def _sentences(report: Report) -> list[str]:
     sentences = []
     if seen:
         sentences.append(f"No test on unseen tasks: the thermometer was trained on {seen} of {n}.")
+    accuracy = report.methods["uncalibrated"].mean_over_tasks["accuracy"]
+    guess = sum(1 / task.n_options for task in report.tasks) / n
+    lowest = accuracy.estimate if isnan(accuracy.low) else accuracy.low
+    if lowest <= guess:
+        sentences.append(
+            f"The model guesses: its accuracy of {accuracy.estimate:.3f} is no better than that of "
+            f"random guesses, {guess:.3f}, and confidence says little."
+        )
     kind = ("" if seen else "unseen ") + ("task" if n == 1 else "tasks")
     subject = "" if main == "thermometer" else f"with {_named(main)}, "
     ece = _change(report, "the mean task ECE (10 bins)", "uncalibrated", "ece_10")
@@ -321,7 +329,7 @@ def _sentences(report: Report) -> list[str]:
 
 def _gap_closed(closed: Interval) -> str:
     if isnan(closed.estimate):
-        return "The oracle gains nothing: there is no gap to close."
+        return "The oracle gains no more than chance would: there is no gap to close."
     share = f"{percent(closed.estimate)}{_between(closed, percent)}."
     if closed.estimate < 0:
         start = "It is further from the oracle than the pooled temperature is: NLL gap closed"

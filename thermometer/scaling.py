@@ -213,8 +213,8 @@ def label_doubts(scores: ArrayLike, labels: ArrayLike, tasks: ArrayLike) -> tupl
         return ()
     hits, guess = (answer == right)[chosen].mean(), (1 / n_options[chosen]).mean()
     text = (
-        f"The highest score is right in {hits:.3f} of {chosen.sum()} rows, less often than a random "
-        f"guess ({guess:.3f})"
+        f"The highest score is right in {hits:.3f} of {chosen.sum()} rows, less often than a "
+        f"random guess ({guess:.3f})"
     )
     if odd:
         more = ", ..." if len(odd) > 5 else ""

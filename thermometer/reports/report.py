@@ -293,8 +293,7 @@ def _sentences(report: Report) -> list[str]:
         sentences.append(f"No test on unseen tasks: the thermometer was trained on {seen} of {n}.")
     accuracy = report.methods["uncalibrated"].mean_over_tasks["accuracy"]
     guess = sum(1 / task.n_options for task in report.tasks) / n
-    lowest = accuracy.estimate if isnan(accuracy.low) else accuracy.low
-    if lowest <= guess:
+    if (accuracy.estimate if isnan(accuracy.low) else accuracy.low) <= guess:
         sentences.append(
             f"The model guesses: its accuracy of {accuracy.estimate:.3f} is no better than that of "
             f"random guesses, {guess:.3f}, and confidence says little."

@@ -50,6 +50,8 @@ class Question:
             raise _checks.fail("options", "different texts", f"{self.options} in {self.id}")
         if self.answer is not None:
             try:
+                if isinstance(self.answer, bool):
+                    raise TypeError("a truth value, not an index,")
                 answer = int(index(self.answer))
             except TypeError as error:
                 raise TypeError(f"{error} as `answer` of question {self.id}") from error

@@ -201,7 +201,7 @@ def unnormalised(name: str, scores: NDArray[np.float64], where: str = "") -> Non
             unsure = probs.max(axis=1) < 0.95  # in sure rows all bases sum to about one
             probs, natural = probs[unsure], np.exp(rows[unsure]).sum(axis=1)
         if near_one(probs.sum(axis=1), 0.01) and abs(np.median(natural) - 1) > 0.03:
-            kind = found if np.ptp(probs.round(6), axis=0).any() else kind  # not of equal rows
+            kind = found if np.ptp(probs, axis=0).max() > 0.02 else kind  # rows must differ
     if kind:
         raise fail(name, "unnormalised, like logits or log-probabilities", f"{kind}{where}")
 

@@ -140,8 +140,8 @@ def score_matrix(name: str, values: ArrayLike) -> NDArray[np.float64]:
     """Option scores of shape (N, K) as float64.
 
     Rows with fewer than K options are padded with ``-inf`` on the right; every row needs at least
-    two finite scores, and NaN and ``+inf`` are refused with the row that holds them. So are two
-    rows or more that are probabilities.
+    two finite scores, and NaN and ``+inf`` are refused with the row that holds them. So are
+    two rows or more of another kind, see `unnormalised`.
     """
     found = array(name, values, np.float64)
     if found.ndim != 2:
@@ -158,9 +158,7 @@ def score_matrix(name: str, values: ArrayLike) -> NDArray[np.float64]:
     if len(found) and (few := finite.sum(axis=1) < 2).any():
         row = int(np.flatnonzero(few)[0])
         raise fail(name, "scores of at least two options", f"{finite[row].sum()} at row {row}")
-    if len(found) > 1 and _are_probabilities(np.where(finite, found, 0.0)):
-        expected = "unnormalised, like logits or log-probabilities"
-        raise fail(name, expected, "probabilities: every row sums to one. Take their logarithms")
+    unnormalised(name, found)
     return found
 
 
@@ -177,13 +175,61 @@ def same_options(scores: NDArray[np.float64], reference: NDArray[np.float64]) ->
         raise fail("reference_scores", expected, counts[1])
 
 
-def _are_probabilities(matrix: NDArray[np.float64]) -> bool:
-    """Whether rows lie in [0, 1] and sum to one; indicators of one option and ties may be both."""
-    if matrix.min() < 0 or matrix.max() > 1 or not ((matrix > 0) & (matrix < 1)).any():
-        return False
-    if (matrix.max(axis=1) == matrix.min(axis=1)).all():
-        return False
-    return bool((np.abs(matrix.sum(axis=1) - 1) <= 1e-4).all())
+_LOGARITHMS = {
+    "logarithms to base 2. Multiply them by log(2)": np.log(2.0),
+    "logarithms to base 10. Multiply them by log(10)": np.log(10.0),
+    "negated log-probabilities. Change their sign": -1.0,
+}
+
+
+def unnormalised(name: str, scores: NDArray[np.float64], where: str = "") -> None:
+    """Raise `ValueError` for checked scores that are probabilities or logarithms to another base.
+
+    That they are shows in sums of about one in nine rows of ten; `where` is added to the message.
+    Indicators of one option and ties may be anything, and so may a single row.
+    """
+    rows = scores[:: max(1, len(scores) // 1000)]  # so many tell enough
+    real = np.isfinite(rows)
+    if len(rows) < 2 or rows.min(initial=0, where=real) < 0 < rows.max():
+        return
+    if (~real | (rows == rows[:, :1])).all():
+        return
+
+    def near_one(sums: NDArray[np.float64], most: float) -> bool:
+        # In scores of the right kind, a sum comes within d of one with a chance of about 2 d.
+        tolerance = min(most, 0.5 * 1e-6 ** (1 / max(len(sums), 1)))
+        return len(sums) > 1 and float(np.mean(np.abs(sums - 1) <= tolerance)) >= 0.9
+
+    kind, share = "", np.where(real, rows, 0.0)
+    for total in (1, 100):
+        inside = share.min() >= 0 and share.max() <= total and (share % total).any()
+        if inside and near_one(share.sum(axis=1) / total, 0.05):  # ten options of two digits
+            kind = f"probabilities: rows sum to {total}. Take their logarithms"
+    for found, factor in _LOGARITHMS.items():
+        with np.errstate(over="ignore"):
+            probs = np.exp(np.where(real, factor * rows, -np.inf))
+            unsure = probs.max(axis=1) < 0.95  # in sure rows all bases sum to about one
+            probs, natural = probs[unsure], np.exp(rows[unsure]).sum(axis=1)
+        if near_one(probs.sum(axis=1), 0.01) and abs(np.median(natural) - 1) > 0.03:
+            kind = found if np.ptp(probs, axis=0).max() > 0.02 else kind  # rows must differ
+    if kind:
+        raise fail(name, "unnormalised, like logits or log-probabilities", f"{kind}{where}")
+
+
+def indices(name: str, values: ArrayLike) -> NDArray[np.int64]:
+    """A vector of integers as int64; truth values, also among integers, are refused."""
+    found = array(name, values)
+    truth = isinstance(values, list | tuple) and any(isinstance(v, bool | np.bool_) for v in values)
+    if truth or (found.size and not np.issubdtype(found.dtype, np.integer)):
+        raise TypeError(
+            f"Expected `{name}` to hold integers (-1: no label), but got "
+            f"{'a truth value' if truth else found.dtype}"
+        )
+    if found.ndim != 1:
+        raise fail(name, "a vector of shape (N,)", f"shape {found.shape}")
+    if (large := found > np.iinfo(np.int64).max).any():
+        raise fail(name, "integers of 64 bits", found[large][0])
+    return found.astype(np.int64, copy=False)
 
 
 def label_vector(name: str, values: ArrayLike, n_options: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -191,13 +237,12 @@ def label_vector(name: str, values: ArrayLike, n_options: NDArray[np.int64]) -> 
     found = array(name, values)
     if found.ndim != 1 or len(found) != len(n_options):
         raise fail(name, f"a vector of length {len(n_options)}", f"shape {found.shape}")
-    if not np.issubdtype(found.dtype, np.integer):
-        raise TypeError(f"Expected `{name}` to hold integers, but got {found.dtype}")
+    found = indices(name, values)
     bad = (found < 0) | (found >= n_options)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise fail(name, f"in [0, {n_options[row]})", f"{found[row]} at row {row}")
-    return found.astype(np.int64)
+    return found
 
 
 def unit_interval(name: str, values: ArrayLike, size: int | None = None) -> NDArray[np.float64]:

@@ -168,7 +168,7 @@ def parse_json(text: str, where: object, *, constants: bool = False) -> Any:
         constants: Whether NaN and infinity, which JSON does not have, are taken.
 
     Raises:
-        ValueError: If it is not JSON, or nested too deeply to be read.
+        ValueError: If it is not JSON, nested too deeply to be read, or has a key twice.
 
     Example:
         >>> parse_json("[1, NaN]", "answers.json")
@@ -176,8 +176,9 @@ def parse_json(text: str, where: object, *, constants: bool = False) -> Any:
         ...
         ValueError: answers.json: not JSON (NaN is no number)
     """
+    constant = float if constants else _no_constant
     try:
-        return json.loads(text, parse_constant=float if constants else _no_constant)
+        return json.loads(text, parse_constant=constant, object_pairs_hook=_each_once)
     except ValueError as error:
         raise ValueError(f"{where}: not JSON ({error})") from error
     except RecursionError:
@@ -209,13 +210,23 @@ def read_lines(path: Path, *, constants: bool = False) -> Iterator[tuple[int, di
         ValueError: For a line that is no JSON object, another encoding or a damaged gzip file. The
             message names file and line.
     """
+    for number, line in enumerate(text_lines(path), start=1):
+        if line.strip():
+            yield number, _object(line, f"{path}, line {number}", constants)
+
+
+def text_lines(path: Path) -> Iterator[str]:
+    """The lines of a text file with their ends as they are; see `read_lines` for kinds and errors.
+
+    A line ends with a line feed, a carriage return, or both.
+    """
     number = 0
     try:
         opened = gzip.open if path.suffix == ".gz" else open
-        with opened(path, "rt", encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield number, _object(line, f"{path}, line {number}", constants)
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as lines:
+            for line in lines:
+                number += 1
+                yield line
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}, after line {number}: not UTF-8 ({error})") from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -467,6 +478,15 @@ def _remove(path: Path) -> None:
 
 def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is no number")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; of a key that stands twice Python would silently take the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+        raise ValueError(f"the key {twice!r} stands twice")
+    return found
 
 
 def from_plain(kind: type[T], value: Any, name: str = "value") -> T:

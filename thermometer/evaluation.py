@@ -136,7 +136,7 @@ def evaluate(
         "description": "a finished thermometer, tested on "
         + ("tasks of which it was trained on some" if seen else "tasks it was not trained on"),
     }
-    sample = calibrator.temperature(replace(table, labels=np.full(len(table), -1), digest=""))
+    sample = calibrator.temperature(replace(table, labels=np.full(len(table), -1), hashes=None))
     methods: dict[str, Vector | Predicted] = {
         "uncalibrated": np.ones(len(table)),
         "pooled": np.full(len(table), calibrator.pooled_temperature),

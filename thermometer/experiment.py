@@ -131,7 +131,6 @@ class TableSpec:
         if self.questions is not None:
             found = {row["id"]: row for row in read_questions(self.table)}
             other |= np.array([found[row["id"]] != row for row in asked])
-            chosen = replace(chosen, digest=questions_digest(asked))
         if other.any():
             first = chosen.ids[int(other.argmax())]
             got = f"{int(other.sum())} with another text, task or label, first {first}"

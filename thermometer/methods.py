@@ -143,7 +143,7 @@ class FittedMethods:
         """
         if both := sorted(self.seen_tasks & set(unseen.task_names)):
             raise _checks.fail("unseen", "of tasks that were not seen", ", ".join(both[:3]))
-        hidden = replace(unseen, labels=np.full(len(unseen), -1), digest="")
+        hidden = replace(unseen, labels=np.full(len(unseen), -1), hashes=None)
         scores = hidden.require("scores")
         found: dict[str, Vector | Predicted] = {
             "uncalibrated": np.ones(len(hidden)),

@@ -268,7 +268,7 @@ def updated(
     `prior` is of N prompts of one task, `scores` are (N, K), and `labels` (N,) integers, -1 where
     there is none; `per` says which temperatures divide the scores.
     """
-    matrix, chosen = _checks.score_matrix("scores", scores), _checks.array("labels", labels)
+    matrix, chosen = _checks.score_matrix("scores", scores), _checks.indices("labels", labels)
     if chosen.shape != (len(matrix),):
         raise _checks.fail("labels", f"of shape ({len(matrix)},)", chosen.shape)
     of_task = np.full(len(matrix), prior.task_temperature)

@@ -8,12 +8,13 @@ who write it with other programs.
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -34,10 +35,21 @@ _READ = {**_WRITTEN, "scores": pa.list_(pa.float64())}
 del _READ["n_prompt_tokens"]  # nobody reads it
 
 
+def question_hashes(rows: Iterable[Mapping[str, Any]]) -> NDArray[np.uint8]:
+    """(N, 32) SHA-256 of questions given as rows of the JSON lines format."""
+    texts = (json.dumps(row, sort_keys=True).encode() for row in rows)
+    hashes = b"".join(hashlib.sha256(text).digest() for text in texts)
+    return np.frombuffer(hashes, np.uint8).reshape(-1, 32)
+
+
+def digest_of(hashes: NDArray[np.uint8]) -> str:
+    """One hash of the (N, 32) hashes of questions, whatever their order."""
+    return hashlib.sha256(b"".join(sorted(row.tobytes() for row in hashes))).hexdigest()[:16]
+
+
 def questions_digest(rows: Sequence[Mapping[str, Any]]) -> str:
     """Hash of questions given as rows of the JSON lines format, whatever their order."""
-    hashes = sorted(hashlib.sha256(json.dumps(r, sort_keys=True).encode()).digest() for r in rows)
-    return hashlib.sha256(b"".join(hashes)).hexdigest()[:16]
+    return digest_of(question_hashes(rows))
 
 
 def write_part(path: Path, columns: Mapping[str, Any]) -> None:
@@ -113,9 +125,10 @@ def read_table(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The manifest and the columns of a finished table, rows in the order of its questions.
 
     Columns: `id` and `task` (lists), `label` (int64, -1 where unknown), and those of `scores`
-    (float64, padded with ``-inf``), `features` and `option_mass` (float32) that there are.
+    (float64, padded with ``-inf``), `features` and `option_mass` (float32) that there are; and
+    `hashes`, those of the questions.
     """
-    manifest, rows = read_declared(folder)
+    manifest, rows, hashes = read_declared(folder)
     parts = [read_part(folder / name, n) for name, n in manifest["parts"].items()]
     try:
         data = pa.concat_tables(parts)
@@ -124,16 +137,18 @@ def read_table(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     data = data.take(pa.array(_places(folder, data["id"].to_pylist(), [r["id"] for r in rows])))
     columns = columns_of(data)
     check_rows(folder, rows, columns)
-    return manifest, columns
+    return manifest, {**columns, "hashes": hashes}
 
 
-def read_declared(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The manifest and the questions of a finished table, which belong together."""
+def read_declared(
+    folder: Path,
+) -> tuple[dict[str, Any], list[dict[str, Any]], NDArray[np.uint8]]:
+    """The manifest of a finished table, its questions, which belong to it, and their hashes."""
     manifest = read_manifest(folder)
     rows = read_questions(folder / QUESTIONS)
-    if questions_digest(rows) != manifest["digest"]:
+    if digest_of(hashes := question_hashes(rows)) != manifest["digest"]:
         raise ValueError(f"{folder / QUESTIONS}: not the questions that the manifest was made for")
-    return manifest, rows
+    return manifest, rows, hashes
 
 
 def columns_of(data: pa.Table) -> dict[str, Any]:
@@ -144,7 +159,7 @@ def columns_of(data: pa.Table) -> dict[str, Any]:
         "label": data["label"].fill_null(-1).to_numpy().astype(np.int64),
     }
     if "scores" in data.column_names:
-        columns["scores"] = _ragged(data["scores"])
+        columns["scores"] = ragged(data["scores"])
     if "option_mass" in data.column_names:
         columns["option_mass"] = data["option_mass"].to_numpy()
     if "features" in data.column_names:
@@ -266,17 +281,54 @@ def typed(file: Path, part: pa.Table) -> pa.Table:
         if not (pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)):
             expected = "features of type fixed_size_list<float>"
             raise ValueError(f"{file}: expected {expected}, but got {kind}")
-    for name, kind in _READ.items():
+        if any(chunk.flatten().null_count for chunk in part["features"].chunks):
+            raise ValueError(f"{file}: the column 'features' has empty cells")
+    for name in _READ:
         if name in part.column_names:
             try:
-                column = part[name].cast(kind)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise ValueError(f"{file}: expected {name} of type {kind} ({error})") from error
+                column = as_type(name, part[name])
+            except ValueError as error:
+                raise ValueError(f"{file}: {error}") from error
             part = part.set_column(part.column_names.index(name), name, column)
     return part
 
 
-def _ragged(column: pa.ChunkedArray) -> NDArray[np.float64]:
+def as_type(name: str, column: pa.ChunkedArray, like: str | None = None) -> pa.ChunkedArray:
+    """A column in its type of the format, or in that of the column `like`.
+
+    Arrow alone would make the number 1 of the truth value true and of the text "1".
+    """
+    wanted, kind = _READ[like or name], column.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_list(wanted):
+        fits = any(is_kind(kind) for is_kind in _LISTS) and is_number(kind.value_type)
+    elif pa.types.is_string(wanted):
+        texts = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+        fits = texts or pa.types.is_integer(kind)
+    else:
+        fits = is_number(kind)
+    try:
+        if not fits:
+            raise pa.ArrowInvalid(f"it is of type {kind}")
+        if pa.types.is_integer(wanted) and pa.types.is_floating(kind):  # whose gaps may be NaN
+            column = pc.if_else(pc.is_nan(column), None, column)
+        return column.cast(wanted)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ValueError(f"expected {name} of type {wanted} ({error})") from error
+
+
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a type is one of numbers, or of nothing but gaps."""
+    real = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return bool(real or pa.types.is_decimal(kind) or pa.types.is_null(kind))
+
+
+def ragged(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """(N, K) scores of lists of the type of the format, ``-inf`` to the right of short rows."""
     lists = column.combine_chunks()
     lengths = lists.value_lengths().to_numpy()
     scores = np.full((len(lists), int(lengths.max())), -np.inf)

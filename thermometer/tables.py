@@ -17,7 +17,7 @@ from thermometer import _checks, table_files
 
 _SCORES = ("scores", "reference_scores")
 _SOURCES = ("features", *_SCORES)
-_COLUMNS = ("tasks", "labels", *_SOURCES, "option_mass")
+_COLUMNS = ("tasks", "labels", *_SOURCES, "option_mass", "hashes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +37,13 @@ class OutputTable:
         provenance: What made `features`, `scores` and `reference_scores`: a dict with these keys,
             each with the dict that `LanguageModel.provenance` returns, or anything that identifies
             the source.
-        digest: Of the questions' texts and labels; tables of different questions do not join.
-            Empty if unknown.
+        hashes: (N, 32) uint8, SHA-256 of each question's text and label, or `None` if unknown;
+            tables of different questions do not join.
 
     Raises:
-        ValueError: For repeated ids, shapes that disagree, NaN or infinite values, or labels out of
-            range. The message names the row.
+        ValueError: For repeated ids, shapes that disagree, NaN or infinite values, labels out of
+            range, or scores that are probabilities. The message names the row.
+        TypeError: For labels that are no integers.
 
     Example:
         >>> scores = [[2.0, 0.0], [1.0, 3.0]]
@@ -59,7 +60,7 @@ class OutputTable:
     option_mass: NDArray[np.float32] | None = None
     reference_scores: NDArray[np.float64] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    digest: str = ""
+    hashes: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         size = len(self.ids)
@@ -78,6 +79,7 @@ class OutputTable:
                 raise _checks.fail("features", "a matrix of shape (N, D)", shape)
             bad = ~np.isfinite(self.features).all(axis=1)
             self._refuse("features", bad, "finite", self.features)
+        object.__setattr__(self, "labels", _checks.indices("labels", self.labels))
         self._refuse("labels", self.labels < -1, "-1 or an index of an option", self.labels)
         for name in _SCORES:
             if (values := getattr(self, name)) is not None:
@@ -112,18 +114,15 @@ class OutputTable:
         """A table from plain arrays, such as scores that an API or another program recorded."""
         identifiers = _checks.strings("ids", ids)
         unknown = np.full(len(identifiers), -1)
-        indices = _checks.array("labels", unknown if labels is None else labels)
-        if not np.issubdtype(indices.dtype, np.integer):
-            got = indices.dtype
-            raise TypeError(f"Expected `labels` to hold integers (-1: no label), but got {got}")
-        return cls(
+        table = cls(
             identifiers,
             np.array(_checks.strings("tasks", tasks)),
-            indices.astype(np.int64),
+            _checks.indices("labels", unknown if labels is None else labels),
             None if scores is None else _checks.array("scores", scores, np.float64),
             None if features is None else _checks.array("features", features, np.float32),
             provenance=dict(provenance or {}),
         )
+        return table._of_one_kind()
 
     @classmethod
     def open(cls, folder: str | Path) -> "OutputTable":
@@ -135,14 +134,14 @@ class OutputTable:
                 version wrote it. The message names the file.
         """
         manifest, columns = table_files.read_table(Path(folder))
-        return cls.from_columns(columns, manifest["provenance"], manifest["digest"])
+        return cls.from_columns(columns, manifest["provenance"])
 
     @classmethod
     def from_columns(
-        cls, columns: Mapping[str, Any], provenance: Mapping[str, Any], digest: str = ""
+        cls, columns: Mapping[str, Any], provenance: Mapping[str, Any]
     ) -> "OutputTable":
         """A table of the columns that `table_files` reads."""
-        return cls(
+        table = cls(
             tuple(columns["id"]),
             np.array(columns["task"]),
             columns["label"],
@@ -150,8 +149,18 @@ class OutputTable:
             columns.get("features"),
             columns.get("option_mass"),
             provenance=provenance,
-            digest=digest,
+            hashes=columns.get("hashes"),
         )
+        return table._of_one_kind()
+
+    def _of_one_kind(self) -> "OutputTable":
+        """This table, unless the scores of one task are of another kind than the rest."""
+        names, index = np.unique(self.tasks, return_inverse=True)
+        if self.scores is not None and len(names) > 1:
+            parts = np.split(np.argsort(index, kind="stable"), np.cumsum(np.bincount(index))[:-1])
+            for task, rows in zip(names, parts, strict=True):
+                _checks.unnormalised("scores", self.scores[rows], f" (task {task})")
+        return self
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -169,6 +178,11 @@ class OutputTable:
         """(N,) number of options of each question."""
         counts: NDArray[np.int64] = np.isfinite(self.require("scores")).sum(axis=1)
         return counts
+
+    @property
+    def digest(self) -> str:
+        """Hash of the questions' texts and labels, whatever their order; empty if unknown."""
+        return "" if self.hashes is None else table_files.digest_of(self.hashes)
 
     @property
     def labelled(self) -> bool:
@@ -220,7 +234,7 @@ class OutputTable:
             return np.concatenate(values)
 
         ids = tuple(identifier for table in tables for identifier in table.ids)
-        return replace(first, ids=ids, digest="", **{name: stacked(name) for name in _COLUMNS})
+        return replace(first, ids=ids, **{name: stacked(name) for name in _COLUMNS})
 
     def select(self, rows: ArrayLike) -> "OutputTable":
         """The table of some rows, given as a mask or as indices."""
@@ -289,9 +303,9 @@ class OutputTable:
         changed = np.flatnonzero((other.labels != self.labels) | (other.tasks != self.tasks))
         if len(changed):
             raise ValueError(f"Expected equal tasks and labels, but {self.ids[changed[0]]} differs")
-        if self.digest and table.digest and self.digest != table.digest:
-            raise ValueError(
-                "Expected tables of the same questions, but the texts differ: "
-                f"digest {self.digest} and {table.digest}"
-            )
+        if self.hashes is not None and other.hashes is not None:
+            changed = np.flatnonzero((self.hashes != other.hashes).any(axis=1))
+            if len(changed):
+                got = f"the texts of {len(changed)} differ, first {self.ids[changed[0]]}"
+                raise ValueError(f"Expected tables of the same questions, but {got}")
         return other

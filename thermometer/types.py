@@ -69,6 +69,8 @@ class Question:
         object.__setattr__(self, "options", plain_options(self.options, self.id))
         if self.answer is not None:
             try:
+                if isinstance(self.answer, bool):
+                    raise TypeError("a truth value, not an index,")
                 answer = int(index(self.answer))
             except TypeError as error:
                 raise TypeError(f"{error} as `answer` of question {self.id}") from error

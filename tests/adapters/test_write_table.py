@@ -127,7 +127,7 @@ def test_provenance_may_travel_in_the_rows(tmp_path):
         ([batch([0], scores=[[-np.inf, 1.0]])], "finite, but got nan for question a"),
         ([batch([0], features=[[np.inf]])], "finite, but got inf for question a"),
         ([batch([0]), batch([1], features=[[1.0]])], "parts with the same columns"),
-        ([batch([0], answer=[7])], "label|an index of an option"),
+        ([batch([0], answer=[7])], "an index in .* but got 7 in question a"),
     ],
 )
 def test_batches_that_are_refused(tmp_path, batches, message):

@@ -391,7 +391,7 @@ def test_joins_that_are_refused(folder):
     table = OutputTable.open(folder)
     rows = [*ROWS[:2], {**ROWS[2], "question": "Something else?"}]
     edit_manifest(folder, digest=table_files.write_questions(folder, rows))
-    with pytest.raises(ValueError, match="the texts differ: digest"):
+    with pytest.raises(ValueError, match="the texts of 1 differ, first c"):
         table.join(OutputTable.open(folder))
 
 

@@ -208,9 +208,9 @@ def test_other_files_are_refused(tmp_path, capsys):
     ("text", "said"),
     [
         (b"p;ok\n0.9;1\n", "one column only; it is separated by semicolons, where commas are"),
-        (b"p;ok\n0,9;1\n", "Expected 1 columns.* separated by semicolons"),
+        (b"p;ok\n0,9;1\n", "one column only; it is separated by semicolons"),
         (b"p\tok\n0.9\t1\n", "one column only; it is separated by tabs"),
-        ("p,ok\n0.9,1\n".encode("utf-16"), "another format .*; it is no UTF-8"),
+        ("p,ok\n0.9,1\n".encode("utf-16"), "not UTF-8"),
         (b"p,ok\n94%,1\n", "`p` to be a column of numbers .* type string, such as '94%'"),
         (b"p,ok\n0.9,yes\n", "`ok` to be a column of numbers .* such as 'yes'"),
         (b"p,ok\n", "at least one row, but got none$"),
@@ -325,5 +325,5 @@ def test_a_report_of_evaluate_is_shown_again(tmp_path, capsys):
 )
 def test_damaged_tables_are_named_whatever_their_separators(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"{name}: damaged"):
+    with pytest.raises(ValueError, match=f"{name}.*(damaged|not UTF-8|semicolons)"):
         read_answers(tmp_path / name, confidence=["p"], correct="right")

@@ -1,11 +1,13 @@
 """Single files of other programs: answers with confidences, and recorded scores.
 
-A single file has no manifest; its name stands for the model. JSON lines are parsed by Python, since
-a damaged file can crash Arrow's own reader of them.
+A single file has no manifest; its name stands for the model. JSON lines and CSV are parsed by
+Python: a damaged file can crash Arrow's reader of the one, and its reader of the other swallows
+rows behind a quotation mark that is not closed.
 """
 
-import gzip
-import zlib
+import csv
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
@@ -28,9 +29,11 @@ def read_columns(path: Path) -> pa.Table:
     Args:
         path: A ``.csv``, ``.jsonl``, ``.ndjson``, ``.json`` (lines) or ``.parquet`` file, or one of
             them but Parquet as ``.gz``. In JSON lines NaN and infinity are taken as numbers, and a
-            key that a line lacks is an empty cell.
+            key that a line lacks is an empty cell. A column of CSV holds numbers or truth values if
+            all its cells do, whatever quotation marks they have; 007 is a text.
 
-    `ValueError` for another kind of file, an empty or a damaged one, names the file.
+    `ValueError` for another kind of file, another encoding than UTF-8, an empty or a damaged file
+    names the file.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -50,44 +53,94 @@ def read_columns(path: Path) -> pa.Table:
     try:
         table = _READERS[kind](path)
     except (pa.ArrowException, OSError) as error:
-        why = f"{str(error).partition(chr(0))[0]}{_separator(path)}"
+        why = str(error).partition(chr(0))[0]
         raise ValueError(f"{path}: damaged, or of another format ({why})") from error
-    if kind == ".csv" and table.num_columns == 1 and (other := _separator(path)):
-        raise ValueError(f"{path}: one column only{other}")
     table = table_files.intact(path, table)
     if repeated := sorted({n for n in table.column_names if table.column_names.count(n) > 1}):
         raise ValueError(f"{path}: two columns of one name: {', '.join(map(repr, repeated))}")
+    for place, name in enumerate(table.column_names):
+        column = table[name]
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if pa.types.is_decimal(column.type) or pa.types.is_float16(column.type):
+            column = column.cast(pa.float64())
+        table = table.set_column(place, name, column)
     return table
 
 
-def _separator(path: Path) -> str:
-    """What to know of a CSV file whose first line has other separators than commas, or is none."""
+def _csv(path: Path) -> pa.Table:
+    """Strictly: a quotation mark in the wrong place, or one too few, may swallow rows."""
+    csv.field_size_limit(2**31 - 1)  # answers may be longer than the 131,072 of Python's default
+    lines = csv.reader(_files.text_lines(path), strict=True)
+    rows: list[list[str]] = []
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            line = file.readline(1 << 16)
-    except (OSError, EOFError, zlib.error):  # damaged, as is said anyway
-        return ""
-    if b"\0" in line:
-        return "; it is no UTF-8, as it seems"
-    for name, mark in (("semicolons", b";"), ("tabs", b"\t")):
-        if mark in line and b"," not in line:
-            return f"; it is separated by {name}, where commas are expected"
-    return ""
+        header = next((cells for cells in lines if cells), [])
+        for name, mark in (("semicolons", ";"), ("tabs", "\t")):
+            if len(header) == 1 and mark in header[0]:
+                why = f"it is separated by {name}, where commas are expected"
+                raise ValueError(f"{path}: one column only; {why}")
+        if any("\0" in name for name in header):
+            raise ValueError(f"{path}: damaged, or of another format; it is no UTF-8, as it seems")
+        for cells in lines:
+            if len(cells) not in (0, len(header)):
+                got = f"{len(header)} cells, as in the header, but got {len(cells)}"
+                raise ValueError(f"{path}, line {lines.line_num}: expected {got}")
+            rows += [cells] if cells else []
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {lines.line_num}: damaged ({error})") from error
+    columns = [_cells([row[place] for row in rows]) for place in range(len(header))]
+    return pa.table(columns, names=header)
+
+
+# What pandas takes for an empty cell, too.
+_NOTHING = {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND"}
+_NOTHING |= {"1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
+_NUMBER = re.compile(
+    r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE
+)
+
+
+def _cells(cells: Sequence[str]) -> pa.Array:
+    """A column of CSV: numbers if all of its cells are, or truth values, or else the texts."""
+    different = {cell.strip() for cell in cells} - _NOTHING
+    for parse in (_number, _truth):
+        found = {cell: parse(cell) for cell in different}
+        if found and None not in found.values():
+            return pa.array([found.get(cell.strip()) for cell in cells])
+    return pa.array([cell or None for cell in cells], pa.string())
+
+
+def _number(cell: str) -> float | None:
+    """A cell as a number, unless it has no such value in float64 or is a name, such as 007."""
+    if not _NUMBER.fullmatch(cell):
+        return None
+    value = float(cell)
+    overflow = math.isinf(value) and "n" not in cell.lower()
+    name = abs(value) > 2**53 and cell.lstrip("+-").isdigit()
+    return None if overflow or name else value
+
+
+def _truth(cell: str) -> bool | None:
+    return {"true": True, "false": False}.get(cell.lower())
 
 
 def _lines(path: Path) -> pa.Table:
     rows = [row for _, row in _files.read_lines(path, constants=True)]
     columns = {}
     for name in dict.fromkeys(key for row in rows for key in row):
+        values = [row.get(name) for row in rows]
+        kinds = {*map(type, values), *(type(x) for v in values if isinstance(v, list) for x in v)}
         try:
-            columns[name] = pa.array([row.get(name) for row in rows])
+            if bool in kinds and kinds & {int, float}:  # Arrow may make numbers of truth values
+                raise pa.ArrowInvalid("numbers and truth values")
+            columns[name] = pa.array(values)
         except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
             raise ValueError(f"{path}: values of {name!r} do not go together ({error})") from error
     return pa.table(columns)
 
 
 _READERS = {
-    ".csv": pyarrow.csv.read_csv,
+    ".csv": _csv,
     ".jsonl": _lines,
     ".ndjson": _lines,
     ".json": _lines,
@@ -223,13 +276,14 @@ def read_answers(
             got = f"{whole} with empty cells" if whole else "none"
             raise _checks.fail("file", "a table of at least one row", got)
         if by_confidence:
-            right = _checks.binary(str(correct), _numbers(table, str(correct)), len(table))
+            outcome = _numbers(table, str(correct), truth=True)
+            right = _checks.binary(str(correct), outcome, len(table))
             claimed = {n: _checks.unit_interval(n, _numbers(table, n)) for n in confidence}
         else:
             logits = _checks.score_matrix("scores", _scores(table, scores))
             options = np.isfinite(logits).sum(axis=1)
             labels = _numbers(table, str(label))
-            if (between := np.flatnonzero(labels != np.floor(labels))).size:
+            if (between := np.flatnonzero((labels % 1 != 0) | np.isinf(labels))).size:
                 got = f"{labels[between[0]]} at row {between[0]}"
                 raise _checks.fail(str(label), "whole numbers", got)
             answers = _checks.label_vector(str(label), labels.astype(np.int64), options)
@@ -246,14 +300,15 @@ def _empty(column: pa.ChunkedArray) -> NDArray[np.bool_]:
     return np.array(column.is_null(nan_is_null=pa.types.is_floating(column.type)).to_numpy())
 
 
-def _numbers(table: pa.Table, name: str) -> Vector:
-    """A column as float64; an empty cell and a text are errors."""
+def _numbers(table: pa.Table, name: str, *, truth: bool = False) -> Vector:
+    """A column as float64; an empty cell, a text and, unless allowed, a truth value are errors."""
     column = table[name]
     kind = column.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+    if not table_files.is_number(kind) and not (truth and pa.types.is_boolean(kind)):
         example = next((str(value)[:40] for value in column.to_pylist() if value is not None), None)
         got = f"one of type {kind}, such as {example!r}"
-        raise _checks.fail(name, "a column of numbers or truth values", got)
+        alone = "or truth values" if truth else "only"
+        raise _checks.fail(name, f"a column of numbers {alone}", got)
     if (empty := np.flatnonzero(_empty(column))).size:
         expected = "a number in every row (or leave such rows out: skip_empty)"
         raise _checks.fail(name, expected, f"none at row {empty[0]}")
@@ -264,14 +319,13 @@ def _scores(table: pa.Table, names: Sequence[str]) -> Vector:
     """(N, K) scores from a column of lists, or from a column per option."""
     if len(names) > 1:
         return np.stack([_numbers(table, name) for name in names], axis=1)
-    column = table[names[0]]
-    lists = column.to_pylist()
-    if not pa.types.is_list(column.type) and not pa.types.is_fixed_size_list(column.type):
-        raise _checks.fail(names[0], "a column of lists of numbers", f"one of type {column.type}")
-    longest = max(len(row or ()) for row in lists)
-    scores = np.full((len(lists), longest), -np.inf)
-    for number, row in enumerate(lists):
-        if not row or any(not isinstance(value, int | float) for value in row):
-            raise _checks.fail(names[0], "a list of numbers in every row", f"{row} at row {number}")
-        scores[number, : len(row)] = row
-    return scores
+    (name,) = names
+    column = table[name]
+    if column.null_count:
+        row = int(np.flatnonzero(_empty(column))[0])
+        raise _checks.fail(name, "a list of numbers in every row", f"None at row {row}")
+    try:
+        return table_files.ragged(table_files.as_type(name, column, "scores"))
+    except ValueError as error:
+        expected = "a column of lists of numbers"
+        raise _checks.fail(name, expected, f"one of type {column.type}") from error

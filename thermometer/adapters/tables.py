@@ -14,7 +14,7 @@ from thermometer import _checks, _files, table_files
 from thermometer.tables import OutputTable
 from thermometer.tasks import load_tasks, question_row
 from thermometer.templates import Template
-from thermometer.types import Question, plain_options
+from thermometer.types import Question
 
 
 def write_table(
@@ -99,23 +99,36 @@ def question_rows(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
     answers, contexts = batch.get("answer", nothing), batch.get("context", nothing)
     rows = []
     for number, identifier in enumerate(ids):
-        row: dict[str, Any] = {
-            "id": str(identifier),
-            "task": str(tasks[number]),
-            "question": str(texts[number]),
-            "choices": list(plain_options(list(map(str, choices[number])), str(identifier))),
-        }
-        if isinstance(contexts[number], str):  # a gap may also be NaN
-            row["context"] = str(contexts[number])
-        answer = answers[number]
-        if isinstance(answer, bool | np.bool_):
-            raise TypeError(f"Expected `answer` to be an index, but got {answer} in {row['id']}")
-        if answer is not None and answer >= 0:  # NaN is not
-            if int(answer) != answer:
-                raise _checks.fail("answer", "an index", f"{answer} in {row['id']}")
-            row["answer"] = int(answer)
-        rows.append(row)
+        name, task = _name("id", identifier), _name("task", tasks[number])
+        options = tuple(map(str, _checks.strings(f"choices of {name}", choices[number])))
+        context = None if _is_gap(contexts[number]) else contexts[number]
+        text, answer = texts[number], _answer(name, answers[number])
+        if not isinstance(text, str):
+            raise TypeError(f"Expected `question` to be a text, but got {text!r} in {name}")
+        rows.append(question_row(Question(name, str(text), options, answer, context), task))
     return rows
+
+
+def _name(column: str, value: Any) -> str:
+    """An id or a task, which may be numbered."""
+    if isinstance(value, bool) or not isinstance(value, str | int | np.integer):
+        raise TypeError(f"Expected `{column}` to hold texts or whole numbers, but got {value!r}")
+    return str(value)
+
+
+def _is_gap(value: Any) -> bool:
+    return value is None or (isinstance(value, float | np.floating) and bool(np.isnan(value)))
+
+
+def _answer(identifier: str, value: Any) -> int | None:
+    """The index of an answer; columns with gaps come as floats."""
+    if _is_gap(value) or value is None:
+        return None
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not float(value).is_integer() or value < -1:
+        expected = "the index of the right choice, or -1 where unknown"
+        raise _checks.fail("answer", expected, f"{value!r} in question {identifier}")
+    return None if value == -1 else int(value)
 
 
 def _measured(batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -363,7 +376,7 @@ def merge(
 
 
 def _open(folder: Path) -> _Source:
-    manifest, rows = table_files.read_declared(folder)
+    manifest, rows, _ = table_files.read_declared(folder)
     schemas = []
     for name in manifest["parts"]:
         try:

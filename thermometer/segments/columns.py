@@ -1,6 +1,5 @@
 """Columns that tell questions apart: given by the user, or read off an output table."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thermometer import _checks
+from thermometer import _checks, table_files
 from thermometer.protocols import benchmark_of
 from thermometer.scaling import scale_scores
 from thermometer.table_files import QUESTIONS
@@ -218,8 +217,7 @@ def question_columns(
 
 def read_questions(folder: str | Path) -> list[dict[str, Any]]:
     """The questions of an output table; `OutputTable.open` checks that they are its own."""
-    text = (Path(folder) / QUESTIONS).read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.split("\n") if line.strip()]
+    return table_files.read_questions(Path(folder) / QUESTIONS)
 
 
 def top_answers(table: OutputTable) -> tuple[Any, Any]:

@@ -140,19 +140,20 @@ class ConfidenceRecalibrator(ClassifierMixin, Recalibrator):  # type: ignore[mis
 
     To scikit-learn it is a binary classifier of answers: class 0 is wrong, class 1 is right.
 
-    No method extrapolates. A confidence beyond those that were fitted counts as the nearest of
-    them. Where two neighbours among these are more than one log-odds apart, results between are on
-    the straight line, in confidence, from that of one to that of the other: what is near an answer
-    that was seen, and 0.999 is near 1, gets nearly its result.
+    No method extrapolates: a confidence beyond those that were fitted counts as the nearest of
+    them. Where two neighbours among these are more than one log-odds apart, results between lie on
+    the straight line, in confidence, from one to the other, so that 0.999 is near 1.
 
     Attributes:
-        seen_: (2S,) float64 in ascending order: where each of the S stretches of fitted confidences
-            without such a gap begins and ends.
+        seen_: (2S,) float64, ascending: where each of the S stretches of fitted confidences without
+            such a gap begins and ends.
+        least_: No result is below.
+        most_: No result is above.
     """
 
     reads = "confidence"
     classes_ = np.array([0, 1])
-    fitted: ClassVar[Kinds] = {"seen_": "vector"}
+    fitted: ClassVar[Kinds] = {"seen_": "vector", "least_": "number", "most_": "number"}
 
     def fit(self, confidence: ArrayLike, correct: ArrayLike) -> Self:
         """Learn from (N,) confidences in [0, 1] and whether each answer was right, (N,) 0 or 1.
@@ -162,6 +163,7 @@ class ConfidenceRecalibrator(ClassifierMixin, Recalibrator):  # type: ignore[mis
         """
         self._check_parameters()
         column = self._column(confidence)
+        self.least_, self.most_ = 0.0, 1.0
         self._fit(column, _checks.binary("correct", correct, len(column)))
         self.seen_ = _stretches(column[~np.isnan(column)])
         return self
@@ -178,7 +180,8 @@ class ConfidenceRecalibrator(ClassifierMixin, Recalibrator):  # type: ignore[mis
         place = np.searchsorted(self.seen_, held)
         in_gap = (place % 2 == 0) & (place < len(self.seen_))  # NaN is placed last
         line = np.interp(held, self.seen_, self._recalibrate(self.seen_))
-        return inside(np.where(in_gap, line, self._recalibrate(held)))
+        result = np.where(in_gap, line, self._recalibrate(held))
+        return inside(result.clip(self.least_, self.most_))
 
     def predict_proba(self, confidence: ArrayLike) -> Matrix:
         """(N, 2) float64: P(wrong), P(right). Errors are those of `recalibrate`."""
@@ -205,15 +208,11 @@ class ConfidenceRecalibrator(ClassifierMixin, Recalibrator):  # type: ignore[mis
         seen = _checks.unit_interval("seen_", self.seen_)
         if len(seen) % 2 or (np.diff(seen) < 0).any():
             raise _checks.fail("seen_", "pairs in ascending order", seen.tolist())
+        _checks.number("least_", self.least_, 0.0, _checks.number("most_", self.most_, 0.0, 1.0))
 
 
 def _stretches(confidence: Vector) -> Vector:
-    """Where stretches without a gap begin and end, see `ConfidenceRecalibrator`.
-
-    Example:
-        >>> _stretches(np.array([0.6, 0.7, 0.7, 0.99])).tolist()
-        [0.6, 0.7, 0.99, 0.99]
-    """
+    """Where stretches without a gap begin and end, see `ConfidenceRecalibrator`."""
     values = np.unique(confidence)
     before = np.flatnonzero(np.diff(logit(inside(values))) > _GAP)
     return np.sort(values[np.concatenate([[0], before, before + 1, [len(values) - 1]])])

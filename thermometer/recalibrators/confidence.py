@@ -33,12 +33,11 @@ class PlattScaling(ConfidenceRecalibrator):
     targets of Platt (1999): with R right and W wrong answers, a right one counts as
     (R + 1)/(R + 2) instead of 1, a wrong one as 1/(W + 2) instead of 0. This keeps the fit
     finite where a threshold separates right from wrong, or where all answers are right, and fades
-    as N grows. There the targets alone say how steep the line is, and it is clipped to them. If all
+    as N grows. There the targets alone make the line, and results are kept between them. If all
     confidences are equal the slope is 1, since only the offset can be learned.
 
-    With a slope above 0 the order of confidences within the fitted ones, and so the AUROC, stays
-    the same. A slope below 0 turns it round, as in scikit-learn, where surer answers were right less
-    often; `notes_` says so.
+    With a slope above 0 the order of confidences, and so the AUROC, stays the same. A slope below 0
+    turns it round (as in scikit-learn); `notes_` says so.
 
     Args:
         epsilon: A confidence below this or above 1 minus this counts as this. A stated "100 %"
@@ -49,8 +48,6 @@ class PlattScaling(ConfidenceRecalibrator):
         slope_: Below 1 for a model that exaggerates its doubts and its certainty; below 0 where
             surer answers are right less often.
         intercept_: In log-odds, below 0 where answers are right less often than the slope says.
-        least_, most_: What the result is clipped to: 0 and 1 where nothing separates right from
-            wrong.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -64,8 +61,6 @@ class PlattScaling(ConfidenceRecalibrator):
         **ConfidenceRecalibrator.fitted,
         "slope_": "number",
         "intercept_": "number",
-        "least_": "number",
-        "most_": "number",
     }
 
     def __init__(self, epsilon: float = 1e-6) -> None:
@@ -77,13 +72,13 @@ class PlattScaling(ConfidenceRecalibrator):
         right, wrong = log_odds[correct == 1], log_odds[correct == 0]
         apart = right.min(initial=np.inf) >= wrong.max(initial=-np.inf)
         apart = apart or wrong.min(initial=np.inf) >= right.max(initial=-np.inf)
-        target = soft_targets(correct)
-        bounds = (target.min(), target.max()) if apart else (0, 1)
-        self.least_, self.most_ = map(float, bounds)
+        if apart:
+            target = soft_targets(correct)
+            self.least_, self.most_ = float(target.min()), float(target.max())
 
     def _recalibrate(self, confidence: Vector) -> Vector:
         line = self.slope_ * clipped_logit(confidence, self.epsilon) + self.intercept_
-        return np.asarray(expit(line), np.float64).clip(self.least_, self.most_)
+        return np.asarray(expit(line), np.float64)
 
     @property
     def notes_(self) -> tuple[str, ...]:
@@ -138,13 +133,11 @@ class IsotonicCalibration(ConfidenceRecalibrator):
     Pools adjacent violators (Zadrozny and Elkan 2002). The map is flat on its levels and linear
     between them; outside the fitted range it stays flat.
 
-    At its two ends the plain map follows the very last answer, to 0 if that is wrong (the spiking
-    of Woodroofe and Sun 1993, "A penalized maximum likelihood estimate of f(0+) when f is
+    At its ends the plain map follows the very last answer, to 0 if that is wrong (the spiking of
+    Woodroofe and Sun 1993, "A penalized maximum likelihood estimate of f(0+) when f is
     non-increasing"). So the 10 lowest answers count as of one confidence, as do the 10 highest, or
-    each half of fewer than 20. And the map is clipped to [`least_`, `most_`]: the least rate of
-    any n lowest answers, counted as at least 1/(2n), and the greatest of any n highest, at most
-    1 - 1/(2n), n being the rows of the outermost levels together. N right answers are no proof of
-    certainty.
+    each half of fewer than 20. `least_` is the least rate of the n rows of any lowest levels,
+    counted as at least 1/(2n), `most_` likewise: N right answers are no proof of certainty.
 
     The map never turns the order of two confidences round but makes many of them equal, which can
     lower the AUROC: `n_levels_` and `share_tied_` say how many. It needs hundreds of rows.
@@ -157,8 +150,6 @@ class IsotonicCalibration(ConfidenceRecalibrator):
     Attributes:
         thresholds_: (B,) float64, increasing confidences.
         rates_: (B,) float64, the map at these before it is clipped; linear between them.
-        least_: What it is clipped to from below, in [0, 1/2].
-        most_: What it is clipped to from above, in [1/2, 1].
         n_levels_: Number of different results on the fitted rows.
         share_tied_: Share of the fitted rows that now equal a row that was surer or less sure.
 
@@ -173,8 +164,6 @@ class IsotonicCalibration(ConfidenceRecalibrator):
         **ConfidenceRecalibrator.fitted,
         "thresholds_": "vector",
         "rates_": "vector",
-        "least_": "number",
-        "most_": "number",
         "n_levels_": "integer",
         "share_tied_": "number",
     }
@@ -196,13 +185,12 @@ class IsotonicCalibration(ConfidenceRecalibrator):
             self.thresholds_, self.rates_ = model.X_thresholds_, model.y_thresholds_
         self.least_ = _least(levels, counts)
         self.most_ = 1 - _least(1 - levels[::-1], counts[::-1])
-        fitted = self._recalibrate(confidence)
+        fitted = self._recalibrate(confidence).clip(self.least_, self.most_)
         self.n_levels_ = len(np.unique(fitted))
         self.share_tied_ = share_tied(confidence, fitted)
 
     def _recalibrate(self, confidence: Vector) -> Vector:
-        rate = np.interp(confidence, self.thresholds_, self.rates_)
-        return np.asarray(np.clip(rate, self.least_, self.most_), np.float64)
+        return np.asarray(np.interp(confidence, self.thresholds_, self.rates_), np.float64)
 
     @property
     def notes_(self) -> tuple[str, ...]:
@@ -217,8 +205,6 @@ class IsotonicCalibration(ConfidenceRecalibrator):
         super()._check_fit()
         rates = _checks.unit_interval("rates_", self.rates_, len(self.thresholds_))
         _checks.unit_interval("thresholds_", self.thresholds_)
-        _checks.number("least_", self.least_, maximum=0.5, strict=True)
-        _checks.number("most_", self.most_, 0.5, np.nextafter(1, 0))
         if (np.diff(self.thresholds_) < 0).any() or (np.diff(rates) < 0).any():
             raise _checks.fail("thresholds_ and rates_", "in ascending order", "others")
 
@@ -328,7 +314,7 @@ class StatedConfidenceCalibration(ConfidenceRecalibrator):
     The curve counts as s answers: a number said often speaks for itself, a rare one follows the
     curve. This is the posterior mean of a beta prior Beta(s f(v), s (1 - f(v))). Its strength s is
     chosen by empirical Bayes, as the one of 107 values from 0.5 to 100,000 under which the counts
-    are most probable (of equals the largest, as where all answers are right), i.e. with the largest
+    are most probable (of equals the largest; so too if all are right), i.e. with the largest
 
         sum_v log B(k_v + s f(v), n_v - k_v + s (1 - f(v))) - log B(s f(v), s (1 - f(v))),
 
@@ -336,8 +322,8 @@ class StatedConfidenceCalibration(ConfidenceRecalibrator):
     empirical Bayes data analysis"). Where the curve tells the whole story, s is large and this is
     Platt scaling; where each number has a meaning of its own, s is small and these are the rates.
 
-    A number between the fitted ones takes the curve, moved in log-odds by what its neighbours
-    depart from it, in proportion to the distance from each. NaN stands for an answer whose confidence
+    A number between fitted ones takes the curve, moved in log-odds by what its neighbours depart
+    from it, in proportion to the distance from each. NaN stands for an answer whose confidence
     could not be parsed; of R right among M such answers (10 r + R)/(10 + M), with r the rate
     of all answers. Numbers that agree to six decimals are one.
 

@@ -34,8 +34,7 @@ class TemperatureScaling(ScoreRecalibrator):
 
     Attributes:
         temperature_: Of all rows together.
-        at_bound_: Whether the likelihood of the plain labels still rises at 0.01 or at 100, see
-            `scaling.TemperatureFit`.
+        at_bound_: Whether the likelihood still rises at 0.01 or 100, see `scaling.TemperatureFit`.
         tasks_: Names of the T fitted tasks; none without `per_task`.
         task_temperature_: (T,) float64, one per fitted task.
         tasks_at_bound_: Names of the tasks for which it does.
@@ -107,9 +106,8 @@ class TemperatureScaling(ScoreRecalibrator):
         notes = []
         if self.at_bound_:
             notes.append(
-                f"no temperature is best, {self.temperature_:g} is a bound of the search or of "
-                "smoothed labels: either all labels are top options, or the scores speak against "
-                "the labels"
+                f"the temperature {self.temperature_:g} is a bound of the search or of smoothed "
+                "labels: either all labels are top options, or the scores speak against the labels"
             )
         if self.tasks_at_bound_:
             notes.append(f"at a bound of the search: {', '.join(self.tasks_at_bound_)}")
@@ -127,14 +125,12 @@ class TemperatureScaling(ScoreRecalibrator):
 def _fit(scores: Matrix, labels: ArrayLike) -> tuple[float, bool]:
     """The temperature, and whether the search for it ended at a bound."""
     found = fit_temperature(scores, labels)
-    if not found.at_bound or found.temperature > 1:
-        return found.temperature, found.at_bound
-    option = np.isfinite(scores)
-    n, (row, column) = found.n, np.nonzero(option)
-    is_label = column == np.asarray(labels)[row]
-    others = option.sum(axis=1)[row] - 1
-    weights = np.where(is_label, (n + 1) / (n + 2), 1 / (n + 2) / others)
-    return fit_temperature(scores[row], column, weights).temperature, True
+    if found.at_bound and found.temperature < 1:
+        row, column = np.nonzero(np.isfinite(scores))  # a row for each option, with its target
+        wrong = column != np.asarray(labels)[row]
+        share = np.where(wrong, 1 / (np.bincount(row)[row] - 1), found.n + 1) / (found.n + 2)
+        return fit_temperature(scores[row], column, share).temperature, True
+    return found.temperature, found.at_bound
 
 
 class BatchCalibration(ScoreRecalibrator):

@@ -198,10 +198,9 @@ def guaranteed_threshold(
     them; the last accepts all that made the grid. Tests of fewer rows seldom pass, and the first
     that fails ends the search.
 
-    Nothing is promised of confidences that no labelled row has. Thresholds below all of them are
-    not tested, which only ends the sequence earlier; of thresholds passed that accept the same
-    labelled rows the highest is taken. Neither touches the proof. Only if the whole grid lies below
-    the labelled rows, their lowest confidence is tested in its place.
+    Nothing is promised below the labelled rows: lower thresholds are not tested, and of those that
+    accept the same rows the highest is taken. Neither touches the proof. Only if the whole grid
+    lies below, the lowest labelled confidence is tested in its place.
 
     Args:
         confidence: (N,) in [0, 1].

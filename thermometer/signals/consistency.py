@@ -67,14 +67,11 @@ def meaning_certainty(labels: Sequence[int]) -> float:
 
     1 + sum_c s_c log s_c / log n, with s_c the share of the n samples that have meaning c: the
     discrete semantic entropy of Farquhar, Kossen, Kuhn and Gal (2024), normalised and turned round.
-    Fewer than two samples are a `ValueError`.
 
     Example:
         >>> [meaning_certainty(labels) for labels in ([0, 0, 0, 0], [0, 1, 2, 3], [0, 0, 1, 1])]
         [1.0, 0.0, 0.5]
     """
-    if len(labels) < 2:
-        raise _checks.fail("labels", "of at least two samples", f"{len(labels)}")
     share = np.unique(np.asarray(labels), return_counts=True)[1] / len(labels)
     return float(np.clip(1 + (share * np.log(share)).sum() / np.log(len(labels)), 0, 1))
 

@@ -154,9 +154,8 @@ class SignalEnsemble(Recalibrator):
     left out of the mapping was not asked for, and says nothing. If a signal is never at hand, fit
     without it: on recorded answers that lowers the NLL by up to 0.01 nats.
 
-    **Beyond what was fitted** nothing is extrapolated: a value counts as the nearest that was
-    fitted, a distance of two signals likewise, and no answer is surer or less sure than the surest
-    and the least sure of the N fitted, nor beyond [1/(2N), 1 - 1/(2N)].
+    **Nothing is extrapolated.** A value counts as the nearest that was fitted, as does a distance of
+    two signals; no answer is surer or less sure than any of the N fitted, or 1/(2N) from certain.
 
     Only the order of a signal's values counts, so that any scale will do. Larger should mean surer:
     the curves find their direction themselves, disagreement does not.
@@ -347,9 +346,8 @@ class SignalEnsemble(Recalibrator):
 
 def _distances(z: Matrix) -> Matrix:
     """(N, S (S - 1) / 2): the distance of each pair of signals."""
-    pairs = np.array(list(combinations(range(z.shape[1]), 2)), np.int64).reshape(-1, 2)
-    distances: Matrix = np.abs(z[:, pairs[:, 0]] - z[:, pairs[:, 1]])
-    return distances
+    one, other = np.triu_indices(z.shape[1], 1)
+    return np.asarray(np.abs(z[:, one] - z[:, other]))
 
 
 def _fit(columns: Matrix, silent: Mask, correct: Vector, penalty: float) -> Vector:

@@ -204,3 +204,13 @@ def test_a_temperature_of_a_few_right_answers_is_no_certainty():
     of_tasks.fit([[2.0, 0.0]] * 8, [0] * 7 + [1], ["right"] * 4 + ["mixed"] * 4)
     assert of_tasks.predict_proba([[2.0, 0.0]], ["right"])[0, 0] == pytest.approx(5 / 6)
     assert of_tasks.tasks_at_bound_ == ("right",)
+
+
+@every
+def test_a_fit_that_fails_leaves_the_one_before(made):
+    fitted = clone(made).fit([0.2, 0.8, 0.9, 0.95], [0, 1, 1, 1])
+    before = fitted.recalibrate(ANYWHERE)
+    for confidence, correct in (([0.5], [0.5]), ([0.5], [0, 1]), ([2.0], [1])):
+        with pytest.raises(ValueError, match="to be"):
+            fitted.fit(confidence, correct)
+    np.testing.assert_array_equal(fitted.recalibrate(ANYWHERE), before)

@@ -169,7 +169,9 @@ def test_arrays_that_no_fit_gives_are_refused(tmp_path, arrays, message):
             2.0,
             "`unparsed_rate_` to be",
         ),
-        (recalibrators.IsotonicCalibration, "least_", 0.0, "`least_` to be a number in"),
+        (recalibrators.IsotonicCalibration, "least_", -0.1, "`least_` to be a number in"),
+        (recalibrators.PlattScaling, "least_", 1.1, "`least_` to be a number in"),
+        (recalibrators.HistogramBinning, "most_", 1.1, "`most_` to be a number in"),
     ],
 )
 def test_numbers_that_no_fit_gives_are_refused(tmp_path, kind, name, value, message):

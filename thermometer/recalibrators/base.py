@@ -45,6 +45,7 @@ _SHAPES: Mapping[str, tuple[int, type]] = {
 }
 _SMALLEST = float(np.finfo(np.float64).tiny)
 _LARGEST = 1 - float(np.finfo(np.float64).epsneg)
+SEEN: Kinds = {"seen_": "vector", "least_": "number", "most_": "number"}
 _GAP = 1.0  # log-odds; across less, lines in log-odds and in confidence part by 0.03 at slope 1
 
 
@@ -147,13 +148,12 @@ class ConfidenceRecalibrator(ClassifierMixin, Recalibrator):  # type: ignore[mis
     Attributes:
         seen_: (2S,) float64, ascending: where each of the S stretches of fitted confidences without
             such a gap begins and ends.
-        least_: No result is below.
-        most_: No result is above.
+        least_, most_: Bounds of all results.
     """
 
     reads = "confidence"
     classes_ = np.array([0, 1])
-    fitted: ClassVar[Kinds] = {"seen_": "vector", "least_": "number", "most_": "number"}
+    fitted = SEEN
 
     def fit(self, confidence: ArrayLike, correct: ArrayLike) -> Self:
         """Learn from (N,) confidences in [0, 1] and whether each answer was right, (N,) 0 or 1.
@@ -163,8 +163,9 @@ class ConfidenceRecalibrator(ClassifierMixin, Recalibrator):  # type: ignore[mis
         """
         self._check_parameters()
         column = self._column(confidence)
+        right = _checks.binary("correct", correct, len(column))
         self.least_, self.most_ = 0.0, 1.0
-        self._fit(column, _checks.binary("correct", correct, len(column)))
+        self._fit(column, right)
         self.seen_ = _stretches(column[~np.isnan(column)])
         return self
 
@@ -179,9 +180,8 @@ class ConfidenceRecalibrator(ClassifierMixin, Recalibrator):  # type: ignore[mis
         held = self._column(confidence).clip(self.seen_[0], self.seen_[-1])
         place = np.searchsorted(self.seen_, held)
         in_gap = (place % 2 == 0) & (place < len(self.seen_))  # NaN is placed last
-        line = np.interp(held, self.seen_, self._recalibrate(self.seen_))
-        result = np.where(in_gap, line, self._recalibrate(held))
-        return inside(result.clip(self.least_, self.most_))
+        known = [self._recalibrate(c).clip(self.least_, self.most_) for c in (self.seen_, held)]
+        return inside(np.where(in_gap, np.interp(held, self.seen_, known[0]), known[1]))
 
     def predict_proba(self, confidence: ArrayLike) -> Matrix:
         """(N, 2) float64: P(wrong), P(right). Errors are those of `recalibrate`."""

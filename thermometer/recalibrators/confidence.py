@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from thermometer import _checks
 from thermometer.recalibrators.base import (
+    SEEN,
     ConfidenceRecalibrator,
     Kinds,
     Vector,
@@ -57,11 +58,7 @@ class PlattScaling(ConfidenceRecalibrator):
         [0.2, 0.9]
     """
 
-    fitted: ClassVar[Kinds] = {
-        **ConfidenceRecalibrator.fitted,
-        "slope_": "number",
-        "intercept_": "number",
-    }
+    fitted: ClassVar[Kinds] = {**SEEN, "slope_": "number", "intercept_": "number"}
 
     def __init__(self, epsilon: float = 1e-6) -> None:
         self.epsilon = epsilon
@@ -161,7 +158,7 @@ class IsotonicCalibration(ConfidenceRecalibrator):
     """
 
     fitted: ClassVar[Kinds] = {
-        **ConfidenceRecalibrator.fitted,
+        **SEEN,
         "thresholds_": "vector",
         "rates_": "vector",
         "n_levels_": "integer",
@@ -173,8 +170,7 @@ class IsotonicCalibration(ConfidenceRecalibrator):
 
     def _fit(self, confidence: Vector, correct: Vector) -> None:
         at_ends = min(_AT_ENDS, (len(confidence) + 1) // 2)
-        ordered = np.sort(confidence)
-        held = confidence.clip(ordered[at_ends - 1], ordered[-at_ends])
+        held = confidence.clip(*np.sort(confidence)[[at_ends - 1, -at_ends]])
         model = IsotonicRegression().fit(held, correct)
         levels, level, counts = np.unique(
             model.predict(held), return_inverse=True, return_counts=True
@@ -250,7 +246,7 @@ class HistogramBinning(ConfidenceRecalibrator):
     """
 
     fitted: ClassVar[Kinds] = {
-        **ConfidenceRecalibrator.fitted,
+        **SEEN,
         "edges_": "vector",
         "rates_": "vector",
         "counts_": "counts",
@@ -349,7 +345,7 @@ class StatedConfidenceCalibration(ConfidenceRecalibrator):
     """
 
     fitted: ClassVar[Kinds] = {
-        **ConfidenceRecalibrator.fitted,
+        **SEEN,
         "values_": "vector",
         "rates_": "vector",
         "counts_": "counts",

@@ -127,7 +127,7 @@ def _fit(scores: Matrix, labels: ArrayLike) -> tuple[float, bool]:
     found = fit_temperature(scores, labels)
     if found.at_bound and found.temperature < 1:
         row, column = np.nonzero(np.isfinite(scores))  # a row for each option, with its target
-        wrong = column != np.asarray(labels)[row]
+        wrong = column != _checks.array("labels", labels)[row]
         share = np.where(wrong, 1 / (np.bincount(row)[row] - 1), found.n + 1) / (found.n + 2)
         return fit_temperature(scores[row], column, share).temperature, True
     return found.temperature, found.at_bound

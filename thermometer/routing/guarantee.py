@@ -252,9 +252,8 @@ def guaranteed_threshold(
             claimed, outcome = claimed[rows], outcome[rows]
         first = _STARTS * fewest / max(len(claimed), 1)
         thresholds, reachable = _grid(drawn, first), _grid(drawn, _START_SHARE)
-    if len(claimed):
-        lowest = claimed.min()
-        thresholds = thresholds[thresholds >= lowest] if thresholds[0] >= lowest else lowest[None]
+    lowest = claimed.min(initial=1.0)
+    thresholds = thresholds[thresholds >= lowest] if thresholds[0] >= lowest else lowest[None]
     accepted, wrong = _counts(claimed, outcome, thresholds)
     passed = bdtr(wrong, accepted, risk) <= delta
     last = int(np.argmin(passed)) if not passed.all() else len(passed)

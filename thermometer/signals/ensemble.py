@@ -154,8 +154,8 @@ class SignalEnsemble(Recalibrator):
     left out of the mapping was not asked for, and says nothing. If a signal is never at hand, fit
     without it: on recorded answers that lowers the NLL by up to 0.01 nats.
 
-    **Nothing is extrapolated.** A value counts as the nearest that was fitted, as does a distance of
-    two signals; no answer is surer or less sure than any of the N fitted, or 1/(2N) from certain.
+    **Nothing is extrapolated.** A value counts as the nearest that was fitted, as does a distance
+    of two signals; no answer is surer or less sure than the N fitted, or within 1/(2N) of certain.
 
     Only the order of a signal's values counts, so that any scale will do. Larger should mean surer:
     the curves find their direction themselves, disagreement does not.
@@ -311,8 +311,8 @@ class SignalEnsemble(Recalibrator):
         _checks.number("penalty_", self.penalty_, strict=True)
         n = len(self.names_)
         n_pairs = n * (n - 1) // 2
-        shapes = {"values_": (n, N_GRID), "scores_": (n, N_GRID), "moments_": (n, n)}
-        shapes |= {"distances_": (2, n_pairs), "log_odds_": (2,)}
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("values_", "scores_"), (n, N_GRID))
+        shapes |= {"moments_": (n, n), "distances_": (2, n_pairs), "log_odds_": (2,)}
         shapes["coefficients_"] = (1 + n * (self.n_knots + 1) + n_pairs + n,)
         for name, shape in shapes.items():
             if (found := getattr(self, name).shape) != shape:

@@ -39,6 +39,21 @@ def isotonic(confidence, correct):
     return [fit[c] for c in confidence]
 
 
+def isotonic_with_ends(confidence, correct, at_ends):
+    """`isotonic` of confidences held at the ends, clipped to what the answers there bear."""
+    n = len(confidence)
+    least_rows = min(at_ends, (n + 1) // 2)
+    low, high = sorted(confidence)[least_rows - 1], sorted(confidence)[n - least_rows]
+    fit = isotonic([min(max(c, low), high) for c in confidence], correct)
+    least, most = 0.5, 0.5
+    for level in fit:
+        below = [y for f, y in zip(fit, correct, strict=True) if f <= level]
+        above = [y for f, y in zip(fit, correct, strict=True) if f >= level]
+        least = min(least, max(sum(below) / len(below), 1 / (2 * len(below))))
+        most = max(most, min(sum(above) / len(above), 1 - 1 / (2 * len(above))))
+    return [min(max(f, least), most) for f in fit]
+
+
 def log_beta(a, b):
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 

@@ -463,8 +463,9 @@ def test_what_cannot_be_measured_is_refused(plain, lm):
         pytest.raises(ValueError, match="prompts below 1024 tokens, but got 1 longer ones"),
     ):
         plain.responses([*PAIRS[:2], ats.Pair("one " * 1200, "two")])
-    with pytest.raises(ValueError, match=r"`temperature` to be a number in \(0, 1000\]"):
-        plain.responses(PAIRS[:1], temperature=0.0)
+    for temperature in (0.0, 1e-30, 1e4):  # 1e-30 made infinite logits
+        with pytest.raises(ValueError, match=r"`temperature` to be a number in \[0.001, 1000\]"):
+            plain.responses(PAIRS[:1], temperature=temperature)
     with pytest.raises(ValueError, match="`pairs` to be at least two, but got 1"):
         train(lm, PAIRS[:1])
 

@@ -165,8 +165,7 @@ def test_isotonic_equals_the_max_min_formula(rows):
     # Confidences closer than 1e-9 are one to scikit-learn's arithmetic.
     confidence = [round(c, 6) for c, _ in rows]
     correct = [int(y) for _, y in rows]
-    least = 1 / (2 * len(rows))
-    expected = np.clip(reference.isotonic(confidence, correct), least, 1 - least)
+    expected = reference.isotonic_with_ends(confidence, correct, at_ends=10)
     ours = recalibrators.IsotonicCalibration().fit(confidence, correct).recalibrate(confidence)
     np.testing.assert_allclose(ours, expected, atol=1e-9)
 
@@ -175,9 +174,15 @@ def test_isotonic_between_and_beyond_the_fitted_rows_equals_scikit_learns():
     confidence, correct = sample(300, 6)
     confidence = 0.2 + 0.6 * confidence
     grid = np.linspace(0, 1, 301)
-    theirs = IsotonicRegression(out_of_bounds="clip").fit(confidence, correct).predict(grid)
-    ours = recalibrators.IsotonicCalibration().fit(confidence, correct).recalibrate(grid)
-    np.testing.assert_allclose(ours, np.clip(theirs, 1 / 600, 1 - 1 / 600))
+    ordered = np.sort(confidence)
+    held = confidence.clip(ordered[9], ordered[-10])
+    isotonic = recalibrators.IsotonicCalibration().fit(confidence, correct)
+    ours = isotonic.recalibrate(grid)
+    theirs = IsotonicRegression(out_of_bounds="clip").fit(held, correct).predict(grid)
+    np.testing.assert_allclose(ours, np.clip(theirs, isotonic.least_, isotonic.most_), rtol=1e-12)
+    plain = IsotonicRegression(out_of_bounds="clip").fit(confidence, correct).predict(grid)
+    middle = (grid > 0.3) & (grid < 0.7)
+    np.testing.assert_allclose(ours[middle], plain[middle], rtol=1e-12)
 
 
 def test_ties_of_isotonic_are_disclosed_and_centring_undoes_them():

@@ -15,6 +15,7 @@ from thermometer import recalibrators
 
 CONFIG, ARRAYS = "recalibrator.json", "recalibrator.safetensors"
 NAN = float("nan")
+FINE = {"thresholds_": np.array([0.2, 0.9]), "rates_": np.array([0.1, 0.8])}
 
 
 def fitted(kind, seed=0, n=60, **parameters):
@@ -129,7 +130,7 @@ def test_a_changed_file_is_refused_and_named(tmp_path, change, message):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({}, "missing rates_, thresholds_ in arrays"),
+        ({}, "missing rates_, seen_, thresholds_ in arrays"),
         ({"thresholds_": np.zeros(2), "rates_": np.array([0, NAN])}, "rates_ holds NaN"),
         (
             {"thresholds_": np.zeros(2), "rates_": np.zeros((1, 2))},
@@ -145,11 +146,14 @@ def test_a_changed_file_is_refused_and_named(tmp_path, change, message):
         ),
         ({"thresholds_": np.array([0.1, 0.2]), "rates_": np.array([0.9, 0.1])}, "ascending order"),
         ({"thresholds_": np.zeros(2), "rates_": np.array([0.5, 7])}, r"`rates_` to be in \[0, 1\]"),
+        ({**FINE, "seen_": np.array([0.2])}, "`seen_` to be pairs in ascending order"),
+        ({**FINE, "seen_": np.array([0.9, 0.2])}, "`seen_` to be pairs in ascending order"),
+        ({**FINE, "seen_": np.array([0.2, 1.5])}, r"`seen_` to be in \[0, 1\]"),
     ],
 )
 def test_arrays_that_no_fit_gives_are_refused(tmp_path, arrays, message):
     fitted(recalibrators.IsotonicCalibration).save_pretrained(tmp_path)
-    save_file(arrays, tmp_path / ARRAYS)
+    save_file({"seen_": np.array([0.2, 0.9]), **arrays} if arrays else {}, tmp_path / ARRAYS)
     with pytest.raises(ValueError, match=f"recalibrator.*: .*{message}"):
         recalibrators.load(tmp_path)
 
@@ -165,7 +169,9 @@ def test_arrays_that_no_fit_gives_are_refused(tmp_path, arrays, message):
             2.0,
             "`unparsed_rate_` to be",
         ),
-        (recalibrators.IsotonicCalibration, "least_", 0.0, "`least_` to be a number in"),
+        (recalibrators.IsotonicCalibration, "least_", -0.1, "`least_` to be a number in"),
+        (recalibrators.PlattScaling, "least_", 1.1, "`least_` to be a number in"),
+        (recalibrators.HistogramBinning, "most_", 1.1, "`most_` to be a number in"),
     ],
 )
 def test_numbers_that_no_fit_gives_are_refused(tmp_path, kind, name, value, message):

@@ -114,8 +114,8 @@ def test_unseen_numbers_lie_between_their_neighbours():
     assert low < between < middle
     near = fitted.recalibrate([0.8 - 1e-5, 0.8, 0.8 + 1e-5])
     np.testing.assert_allclose(near, middle, atol=1e-3)
-    below, lowest = fitted.recalibrate([0.6, 0.7])
-    assert below < lowest  # follows the curve beyond the ends
+    below, lowest, highest, above = fitted.recalibrate([0.6, 0.7, 0.9, 1.0])
+    assert (below, above) == (lowest, highest)  # nothing is extrapolated
     np.testing.assert_array_equal(fitted.recalibrate(np.float32([0.7, 0.9])), fitted.rates_[[0, 2]])
 
 

@@ -23,14 +23,16 @@ def draw(segment, n, rng):
 
 
 def by_loop(confidence, correct, grid, risk, delta):
-    """Test after test, from the highest threshold down."""
-    taken = None
-    for threshold in sorted(set(grid), reverse=True):
+    """Test after test, from the highest threshold down to the last that a row is not above of."""
+    taken, n_taken = None, 0
+    tested = [t for t in grid if t >= min(confidence)] or [min(confidence)]
+    for threshold in sorted(set(tested), reverse=True):
         accepted = [y for c, y in zip(confidence, correct, strict=True) if c >= threshold]
         p = stats.binom.cdf(sum(1 - y for y in accepted), len(accepted), risk)
         if p > delta:
             break
-        taken = threshold
+        if len(accepted) > n_taken:
+            taken, n_taken = threshold, len(accepted)
     return taken
 
 
@@ -46,7 +48,7 @@ def test_the_threshold_is_that_of_a_loop_over_binomial_tests(rows, grid, risk, d
     found = guaranteed_threshold(confidence, correct, risk=risk, delta=delta, grid=grid)
     assert found.threshold == by_loop(confidence, correct, grid, risk, delta)
     assert found.enough == (found.threshold is not None)
-    at = max(grid) if found.threshold is None else found.threshold
+    at = max(*grid, min(confidence)) if found.threshold is None else found.threshold
     accepted = [y for c, y in rows if c >= at]
     assert (found.n_labels, found.n_accepted) == (len(rows), len(accepted))
     assert found.n_wrong == len(accepted) - sum(accepted)
@@ -158,6 +160,43 @@ def test_the_labels_of_the_rows_that_lay_the_grid_are_not_read():
     assert one.n_labels == 900
 
 
+def test_no_threshold_lies_below_what_was_labelled():
+    """Of all the labelled answers none is below 0.8: nothing is promised of 0.05."""
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.8, 1.0, 2000)
+    correct = rng.random(2000) < 0.95
+    spare = {
+        "none": {},
+        "unlabelled": {"unlabelled": rng.random(5000)},
+        "grid": {"grid": np.arange(1, 10) / 10},
+        "below": {"grid": [0.1, 0.5]},
+        "zero": {"grid": [0.0]},
+    }
+    for name, keywords in spare.items():
+        found = guaranteed_threshold(confidence, correct, risk=0.1, **keywords)
+        assert found.threshold >= confidence.min(), name
+        assert found.bands().action(0.05) == "review", name
+    below = guaranteed_threshold(confidence, correct, risk=0.1, grid=[0.1, 0.5])
+    assert below.threshold == confidence.min()
+    one = guaranteed_threshold(np.ones(400), np.ones(400))
+    assert one.threshold == 1
+    assert one.bands().action(0.999) == "review"
+
+
+def test_no_threshold_lies_in_a_gap_of_what_was_labelled():
+    confidence = np.repeat([0.5, 1.0], 200)
+    correct = np.r_[np.tile([0, 1], 100), np.ones(200)]
+    found = guaranteed_threshold(confidence, correct, grid=np.linspace(0, 1, 21))
+    assert found.threshold == 1.0  # 0.55 accepts the same rows, and none was between
+    assert (found.n_accepted, found.n_wrong) == (200, 0)
+
+
+def test_a_zero_that_was_seen_may_be_accepted():
+    found = guaranteed_threshold(np.zeros(400), np.ones(400))
+    assert found.threshold == 0
+    assert found.share.low == found.share.high == 1
+
+
 def test_ties_are_accepted_together_and_no_row_is_needed_beyond_the_grid():
     confidence = np.repeat([0.5, 0.9], 200)
     correct = np.r_[np.tile([0, 1], 100), np.ones(200)]
@@ -166,8 +205,8 @@ def test_ties_are_accepted_together_and_no_row_is_needed_beyond_the_grid():
     assert (found.n_accepted, found.n_wrong) == (200, 0)
     assert found.share.estimate == 0.5
     everything = guaranteed_threshold(confidence, np.ones(400), unlabelled=confidence)
-    assert everything.threshold == 0
-    assert everything.share.low == everything.share.high == 1
+    assert everything.threshold == 0.5  # none was below
+    assert (everything.share.estimate, everything.share.high) == (1, 1)
 
 
 @given(st.floats(0.001, 0.99), st.floats(0.001, 0.99))
@@ -266,6 +305,17 @@ def test_groups_share_the_chance_of_a_mistake():
         assert found[name].delta == pytest.approx(0.05)
     assert found["a"].enough
     assert not found["few"].enough
+
+
+@pytest.mark.parametrize("names", [[0, 1], [None, "a"], [float("nan"), 2.0], [True, False]])
+def test_groups_that_are_no_text_count_as_text(names):
+    rng = np.random.default_rng(5)
+    confidence, correct = draw(MODEST, 2000, rng)
+    group = np.array(names * 1000, dtype=object)
+    found = guaranteed_thresholds(confidence, correct, group, risk=0.12)
+    text = guaranteed_thresholds(confidence, correct, [str(name) for name in group], risk=0.12)
+    assert found == text
+    assert set(found) == {str(name) for name in names}
 
 
 def test_bands_of_a_guarantee_accept_nothing_below_it():

@@ -363,3 +363,11 @@ def test_far_fewer_changes_than_a_hard_cutoff_at_the_same_share_and_no_more_erro
     assert flips > 8 * router.changes > 0
     wrong = 1 - drawn.probability
     assert wrong[accepted].mean() < wrong[hard].mean()
+
+
+@pytest.mark.parametrize("confidence", [90, -1, float("inf"), 1.0000001])
+def test_bands_refuse_what_is_no_confidence(confidence):
+    """90 meant percent, and was accepted."""
+    with pytest.raises(ValueError, match=r"`confidence` to be in \[0, 1\]"):
+        Bands(0.9, 0.8).action(confidence)
+    assert Bands(0.9, 0.8).action(float("nan"), "accept") == "review"

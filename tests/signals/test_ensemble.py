@@ -344,3 +344,47 @@ def test_what_cannot_be_predicted_is_refused():
 def test_parameters_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match=f"`{next(iter(options))}`"):
         SignalEnsemble(**options)
+
+
+def test_beyond_what_was_fitted_nothing_is_extrapolated():
+    rng = np.random.default_rng(3)
+    one = rng.uniform(0.8, 1.0, 600)
+    two = one + rng.normal(0, 0.01, 600)  # never far from the other
+    correct = rng.random(600) < 2 * one - 1
+    ensemble = SignalEnsemble().fit({"one": one, "two": two}, correct)
+    seen = ensemble.predict({"one": one, "two": two})
+    low, high = ensemble.predict({"one": [-1e9, 1e9], "two": [-1e9, 1e9]})
+    assert (low, high) == pytest.approx((seen.min(), seen.max()), abs=0.02)
+    apart = ensemble.predict({"one": [0.8, 1.0, 0.8], "two": [1.0, 0.8, np.nan]})
+    assert seen.min() <= apart.min() <= apart.max() <= seen.max()
+    assert (np.abs(apart[:2] - correct.mean()) < 0.35).all()
+    far, near = one + rng.choice([-1, 1], 600) * 0.5, one  # never near the other
+    ensemble = SignalEnsemble(penalty=0.3).fit({"far": far, "near": near}, correct)
+    distances = ensemble.distances_.ravel()
+    assert 0 <= distances[0] < distances[1]
+
+
+def test_a_missing_signal_is_filled_within_what_it_was():
+    rng = np.random.default_rng(4)
+    base = rng.normal(size=500)
+    signals = np.column_stack([base + rng.normal(0, 1e-3, 500) for _ in range(3)])
+    signals[:, 2] += signals[:, 0] - signals[:, 1]  # nearly a difference of the others
+    scale = NormalScores.fit(signals)
+    filled = scale.transform(np.array([[3.0, -3.0, np.nan], [-3.0, 3.0, np.nan]]))
+    assert (np.abs(filled) <= scale.scores[:, -1].max() + 1e-12).all()
+
+
+@pytest.mark.parametrize("n", [12, 400])
+def test_separated_answers_are_no_certainty(n):
+    signal = np.linspace(0, 1, n)
+    ensemble = SignalEnsemble(penalty=0.3).fit({"a": signal}, signal > 0.5)
+    low, high = ensemble.predict({"a": [0.0, 1.0]})
+    assert 1 / (2 * n) <= low * (1 + 1e-9) < 0.3
+    assert 0.7 < high <= (1 - 1 / (2 * n)) * (1 + 1e-9)
+
+
+def test_a_constant_signal_says_the_rate():
+    correct = np.arange(200) % 4 > 0
+    ensemble = SignalEnsemble().fit({"a": np.ones(200)}, correct)
+    found = ensemble.predict({"a": [0.1, 0.999, 1.0, np.nan]})
+    np.testing.assert_allclose(found, 0.75, atol=0.01)

@@ -175,7 +175,7 @@ class AtsCalibrator:
 
         Raises:
             ValueError: For no pairs, a prompt that leaves no room for a response, or a temperature
-                that is not positive.
+                outside [0.001, 1000], the limits of the head's.
         """
         if not pairs:
             raise _checks.fail("pairs", "at least one pair", "none")
@@ -185,7 +185,7 @@ class AtsCalibrator:
             got = f"{len(pairs) - len(tokens)} longer ones"
             raise _checks.fail("pairs", f"prompts below {self.style.max_length} tokens", got)
         if temperature is not None:
-            _checks.number("temperature", temperature, maximum=1e3, strict=True)
+            _checks.number("temperature", temperature, 1e-3, 1e3)
         pieces: list[NDArray[np.float64]] = [np.empty((4, 0))] * len(tokens)
         for unit in planning.plan_units([len(pair.ids) for pair in tokens], reader.lm.budget):
             reading = reader.pairs([tokens[i] for i in unit.rows])

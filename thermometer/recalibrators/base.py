@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
+from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -44,6 +45,8 @@ _SHAPES: Mapping[str, tuple[int, type]] = {
 }
 _SMALLEST = float(np.finfo(np.float64).tiny)
 _LARGEST = 1 - float(np.finfo(np.float64).epsneg)
+SEEN: Kinds = {"seen_": "vector", "least_": "number", "most_": "number"}
+_GAP = 1.0  # log-odds; across less, lines in log-odds and in confidence part by 0.03 at slope 1
 
 
 class Recalibrator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -137,10 +140,20 @@ class ConfidenceRecalibrator(ClassifierMixin, Recalibrator):  # type: ignore[mis
     """Reads confidences, (N,) or (N, 1), and gives the probability that the answer is right.
 
     To scikit-learn it is a binary classifier of answers: class 0 is wrong, class 1 is right.
+
+    No method extrapolates: a confidence beyond those that were fitted counts as the nearest of
+    them. Where two neighbours among these are more than one log-odds apart, results between lie on
+    the straight line, in confidence, from one to the other, so that 0.999 is near 1.
+
+    Attributes:
+        seen_: (2S,) float64, ascending: where each of the S stretches of fitted confidences without
+            such a gap begins and ends.
+        least_, most_: Bounds of all results.
     """
 
     reads = "confidence"
     classes_ = np.array([0, 1])
+    fitted = SEEN
 
     def fit(self, confidence: ArrayLike, correct: ArrayLike) -> Self:
         """Learn from (N,) confidences in [0, 1] and whether each answer was right, (N,) 0 or 1.
@@ -150,7 +163,10 @@ class ConfidenceRecalibrator(ClassifierMixin, Recalibrator):  # type: ignore[mis
         """
         self._check_parameters()
         column = self._column(confidence)
-        self._fit(column, _checks.binary("correct", correct, len(column)))
+        right = _checks.binary("correct", correct, len(column))
+        self.least_, self.most_ = 0.0, 1.0
+        self._fit(column, right)
+        self.seen_ = _stretches(column[~np.isnan(column)])
         return self
 
     def recalibrate(self, confidence: ArrayLike) -> Vector:
@@ -161,7 +177,11 @@ class ConfidenceRecalibrator(ClassifierMixin, Recalibrator):  # type: ignore[mis
             sklearn.exceptions.NotFittedError: Before `fit`.
         """
         check_is_fitted(self)
-        return inside(self._recalibrate(self._column(confidence)))
+        held = self._column(confidence).clip(self.seen_[0], self.seen_[-1])
+        place = np.searchsorted(self.seen_, held)
+        in_gap = (place % 2 == 0) & (place < len(self.seen_))  # NaN is placed last
+        known = [self._recalibrate(c).clip(self.least_, self.most_) for c in (self.seen_, held)]
+        return inside(np.where(in_gap, np.interp(held, self.seen_, known[0]), known[1]))
 
     def predict_proba(self, confidence: ArrayLike) -> Matrix:
         """(N, 2) float64: P(wrong), P(right). Errors are those of `recalibrate`."""
@@ -183,6 +203,19 @@ class ConfidenceRecalibrator(ClassifierMixin, Recalibrator):  # type: ignore[mis
     @abstractmethod
     def _recalibrate(self, confidence: Vector) -> Vector:
         """Recalibrate checked confidences; in [0, 1]."""
+
+    def _check_fit(self) -> None:
+        seen = _checks.unit_interval("seen_", self.seen_)
+        if len(seen) % 2 or (np.diff(seen) < 0).any():
+            raise _checks.fail("seen_", "pairs in ascending order", seen.tolist())
+        _checks.number("least_", self.least_, 0.0, _checks.number("most_", self.most_, 0.0, 1.0))
+
+
+def _stretches(confidence: Vector) -> Vector:
+    """Where stretches without a gap begin and end, see `ConfidenceRecalibrator`."""
+    values = np.unique(confidence)
+    before = np.flatnonzero(np.diff(logit(inside(values))) > _GAP)
+    return np.sort(values[np.concatenate([[0], before, before + 1, [len(values) - 1]])])
 
 
 def as_column(confidence: ArrayLike) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from thermometer import _checks
 from thermometer.recalibrators.base import (
+    SEEN,
     ConfidenceRecalibrator,
     Kinds,
     Vector,
@@ -22,6 +23,7 @@ _EPSILON = 0.005  # people and models round to whole percents
 _STRENGTHS = np.geomspace(0.5, 1e5, 107)
 _UNPARSED_STRENGTH = 10.0
 _DECIMALS = 6  # a number may have been stored in float32
+_AT_ENDS = 10  # answers; in simulations fewer leave an end to chance, 20 cost NLL at 60 rows
 
 
 class PlattScaling(ConfidenceRecalibrator):
@@ -32,9 +34,11 @@ class PlattScaling(ConfidenceRecalibrator):
     targets of Platt (1999): with R right and W wrong answers, a right one counts as
     (R + 1)/(R + 2) instead of 1, a wrong one as 1/(W + 2) instead of 0. This keeps the fit
     finite where a threshold separates right from wrong, or where all answers are right, and fades
-    as N grows. If all confidences are equal the slope is 1, since only the offset can be learned.
+    as N grows. There the targets alone make the line, and results are kept between them. If all
+    confidences are equal the slope is 1, since only the offset can be learned.
 
-    With a slope above 0 the order of confidences, and so the AUROC, stays the same.
+    With a slope above 0 the order of confidences, and so the AUROC, stays the same. A slope below 0
+    turns it round (as in scikit-learn); `notes_` says so.
 
     Args:
         epsilon: A confidence below this or above 1 minus this counts as this. A stated "100 %"
@@ -54,13 +58,20 @@ class PlattScaling(ConfidenceRecalibrator):
         [0.2, 0.9]
     """
 
-    fitted: ClassVar[Kinds] = {"slope_": "number", "intercept_": "number"}
+    fitted: ClassVar[Kinds] = {**SEEN, "slope_": "number", "intercept_": "number"}
 
     def __init__(self, epsilon: float = 1e-6) -> None:
         self.epsilon = epsilon
 
     def _fit(self, confidence: Vector, correct: Vector) -> None:
-        self.slope_, self.intercept_ = fit_line(clipped_logit(confidence, self.epsilon), correct)
+        log_odds = clipped_logit(confidence, self.epsilon)
+        self.slope_, self.intercept_ = fit_line(log_odds, correct)
+        right, wrong = log_odds[correct == 1], log_odds[correct == 0]
+        apart = right.min(initial=np.inf) >= wrong.max(initial=-np.inf)
+        apart = apart or wrong.min(initial=np.inf) >= right.max(initial=-np.inf)
+        if apart:
+            target = soft_targets(correct)
+            self.least_, self.most_ = float(target.min()), float(target.max())
 
     def _recalibrate(self, confidence: Vector) -> Vector:
         line = self.slope_ * clipped_logit(confidence, self.epsilon) + self.intercept_
@@ -117,8 +128,13 @@ class IsotonicCalibration(ConfidenceRecalibrator):
     """The non-decreasing map of least squared error from confidence to right or wrong.
 
     Pools adjacent violators (Zadrozny and Elkan 2002). The map is flat on its levels and linear
-    between them; outside the fitted range it stays flat. It is clipped to [1/(2N), 1 - 1/(2N)] for
-    N fitted rows, since N answers that are all right are no proof of certainty.
+    between them; outside the fitted range it stays flat.
+
+    At its ends the plain map follows the very last answer, to 0 if that is wrong (the spiking of
+    Woodroofe and Sun 1993, "A penalized maximum likelihood estimate of f(0+) when f is
+    non-increasing"). So the 10 lowest answers count as of one confidence, as do the 10 highest, or
+    each half of fewer than 20. `least_` is the least rate of the n rows of any lowest levels,
+    counted as at least 1/(2n), `most_` likewise: N right answers are no proof of certainty.
 
     The map never turns the order of two confidences round but makes many of them equal, which can
     lower the AUROC: `n_levels_` and `share_tied_` say how many. It needs hundreds of rows.
@@ -131,7 +147,6 @@ class IsotonicCalibration(ConfidenceRecalibrator):
     Attributes:
         thresholds_: (B,) float64, increasing confidences.
         rates_: (B,) float64, the map at these before it is clipped; linear between them.
-        least_: What it is clipped to from below, 1/(2N).
         n_levels_: Number of different results on the fitted rows.
         share_tied_: Share of the fitted rows that now equal a row that was surer or less sure.
 
@@ -139,13 +154,13 @@ class IsotonicCalibration(ConfidenceRecalibrator):
         >>> confidence, correct = [0.6, 0.7, 0.8, 0.9], [0, 1, 0, 1]
         >>> isotonic = IsotonicCalibration().fit(confidence, correct)
         >>> isotonic.recalibrate(confidence).round(3).tolist(), isotonic.n_levels_
-        ([0.125, 0.5, 0.5, 0.875], 3)
+        ([0.5, 0.5, 0.5, 0.5], 1)
     """
 
     fitted: ClassVar[Kinds] = {
+        **SEEN,
         "thresholds_": "vector",
         "rates_": "vector",
-        "least_": "number",
         "n_levels_": "integer",
         "share_tied_": "number",
     }
@@ -154,21 +169,24 @@ class IsotonicCalibration(ConfidenceRecalibrator):
         self.centred = centred
 
     def _fit(self, confidence: Vector, correct: Vector) -> None:
-        model = IsotonicRegression(out_of_bounds="clip").fit(confidence, correct)
+        at_ends = min(_AT_ENDS, (len(confidence) + 1) // 2)
+        held = confidence.clip(*np.sort(confidence)[[at_ends - 1, -at_ends]])
+        model = IsotonicRegression().fit(held, correct)
+        levels, level, counts = np.unique(
+            model.predict(held), return_inverse=True, return_counts=True
+        )
         if self.centred:
-            levels, level = np.unique(model.predict(confidence), return_inverse=True)
-            self.thresholds_ = np.bincount(level, confidence) / np.bincount(level)
-            self.rates_ = levels
+            self.thresholds_, self.rates_ = np.bincount(level, confidence) / counts, levels
         else:
             self.thresholds_, self.rates_ = model.X_thresholds_, model.y_thresholds_
-        self.least_ = 1 / (2 * len(confidence))
-        fitted = self._recalibrate(confidence)
+        self.least_ = _least(levels, counts)
+        self.most_ = 1 - _least(1 - levels[::-1], counts[::-1])
+        fitted = self._recalibrate(confidence).clip(self.least_, self.most_)
         self.n_levels_ = len(np.unique(fitted))
         self.share_tied_ = share_tied(confidence, fitted)
 
     def _recalibrate(self, confidence: Vector) -> Vector:
-        rate = np.interp(confidence, self.thresholds_, self.rates_)
-        return np.asarray(np.clip(rate, self.least_, 1 - self.least_), np.float64)
+        return np.asarray(np.interp(confidence, self.thresholds_, self.rates_), np.float64)
 
     @property
     def notes_(self) -> tuple[str, ...]:
@@ -180,11 +198,17 @@ class IsotonicCalibration(ConfidenceRecalibrator):
             raise TypeError(f"Expected `centred` to be a boolean, but got {self.centred!r}")
 
     def _check_fit(self) -> None:
+        super()._check_fit()
         rates = _checks.unit_interval("rates_", self.rates_, len(self.thresholds_))
         _checks.unit_interval("thresholds_", self.thresholds_)
-        _checks.number("least_", self.least_, maximum=0.5, strict=True)
         if (np.diff(self.thresholds_) < 0).any() or (np.diff(rates) < 0).any():
             raise _checks.fail("thresholds_ and rates_", "in ascending order", "others")
+
+
+def _least(levels: Vector, counts: NDArray[np.int64]) -> float:
+    """The least that the first levels of a rising map, together, let one say; see `least_`."""
+    n = np.cumsum(counts)
+    return min(float(np.maximum(np.cumsum(levels * counts) / n, 1 / (2 * n)).min()), 0.5)
 
 
 def _tied_note(n_results: int, share: float) -> tuple[str, ...]:
@@ -222,6 +246,7 @@ class HistogramBinning(ConfidenceRecalibrator):
     """
 
     fitted: ClassVar[Kinds] = {
+        **SEEN,
         "edges_": "vector",
         "rates_": "vector",
         "counts_": "counts",
@@ -267,6 +292,7 @@ class HistogramBinning(ConfidenceRecalibrator):
         _checks.one_of("binning", self.binning, ("mass", "width"))
 
     def _check_fit(self) -> None:
+        super()._check_fit()
         rates = _checks.unit_interval("rates_", self.rates_, len(self.edges_) + 1)
         _checks.vector("counts_", self.counts_, len(rates))
         if (np.diff(self.edges_) <= 0).any():
@@ -284,7 +310,7 @@ class StatedConfidenceCalibration(ConfidenceRecalibrator):
     The curve counts as s answers: a number said often speaks for itself, a rare one follows the
     curve. This is the posterior mean of a beta prior Beta(s f(v), s (1 - f(v))). Its strength s is
     chosen by empirical Bayes, as the one of 107 values from 0.5 to 100,000 under which the counts
-    are most probable (of equals the largest), i.e. with the largest
+    are most probable (of equals the largest; so too if all are right), i.e. with the largest
 
         sum_v log B(k_v + s f(v), n_v - k_v + s (1 - f(v))) - log B(s f(v), s (1 - f(v))),
 
@@ -292,7 +318,7 @@ class StatedConfidenceCalibration(ConfidenceRecalibrator):
     empirical Bayes data analysis"). Where the curve tells the whole story, s is large and this is
     Platt scaling; where each number has a meaning of its own, s is small and these are the rates.
 
-    A number that was never fitted takes the curve, moved in log-odds by what its neighbours depart
+    A number between fitted ones takes the curve, moved in log-odds by what its neighbours depart
     from it, in proportion to the distance from each. NaN stands for an answer whose confidence
     could not be parsed; of R right among M such answers (10 r + R)/(10 + M), with r the rate
     of all answers. Numbers that agree to six decimals are one.
@@ -319,6 +345,7 @@ class StatedConfidenceCalibration(ConfidenceRecalibrator):
     """
 
     fitted: ClassVar[Kinds] = {
+        **SEEN,
         "values_": "vector",
         "rates_": "vector",
         "counts_": "counts",
@@ -381,6 +408,7 @@ class StatedConfidenceCalibration(ConfidenceRecalibrator):
         )
 
     def _check_fit(self) -> None:
+        super()._check_fit()
         _checks.unit_interval("rates_", self.rates_, len(self.values_))
         _checks.unit_interval("values_", self.values_)
         _checks.vector("counts_", self.counts_, len(self.values_))
@@ -392,6 +420,8 @@ class StatedConfidenceCalibration(ConfidenceRecalibrator):
 
 def _strength(right: Vector, wrong: Vector, curve: Vector) -> float:
     """The strength of the prior under which the counts are most probable; of equals the largest."""
+    if not (right.any() and wrong.any()):  # no number differs from another
+        return float(_STRENGTHS[-1])
     s = _STRENGTHS[:, None]
     prior_right, prior_wrong = s * curve, s * (1 - curve)
     likelihood = betaln(right + prior_right, wrong + prior_wrong) - betaln(prior_right, prior_wrong)

@@ -24,16 +24,20 @@ class TemperatureScaling(ScoreRecalibrator):
 
     The answers stay the same, and so does the order of confidences among rows of two options.
 
+    Where all labels are top options no t is best: the likelihood rises down to 0.01, which would
+    claim certainty after a handful of rows. There the labels count as in Platt (1999): that of each
+    of N rows as (N + 1)/(N + 2), and each other option of it as an equal share of the rest.
+
     Args:
         per_task: Fit a temperature for each task. `tasks` are then needed to fit and to predict;
             a task that was not fitted gets the temperature of all rows together.
 
     Attributes:
         temperature_: Of all rows together.
-        at_bound_: Whether that search ended at 0.01 or 100, see `scaling.TemperatureFit`.
+        at_bound_: Whether the likelihood still rises at 0.01 or 100, see `scaling.TemperatureFit`.
         tasks_: Names of the T fitted tasks; none without `per_task`.
         task_temperature_: (T,) float64, one per fitted task.
-        tasks_at_bound_: Names of the tasks whose search ended at 0.01 or 100.
+        tasks_at_bound_: Names of the tasks for which it does.
 
     Example:
         >>> scores, labels = [[2.0, 0.0]] * 4, [0, 0, 0, 1]  # sure of 88 %, right in 75 %
@@ -63,20 +67,20 @@ class TemperatureScaling(ScoreRecalibrator):
         if labels is None:
             raise _checks.fail("labels", "given, as this method needs them", "None")
         logits = _checks.score_matrix("scores", scores)
-        pooled = fit_temperature(logits, labels)
+        pooled = _fit(logits, labels)
         fits = {}
         if self.per_task:
             names, answers = self._task_names(tasks, len(logits)), np.asarray(labels)
             for name in np.unique(names):
                 rows = names == name
                 try:
-                    fits[str(name)] = fit_temperature(logits[rows], answers[rows])
+                    fits[str(name)] = _fit(logits[rows], answers[rows])
                 except ValueError as error:
                     raise ValueError(f"{error} of task {str(name)!r}") from error
-        self.temperature_, self.at_bound_ = pooled.temperature, pooled.at_bound
+        self.temperature_, self.at_bound_ = pooled
         self.tasks_ = tuple(fits)
-        self.task_temperature_ = np.array([fit.temperature for fit in fits.values()], np.float64)
-        self.tasks_at_bound_ = tuple(name for name, fit in fits.items() if fit.at_bound)
+        self.task_temperature_ = np.array([t for t, _ in fits.values()], np.float64)
+        self.tasks_at_bound_ = tuple(name for name, (_, at_bound) in fits.items() if at_bound)
         return self
 
     def predict_proba(self, scores: ArrayLike, tasks: ArrayLike | None = None) -> Matrix:
@@ -97,13 +101,13 @@ class TemperatureScaling(ScoreRecalibrator):
 
     @property
     def notes_(self) -> tuple[str, ...]:
-        """Searches that ended at a bound."""
+        """Labels for which no temperature is best."""
         check_is_fitted(self)
         notes = []
         if self.at_bound_:
             notes.append(
-                f"the temperature {self.temperature_:g} is a bound of the search: either all "
-                "labels are top options, or the scores speak against the labels"
+                f"the temperature {self.temperature_:g} is a bound of the search or of smoothed "
+                "labels: either all labels are top options, or the scores speak against the labels"
             )
         if self.tasks_at_bound_:
             notes.append(f"at a bound of the search: {', '.join(self.tasks_at_bound_)}")
@@ -116,6 +120,17 @@ class TemperatureScaling(ScoreRecalibrator):
             raise _checks.fail(
                 "task_temperature_", f"of length {len(self.tasks_)}", len(self.task_temperature_)
             )
+
+
+def _fit(scores: Matrix, labels: ArrayLike) -> tuple[float, bool]:
+    """The temperature, and whether the search for it ended at a bound."""
+    found = fit_temperature(scores, labels)
+    if found.at_bound and found.temperature < 1:
+        row, column = np.nonzero(np.isfinite(scores))  # a row for each option, with its target
+        wrong = column != _checks.array("labels", labels)[row]
+        share = np.where(wrong, 1 / (np.bincount(row)[row] - 1), found.n + 1) / (found.n + 2)
+        return fit_temperature(scores[row], column, share).temperature, True
+    return found.temperature, found.at_bound
 
 
 class BatchCalibration(ScoreRecalibrator):

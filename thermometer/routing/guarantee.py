@@ -195,8 +195,12 @@ def guaranteed_threshold(
     100 evenly spaced shares accepted, as found in `unlabelled`, or else in a tenth of the labelled
     rows, drawn by `seed`, whose labels are not used. The first threshold should accept three times
     as many rows as would do if all were right (log delta / log(1 - risk)), and at least 5 % of
-    them; the last accepts everything. Tests of fewer rows seldom pass, and the first that fails
-    ends the search.
+    them; the last accepts all that made the grid. Tests of fewer rows seldom pass, and the first
+    that fails ends the search.
+
+    Nothing is promised below the labelled rows: lower thresholds are not tested, and of those that
+    accept the same rows the highest is taken. Neither touches the proof. Only if the whole grid
+    lies below, the lowest labelled confidence is tested in its place.
 
     Args:
         confidence: (N,) in [0, 1].
@@ -248,10 +252,12 @@ def guaranteed_threshold(
             claimed, outcome = claimed[rows], outcome[rows]
         first = _STARTS * fewest / max(len(claimed), 1)
         thresholds, reachable = _grid(drawn, first), _grid(drawn, _START_SHARE)
+    lowest = claimed.min(initial=1.0)
+    thresholds = thresholds[thresholds >= lowest] if thresholds[0] >= lowest else lowest[None]
     accepted, wrong = _counts(claimed, outcome, thresholds)
     passed = bdtr(wrong, accepted, risk) <= delta
     last = int(np.argmin(passed)) if not passed.all() else len(passed)
-    at = max(last - 1, 0)
+    at = int(np.searchsorted(accepted, accepted[max(last - 1, 0)]))  # the highest of its rows
     needed = None
     if not last and len(claimed):
         needed = needed_labels(claimed, outcome, reachable, risk, delta, used)
@@ -267,7 +273,6 @@ def _grid(confidence: Vector, first: float) -> Vector:
     shares = np.linspace(min(max(first, _START_SHARE), 1.0), 1.0, _STEPS)
     falling = np.sort(confidence)[::-1]
     thresholds = falling[np.ceil(shares * len(falling)).astype(np.int64) - 1]
-    thresholds[-1] = 0.0
     return np.unique(thresholds)[::-1]
 
 
@@ -328,10 +333,10 @@ def guaranteed_thresholds(
         {'art': True, 'law': False}
     """
     claimed, outcome = _checks.outcomes(confidence, correct)
-    named = np.asarray(groups)
+    named = _checks.array("groups", groups).astype(np.str_)
     if named.shape != claimed.shape:
         raise _checks.fail("groups", f"a vector of length {len(claimed)}", f"shape {named.shape}")
-    names = [str(name) for name in np.unique(named)]
+    names = np.unique(named).tolist()
     delta = _checks.number("delta", delta, maximum=1 - 1e-9, strict=True) / len(names)
     others = dict(unlabelled or {})
     if unknown := sorted(set(others) - set(names)):

@@ -89,6 +89,8 @@ class Bands:
 
     def action(self, confidence: float, previous: Action = "review") -> Action:
         """What to do at a confidence in [0, 1] after a previous action; NaN is reviewed."""
+        if confidence < 0 or confidence > 1:
+            raise _checks.fail("confidence", "in [0, 1]", confidence)
         if confidence >= (self.accept_until if previous == "accept" else self.accept_above):
             return "accept"
         if confidence < (self.reject_until if previous == "reject" else self.reject_below):

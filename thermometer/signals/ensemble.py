@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, ndtri
+from scipy.special import expit, logit, ndtri
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
@@ -63,8 +63,8 @@ class NormalScores:
         """Normal scores of (N, S) signals with NaN where there is none.
 
         What is missing is filled with its expectation given the other signals of the row, as if
-        normal scores were jointly normal: z_M = C_MA C_AA^-1 z_A with the `moments` C; 0 in a row
-        without any signal.
+        normal scores were jointly normal: z_M = C_MA C_AA^-1 z_A with the `moments` C, kept within
+        the scores of the signal; 0 in a row without any signal.
         """
         z = _scores(signals, self.values, self.scores)
         missing = np.isnan(z)
@@ -74,7 +74,7 @@ class NormalScores:
                 self.moments[np.ix_(~pattern, ~pattern)], self.moments[np.ix_(~pattern, pattern)]
             )
             z[np.ix_(rows, pattern)] = z[np.ix_(rows, ~pattern)] @ of_others
-        return z
+        return z.clip(self.scores[:, 0], self.scores[:, -1])
 
 
 def bent(z: Matrix, n_knots: int) -> Matrix:
@@ -154,6 +154,9 @@ class SignalEnsemble(Recalibrator):
     left out of the mapping was not asked for, and says nothing. If a signal is never at hand, fit
     without it: on recorded answers that lowers the NLL by up to 0.01 nats.
 
+    **Nothing is extrapolated.** A value counts as the nearest that was fitted, as does a distance
+    of two signals; no answer is surer or less sure than the N fitted, or within 1/(2N) of certain.
+
     Only the order of a signal's values counts, so that any scale will do. Larger should mean surer:
     the curves find their direction themselves, disagreement does not.
 
@@ -168,6 +171,8 @@ class SignalEnsemble(Recalibrator):
         names_: The S signals, in the order in which they were given.
         penalty_: As chosen.
         values_, scores_, moments_: Those of the `NormalScores` of the signals.
+        distances_: (2, S (S - 1) / 2) float64, least and greatest |z_s - z_t| of each pair.
+        log_odds_: (2,) float64, the least and the greatest that are predicted.
         coefficients_: (1 + P,) float64: a, then weights of the columns of each signal's curve, of
             the pairs and of silence.
 
@@ -189,6 +194,8 @@ class SignalEnsemble(Recalibrator):
         "values_": "matrix",
         "scores_": "matrix",
         "moments_": "matrix",
+        "distances_": "matrix",
+        "log_odds_": "vector",
         "coefficients_": "vector",
     }
 
@@ -223,13 +230,18 @@ class SignalEnsemble(Recalibrator):
             got = f"{outcome[0]:.0f} in all"
             raise _checks.fail("correct", "right in some rows and wrong in others", got)
         scale = NormalScores.fit(table)
-        columns, silent = _columns(scale.transform(table), self.n_knots), np.isnan(table)
+        z, silent = scale.transform(table), np.isnan(table)
+        distances = _distances(z)
+        columns = np.column_stack([bent(z, self.n_knots), distances])
         penalty = self.penalty
         if penalty is None:
             penalty = _choose(columns, silent, outcome, self._folds(outcome, tasks))
         self.names_, self.penalty_ = names, penalty
         self.values_, self.scores_, self.moments_ = scale.values, scale.scores, scale.moments
+        self.distances_ = np.stack([distances.min(axis=0), distances.max(axis=0)])
         self.coefficients_ = _fit(columns, silent, outcome, penalty)
+        line, share = _log_odds(self.coefficients_, columns, silent), 1 / (2 * len(table))
+        self.log_odds_ = np.array([line.min(), line.max()]).clip(*logit([share, 1 - share]))
         return self
 
     def predict(self, signals: Signals) -> Vector:
@@ -250,8 +262,9 @@ class SignalEnsemble(Recalibrator):
         table = _table(signals, self.names_)
         silent = np.isnan(table) & [name in names for name in self.names_]
         z = NormalScores(self.values_, self.scores_, self.moments_).transform(table)
-        columns = _columns(z, self.n_knots)
-        return inside(np.asarray(expit(_log_odds(self.coefficients_, columns, silent))))
+        columns = np.column_stack([bent(z, self.n_knots), _distances(z).clip(*self.distances_)])
+        line = _log_odds(self.coefficients_, columns, silent)
+        return inside(np.asarray(expit(line.clip(*self.log_odds_))))
 
     @property
     def weights(self) -> Weights:
@@ -297,13 +310,15 @@ class SignalEnsemble(Recalibrator):
         _checked_names(self.names_)
         _checks.number("penalty_", self.penalty_, strict=True)
         n = len(self.names_)
-        width = 1 + n * (self.n_knots + 1) + n * (n - 1) // 2 + n
-        shapes = {"values_": (n, N_GRID), "scores_": (n, N_GRID), "moments_": (n, n)}
-        for name, shape in {**shapes, "coefficients_": (width,)}.items():
+        n_pairs = n * (n - 1) // 2
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("values_", "scores_"), (n, N_GRID))
+        shapes |= {"moments_": (n, n), "distances_": (2, n_pairs), "log_odds_": (2,)}
+        shapes["coefficients_"] = (1 + n * (self.n_knots + 1) + n_pairs + n,)
+        for name, shape in shapes.items():
             if (found := getattr(self, name).shape) != shape:
                 raise _checks.fail(name, f"of shape {shape}", found)
-        for name in ("values_", "scores_"):
-            if (np.diff(getattr(self, name), axis=1) < 0).any():
+        for name, axis in {"values_": 1, "scores_": 1, "distances_": 0, "log_odds_": 0}.items():
+            if (np.diff(getattr(self, name), axis=axis) < 0).any():
                 raise _checks.fail(name, "in ascending order", "a step down")
         moments = self.moments_
         if (moments != moments.T).any() or np.linalg.eigvalsh(moments)[0] <= 0:
@@ -329,10 +344,10 @@ class SignalEnsemble(Recalibrator):
         return deal_folds(correct, min(self.n_folds, n_tasks), self.seed, tasks)
 
 
-def _columns(z: Matrix, n_knots: int) -> Matrix:
-    """Columns of the curve of each signal, and the distance of each pair."""
-    distances = [np.abs(z[:, a] - z[:, b]) for a, b in combinations(range(z.shape[1]), 2)]
-    return np.column_stack([bent(z, n_knots), *distances])
+def _distances(z: Matrix) -> Matrix:
+    """(N, S (S - 1) / 2): the distance of each pair of signals."""
+    one, other = np.triu_indices(z.shape[1], 1)
+    return np.asarray(np.abs(z[:, one] - z[:, other]))
 
 
 def _fit(columns: Matrix, silent: Mask, correct: Vector, penalty: float) -> Vector:

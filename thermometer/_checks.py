@@ -14,8 +14,33 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 def fail(name: str, expected: str, got: object) -> ValueError:
     """The `ValueError` for a wrong argument, to be raised; shows up to 500 characters of it."""
     text = str(got)
-    shown = text if len(text) <= 500 else f"{text[:500]} … ({len(text):,} characters)"
-    return ValueError(f"Expected `{name}` to be {expected}, but got {shown}")
+    found = text if len(text) <= 500 else f"{text[:500]} … ({len(text):,} characters)"
+    return ValueError(shown(f"Expected `{name}` to be {expected}, but got {found}"))
+
+
+def shown(text: str) -> str:
+    """A text for a terminal: what that would obey, or turn round, is written out.
+
+    Example:
+        >>> len(shown(chr(27) + "[2J")), shown("a | b")
+        (7, 'a | b')
+    """
+    if text.isprintable():
+        return text
+    plain = (c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    return "".join(plain)
+
+
+def markdown(text: str) -> str:
+    """A text that Markdown shows as it is, on one line: no markup, no HTML, no pictures.
+
+    Example:
+        >>> markdown("<b>")
+        '&lt;b>'
+    """
+    for character in "\\`*_[]|<":
+        text = text.replace(character, {"<": "&lt;"}.get(character, "\\" + character))
+    return shown(" ".join(text.splitlines()))
 
 
 def array(name: str, values: Any, dtype: DTypeLike | None = None) -> NDArray[Any]:

@@ -19,6 +19,7 @@ import re
 import secrets
 import shutil
 import socket
+import stat
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -40,6 +41,8 @@ except ImportError:  # not on Windows, where nothing is locked
 
 T = TypeVar("T")
 _DAY = 86_400  # seconds
+MOST = 1 << 28
+"""Bytes of a file of a checkpoint or a manifest that are read at most."""
 _LONGEST = 200  # bytes of a name to which an ending may be added; file systems take 255
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux, in fcntl.h and fs.h
 
@@ -146,6 +149,29 @@ def write_all(folder: str | Path, contents: Mapping[str, str | bytes]) -> Path:
     return folder
 
 
+def own_file(file: Path, most: int = MOST) -> Path:
+    """`file`, if it is a plain file of its folder, and not too large.
+
+    A folder of a stranger may hold links to secrets, which whoever publishes it again would copy,
+    or pipes and devices. Of links only those of a hub's cache are followed, which lead from
+    `snapshots` to `blobs`.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is no plain file, leads elsewhere or has more than `most` bytes.
+    """
+    home, real = file.parent.resolve(), file.resolve(strict=True)
+    caches = [folder.parent / "blobs" for folder in home.parents if folder.name == "snapshots"]
+    if real.parent not in (home, *caches):
+        raise ValueError(f"{file}: a link to {real}, outside of its folder; put the file itself")
+    found = real.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{file}: not a plain file")
+    if found.st_size > most:
+        raise ValueError(f"{file}: {found.st_size:,} bytes, and at most {most:,} are read")
+    return file
+
+
 def read_text(path: Path) -> str:
     """A text file in UTF-8, with or without a byte order mark.
 
@@ -168,7 +194,8 @@ def parse_json(text: str, where: object, *, constants: bool = False) -> Any:
         constants: Whether NaN and infinity, which JSON does not have, are taken.
 
     Raises:
-        ValueError: If it is not JSON, nested too deeply to be read, or has a key twice.
+        ValueError: If it is not JSON, nested too deeply to be read, has a key twice, a number
+            beyond float64, or half of a surrogate pair.
 
     Example:
         >>> parse_json("[1, NaN]", "answers.json")
@@ -178,7 +205,15 @@ def parse_json(text: str, where: object, *, constants: bool = False) -> Any:
     """
     constant = float if constants else _no_constant
     try:
-        return json.loads(text, parse_constant=constant, object_pairs_hook=_each_once)
+        value = json.loads(
+            text,
+            parse_constant=constant,
+            parse_float=float if constants else _finite,
+            object_pairs_hook=_each_once,
+        )
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()  # half of a pair is no character
+        return value
     except ValueError as error:
         raise ValueError(f"{where}: not JSON ({error})") from error
     except RecursionError:
@@ -478,6 +513,12 @@ def _remove(path: Path) -> None:
 
 def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is no number")
+
+
+def _finite(text: str) -> float:
+    if math.isinf(number := float(text)):
+        raise ValueError(f"{text} is beyond the largest number")
+    return number
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

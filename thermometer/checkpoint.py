@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import torch
 from safetensors import SafetensorError
@@ -38,6 +39,8 @@ _OF_RECORD = {
 }
 _KEYS = {"format_version": int, "thermometer_version": str, "network": dict, **_OF_RECORD}
 _DAMAGED = "the file is damaged or was cut off: copy or download the checkpoint again"
+_WEIGHTS = 1 << 32  # bytes of weights at most
+_HEADER = 1 << 21  # bytes that describe them at most: some 20,000 tensors
 _DOMAIN = "domain."  # before the names of the points of the training tasks
 
 
@@ -157,6 +160,10 @@ def _read(path: Path) -> Checkpoint:
     weights_file = path / WEIGHTS
     if not weights_file.is_file():
         raise FileNotFoundError(f"{weights_file} is missing: copy the whole folder {path}")
+    with _files.own_file(weights_file, _WEIGHTS).open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header > _HEADER:
+        raise ValueError(f"{weights_file}: a header of {header:,} bytes; {_DAMAGED}")
     try:
         weights = load_file(weights_file)
     except (SafetensorError, ValueError) as error:
@@ -174,7 +181,9 @@ def _read(path: Path) -> Checkpoint:
         domain=Domain.from_arrays({k: points.double().numpy() for k, points in domain.items()}),
         metrics=_read_json(path / METRICS) if (path / METRICS).is_file() else {},
         training=_read_text(path / TRAINING),
-        pictures={file.name: file.read_bytes() for file in sorted(path.glob("*.png"))},
+        pictures={
+            file.name: _files.own_file(file).read_bytes() for file in sorted(path.glob("*.png"))
+        },
     )
     return Checkpoint(config["network"], weights, record, _read_text(path / CARD))
 
@@ -184,10 +193,11 @@ def rebuild(checkpoint: Checkpoint, path: Path) -> Thermometer:
 
     If they do not fit each other, the `ValueError` names the file under `path`.
     """
-    for name in ("n_members", "n_branches"):  # each of which has weights of its own
+    for name in ("n_members", "n_branches", "views"):  # each of which has weights of its own
         number = checkpoint.network.get(name)
+        number = len(number) if isinstance(number, list) else number
         if isinstance(number, int) and number > len(checkpoint.weights):
-            raise ValueError(f"{path / CONFIG}: {name} is {number}, but {WEIGHTS} has fewer")
+            raise ValueError(f"{path / CONFIG}: {name}: {number}, but {WEIGHTS} has fewer")
     try:
         with torch.device("meta"):  # sizes alone: whatever the file claims takes no memory
             thermometer = Thermometer.from_architecture(dict(checkpoint.network))
@@ -270,7 +280,7 @@ def _is_checkpoint(folder: Path) -> bool:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        return _files.read_json(file, constants=file.name == METRICS)
+        return _files.read_json(_files.own_file(file), constants=file.name == METRICS)
     except ValueError as error:
         raise ValueError(f"{error}; {_DAMAGED}") from error
 
@@ -280,20 +290,23 @@ def _write_json(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def _read_text(file: Path) -> str:
-    return _files.read_text(file) if file.is_file() else ""
+    return _files.read_text(_files.own_file(file)) if file.is_file() else ""
 
 
 def model_card(checkpoint: Checkpoint) -> str:
     """The card as Markdown, with the metadata block that hubs read."""
     record = checkpoint.record
     features, targets = record.features, record.targets
-    named = ", ".join(str(target.get("model", "recorded scores")) for target in targets)
+    models = (str(target.get("model", "recorded scores")) for target in targets)
+    named = _checks.markdown(", ".join(models))
     small = f"| reads hidden states of | {_model(features)} |\n"
     reference = f"| reads reference scores of | {_model(record.reference)} |\n"
     reads = small if checkpoint.network.get("n_features") else ""
     reads += reference if "reference_temperatures" in checkpoint.weights else ""
     pooled = checkpoint.weights["model_temperatures"].tolist()  # of each answering model
-    pictures = "".join(f"\n![{name}]({name})\n" for name in sorted(record.pictures))
+    pictures = "".join(
+        f"\n![{_checks.markdown(name)}]({quote(name)})\n" for name in sorted(record.pictures)
+    )
     return f"""---
 library_name: thermometer
 tags: [calibration, temperature-scaling, uncertainty]
@@ -315,8 +328,8 @@ result.probs, result.temperature, result.task_temperature
 | | |
 | --- | --- |
 {reads}| trained for scores of | {"; ".join(_model(target) for target in targets)} |
-| template | `{json.dumps(features.get("template"))}` |
-| network | `{json.dumps(dict(checkpoint.network))}` |
+| template | {_code(json.dumps(features.get("template")))} |
+| network | {_code(json.dumps(dict(checkpoint.network)))} |
 | trained on | {len(record.train_tasks)} tasks |
 | pooled temperature | {", ".join(f"{temperature:.4g}" for temperature in pooled)} |
 | made with | thermometer {__version__} |
@@ -333,29 +346,35 @@ never what it answers, and cannot make a model right more often.
 
 ## Training tasks
 
-{", ".join(record.train_tasks)}
+{_checks.markdown(", ".join(record.train_tasks))}
 """
+
+
+def _code(text: str) -> str:
+    """A text as code on one line, which it cannot leave."""
+    return f"`{_checks.shown(' '.join(text.split())).replace('`', chr(39)).replace('|', '/')}`"
 
 
 def _model(provenance: Mapping[str, Any]) -> str:
     if not provenance:
         return "arrays of unknown origin"
-    facts = [f"`{provenance.get('model')}`"]
+    facts = [_code(str(provenance.get("model")))]
     if provenance.get("num_layers"):
         facts.append(f"first {provenance['num_layers']} blocks")
     if provenance.get("layer", -1) != -1:
         facts.append(f"output of block {provenance['layer']}")
     if provenance.get("position") == "mean":
         facts.append("mean over the prompt")
-    facts += [f"{key} {provenance[key]}" for key in ("dtype", "revision") if provenance.get(key)]
-    return ", ".join(facts)
+    known = [key for key in ("dtype", "revision") if provenance.get(key)]
+    return ", ".join(facts + [_checks.markdown(f"{key} {provenance[key]}") for key in known])
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:
     if "verdict" not in metrics:
-        return str(metrics.get("summary", "Not measured on unseen tasks."))
+        return _checks.markdown(str(metrics.get("summary", "Not measured on unseen tasks.")))
+    said, protocol = metrics["verdict"], metrics["protocol"]["description"]
     lines = [
-        f"{metrics['verdict']} Protocol: {metrics['protocol']['description']}. "
+        f"{_checks.markdown(said)} Protocol: {_checks.markdown(protocol)}. "
         "Means over tasks, each tested by a network that was not trained on it; the network in "
         "this folder was trained on all of them.",
         "",
@@ -367,5 +386,5 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
         cells = [
             f"{values[key]['estimate']:.4f}" for key in ("nll", "ece_10", "smooth_ece", "accuracy")
         ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append(f"| {_checks.markdown(name)} | {' | '.join(cells)} |")
     return "\n".join(lines)

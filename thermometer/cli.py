@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 
-from thermometer import _files
+from thermometer import _checks, _files
 
 
 @dataclass(frozen=True)
@@ -299,4 +299,4 @@ def _flag(required: re.Match[str]) -> str:
 
 
 def _line(message: str) -> str:
-    return f"thermometer: error: {' '.join(message.split())}"
+    return f"thermometer: error: {_checks.shown(' '.join(message.split()))}"

@@ -60,11 +60,11 @@ def _source(
     """Folder or hub id, and what of it all loaders of transformers are asked for."""
     _checks.one_of("dtype", dtype, DTYPES)
     source, gguf_file = _locate(name, gguf_file)
-    common = {"revision": revision, "gguf_file": gguf_file}
+    common = {"revision": revision, "gguf_file": gguf_file, "trust_remote_code": False}
     missing = [p for p in ("gguf", "accelerate") if importlib.util.find_spec(p) is None]
     if gguf_file is not None and missing:  # transformers does not know of the extra
         raise ImportError(f"Reading GGUF files needs the extra: {_EXTRA}")
-    return source, {key: value for key, value in common.items() if value}
+    return source, {key: value for key, value in common.items() if value is not None}
 
 
 def _config(name: str, source: str, common: dict[str, Any]) -> Any:

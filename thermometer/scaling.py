@@ -218,7 +218,7 @@ def label_doubts(scores: ArrayLike, labels: ArrayLike, tasks: ArrayLike) -> tupl
     )
     if odd:
         more = ", ..." if len(odd) > 5 else ""
-        text += f", in {len(odd)} of {len(names)} tasks ({', '.join(odd[:5])}{more})"
+        text += f", in {len(odd)} of {len(names)} tasks ({_checks.shown(', '.join(odd[:5]))}{more})"
     for other, found in (
         ("labels one less", answer == right - 1),
         ("labels one more", answer == right + 1),

@@ -210,7 +210,7 @@ def read_questions(file: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         raise ValueError(f"{file}: missing")
     rows = []
-    for number, row in _files.read_lines(file):
+    for number, row in _files.read_lines(_files.own_file(file, 1 << 40)):
         if not isinstance(row.get("id"), str):
             raise ValueError(f"{file}, line {number}: not an object with an `id`")
         rows.append(row)
@@ -225,7 +225,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"No manifest in {folder}: not an output table, or an extraction that was cut short "
             "(run the same command again to finish it)"
         )
-    manifest = _files.read_json(file)
+    manifest = _files.read_json(_files.own_file(file))
     version = manifest.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ValueError(
@@ -250,7 +250,7 @@ def read_part(file: Path, rows: int) -> pa.Table:
     if not file.is_file():
         raise ValueError(f"{file}: the manifest names this part, but it is missing")
     try:
-        part = pq.read_table(file)
+        part = pq.read_table(_files.own_file(file, 1 << 40))
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{file}: damaged or truncated Parquet part ({error})") from error
     if part.num_rows != rows:

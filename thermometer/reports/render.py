@@ -16,7 +16,7 @@ from rich import table as rich_tables
 from rich import text as rich_text
 from rich.console import Console
 
-from thermometer import _files
+from thermometer import _checks, _files
 from thermometer.plots.terminal import canvas
 from thermometer.reports.blocks import (
     Block,
@@ -107,7 +107,7 @@ def to_text(document: Document, width: int = 80) -> str:
 def to_markdown(document: Document) -> str:
     """The page as Markdown, its pictures as neighbouring files."""
     blocks = [_markdown(block) for block in document.page]
-    return "\n\n".join([f"# {_escaped(document.title)}", *filter(None, blocks)]) + "\n"
+    return "\n\n".join([f"# {_checks.markdown(document.title)}", *filter(None, blocks)]) + "\n"
 
 
 def to_html(document: Document) -> str:
@@ -123,6 +123,11 @@ def to_html(document: Document) -> str:
     )
 
 
+def _plain(text: str, style: str = "") -> rich_text.Text:
+    """Text for rich without markup, or anything that a terminal obeys."""
+    return rich_text.Text(_checks.shown(text), style=style)
+
+
 def rich_table(table: Table) -> rich_tables.Table:
     """A table for rich, without its title: names on the left, numbers on the right.
 
@@ -133,13 +138,13 @@ def rich_table(table: Table) -> rich_tables.Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
         show_edge=False,
-        caption=rich_text.Text(table.note, style="dim") if table.note else None,
+        caption=_plain(table.note, style="dim") if table.note else None,
         caption_justify="left",
     )
     for position, title in enumerate(table.header):
         wraps = not position or title == "verdict"
         side: Literal["left", "right"] = "right" if position else "left"
-        shown.add_column(rich_text.Text(title), justify=side, no_wrap=not wraps, overflow="fold")
+        shown.add_column(_plain(title), justify=side, no_wrap=not wraps, overflow="fold")
     for row in table.rows:
         shown.add_row(*map(_rich_cell, row))
     return shown
@@ -147,69 +152,65 @@ def rich_table(table: Table) -> rich_tables.Table:
 
 def _rich_cell(cell: Cell) -> rich_text.Text:
     """A cell whose content cannot style it; the detail goes below, without signs of per cent."""
-    shown = rich_text.Text(cell.text, style=_TONES[cell.tone])
+    shown = _plain(cell.text, style=_TONES[cell.tone])
     if cell.detail:
-        shown.append("\n" + cell.detail.replace(" %", ""), style="dim not bold")
+        shown.append(_checks.shown("\n" + cell.detail.replace(" %", "")), style="dim not bold")
     return shown
 
 
 def _print(block: Block, console: Console) -> None:
     match block:
         case Heading(text):
-            console.print(rich_text.Text(text, style="bold"))
+            console.print(_plain(text, style="bold"))
         case Text(text):
-            console.print(rich_text.Text(text))
+            console.print(_plain(text))
         case Terms(items):
             for name, text in items.items():
-                console.print(rich_text.Text(f"{name}: {text}", style="dim"))
+                console.print(_plain(f"{name}: {text}", style="dim"))
         case Verdict(sentences):
             style = "red bold" if block.alarming else "bold"
             for position, sentence in enumerate(sentences):
-                console.print(rich_text.Text(sentence, style="" if position else style))
+                console.print(_plain(sentence, style="" if position else style))
         case Table(title):
             if title:
-                console.print(rich_text.Text(title, style="bold"))
+                console.print(_plain(title, style="bold"))
             console.print(rich_table(block))
         case Picture(title, text=text) if text is not None:
             if title:
-                console.print(rich_text.Text(title, style="bold"))
-            console.print(rich_text.Text(text(**canvas(console))))
+                console.print(_plain(title, style="bold"))
+            console.print(_plain(text(**canvas(console))))
 
 
 def _markdown(block: Block) -> str:
     match block:
         case Heading(text):
-            return f"## {_escaped(text)}"
+            return f"## {_checks.markdown(text)}"
         case Text(text):
-            return _escaped(text)
+            return _checks.markdown(text)
         case Terms(items):
-            return "\n".join(f"- **{_escaped(k)}**: {_escaped(text)}" for k, text in items.items())
+            return "\n".join(
+                f"- **{_checks.markdown(k)}**: {_checks.markdown(text)}"
+                for k, text in items.items()
+            )
         case Verdict(sentences):
-            return _escaped(" ".join(sentences))
+            return _checks.markdown(" ".join(sentences))
         case Table(title, header, rows, note):
-            lines = [f"### {_escaped(title)}", ""] if title else []
-            lines += ["| " + " | ".join(map(_escaped, header)) + " |"]
+            lines = [f"### {_checks.markdown(title)}", ""] if title else []
+            lines += ["| " + " | ".join(map(_checks.markdown, header)) + " |"]
             lines += ["| --- |" + " --: |" * (len(header) - 1)]
             lines += ["| " + " | ".join(map(_markdown_cell, row)) + " |" for row in rows]
-            return "\n".join([*lines, *(["", _escaped(note)] if note else [])])
+            return "\n".join([*lines, *(["", _checks.markdown(note)] if note else [])])
         case Picture(title, caption, name) if name:
-            shown = f"![{_escaped(title)}]({name})"
-            return f"{shown}\n\n{_escaped(caption)}" if caption else shown
+            shown = f"![{_checks.markdown(title)}]({name})"
+            return f"{shown}\n\n{_checks.markdown(caption)}" if caption else shown
     return ""
 
 
 def _markdown_cell(cell: Cell) -> str:
-    shown = _escaped(cell.text)
+    shown = _checks.markdown(cell.text)
     if cell.tone == "best":
         shown = f"**{shown}**"
-    return f"{shown}<br><sub>{_escaped(cell.detail)}</sub>" if cell.detail else shown
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is, also inside a table."""
-    for character in "\\`*_[]|<":
-        text = text.replace(character, {"<": "&lt;"}.get(character, "\\" + character))
-    return " ".join(text.splitlines())
+    return f"{shown}<br><sub>{_checks.markdown(cell.detail)}</sub>" if cell.detail else shown
 
 
 def _html(block: Block) -> str:

@@ -185,7 +185,7 @@ def test_a_recommendation_on_one_confidence_gives_its_rate():
 
 
 def test_a_temperature_of_a_few_right_answers_is_no_certainty():
-    """Five right answers drove it to 0.01, and every confidence to 1."""
+    """Five right answers drove it to a bound, and every confidence to 1."""
     five = recalibrators.TemperatureScaling().fit([[2.0, 0.0]] * 5, [0] * 5)
     np.testing.assert_allclose(five.predict_proba([[2.0, 0.0]]), [[6 / 7, 1 / 7]])
     assert five.at_bound_

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from thermometer import metrics, recalibrators
-from thermometer.scaling import scale_scores
+from thermometer.scaling import MAX_TEMPERATURE, MIN_TEMPERATURE, scale_scores
 
 KINDS = (recalibrators.TemperatureScaling, recalibrators.BatchCalibration)
 matrices = (
@@ -40,7 +40,8 @@ def test_temperature_scaling_keeps_the_answers_and_is_that_of_scaling(scores, da
     answer = scores.argmax(axis=1)
     np.testing.assert_array_equal(probs[np.arange(len(scores)), answer], probs.max(axis=1))
     np.testing.assert_array_equal(probs, scale_scores(scores, scaling.temperature_))
-    assert 0.01 * (1 - 1e-9) <= scaling.temperature_ <= 100 * (1 + 1e-9)
+    bounds = MIN_TEMPERATURE * (1 - 1e-9), MAX_TEMPERATURE * (1 + 1e-9)
+    assert bounds[0] <= scaling.temperature_ <= bounds[1]
     assert bool(scaling.notes_) == scaling.at_bound_
 
 
@@ -100,6 +101,15 @@ def test_dividing_by_the_mean_equals_the_loop(scores, fitted):
     expected = reference.divide_by_mean(scores.tolist(), fitted.tolist())
     probs = recalibrators.BatchCalibration().fit(fitted).predict_proba(scores)
     np.testing.assert_allclose(probs, expected, rtol=1e-9, atol=1e-300)
+
+
+def test_what_is_computed_from_scores_is_not_refused_as_if_it_were_given():
+    """The content of scores is judged where a user gives them, not on the way."""
+    scores = [[1.0, 0.0], *[[0.0, 0.0]] * 9]  # with the prior taken off they sum to one as 2**-s
+    probs = recalibrators.BatchCalibration().fit([[0.0, 0.0]] * 2).predict_proba(scores)
+    np.testing.assert_allclose(probs, scale_scores(scores, 1.0))
+    one_row = recalibrators.TemperatureScaling().fit([[0.7, 0.3]], [0])  # a row may be anything
+    np.testing.assert_allclose(one_row.predict_proba([[0.7, 0.3]]), [[2 / 3, 1 / 3]])
 
 
 def test_batch_calibration_undoes_a_preference_for_a_position():

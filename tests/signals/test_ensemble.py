@@ -358,20 +358,24 @@ def test_beyond_what_was_fitted_nothing_is_extrapolated():
     apart = ensemble.predict({"one": [0.8, 1.0, 0.8], "two": [1.0, 0.8, np.nan]})
     assert seen.min() <= apart.min() <= apart.max() <= seen.max()
     assert (np.abs(apart[:2] - correct.mean()) < 0.35).all()
-    far, near = one + rng.choice([-1, 1], 600) * 0.5, one  # never near the other
-    ensemble = SignalEnsemble(penalty=0.3).fit({"far": far, "near": near}, correct)
-    distances = ensemble.distances_.ravel()
-    assert 0 <= distances[0] < distances[1]
+    scale = NormalScores(ensemble.values_, ensemble.scores_, ensemble.moments_)
+    z = scale.transform(np.array([[0.8, 1.0], [1.0, 0.8]]))
+    farthest = np.abs(np.diff(scale.transform(np.column_stack([one, two])))).max()
+    assert np.abs(np.diff(z)).min() > 2 * farthest  # as far apart as none that was fitted
+    columns = np.column_stack([bent(z, ensemble.n_knots), np.full(2, farthest)])
+    line = ensemble.coefficients_[0] + columns @ ensemble.coefficients_[1:-2]
+    expected = (1 / (1 + np.exp(-line))).clip(seen.min(), seen.max())
+    np.testing.assert_allclose(apart[:2], expected, rtol=1e-9)
 
 
 def test_a_missing_signal_is_filled_within_what_it_was():
     rng = np.random.default_rng(4)
-    base = rng.normal(size=500)
-    signals = np.column_stack([base + rng.normal(0, 1e-3, 500) for _ in range(3)])
-    signals[:, 2] += signals[:, 0] - signals[:, 1]  # nearly a difference of the others
-    scale = NormalScores.fit(signals)
+    one = rng.normal(size=500)
+    two = 0.9 * one + 0.44 * rng.normal(size=500)
+    scale = NormalScores.fit(np.column_stack([one, two, 2 * one - two]))
     filled = scale.transform(np.array([[3.0, -3.0, np.nan], [-3.0, 3.0, np.nan]]))
-    assert (np.abs(filled) <= scale.scores[:, -1].max() + 1e-12).all()
+    lowest, highest = scale.scores[2, [0, -1]]  # the line through the others lies far beyond
+    assert filled[:, 2].tolist() == [highest, lowest]
 
 
 @pytest.mark.parametrize("n", [12, 400])

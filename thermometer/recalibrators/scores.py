@@ -20,11 +20,11 @@ _ALL = ""  # the group of all rows together; no task has this name
 
 
 class TemperatureScaling(ScoreRecalibrator):
-    """softmax(scores / t), with the t in [0.01, 100] of least NLL on labelled rows (Guo 2017).
+    """softmax(scores / t), with the t in [0.001, 1000] of least NLL on labelled rows (Guo 2017).
 
     The answers stay the same, and so does the order of confidences among rows of two options.
 
-    Where all labels are top options no t is best: the likelihood rises down to 0.01, which would
+    Where all labels are top options no t is best: the likelihood rises down to 0.001, which would
     claim certainty after a handful of rows. There the labels count as in Platt (1999): that of each
     of N rows as (N + 1)/(N + 2), and each other option of it as an equal share of the rest.
 
@@ -34,7 +34,7 @@ class TemperatureScaling(ScoreRecalibrator):
 
     Attributes:
         temperature_: Of all rows together.
-        at_bound_: Whether the likelihood still rises at 0.01 or 100, see `scaling.TemperatureFit`.
+        at_bound_: Whether the likelihood still rises at 0.001 or 1000, see `TemperatureFit`.
         tasks_: Names of the T fitted tasks; none without `per_task`.
         task_temperature_: (T,) float64, one per fitted task.
         tasks_at_bound_: Names of the tasks for which it does.
@@ -67,6 +67,7 @@ class TemperatureScaling(ScoreRecalibrator):
         if labels is None:
             raise _checks.fail("labels", "given, as this method needs them", "None")
         logits = _checks.score_matrix("scores", scores)
+        logits = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)  # checked once
         pooled = _fit(logits, labels)
         fits = {}
         if self.per_task:
@@ -226,7 +227,7 @@ class BatchCalibration(ScoreRecalibrator):
                 fitted = ", ".join(map(str, np.unique(self.n_options_)))
                 raise _checks.fail("scores", f"rows of {fitted} options", f"{k} at row {row}")
             moved[row, :k] -= self.log_prior_[found, :k]
-        return scale_scores(moved, 1.0)
+        return np.asarray(np.exp(log_softmax(moved, axis=1)), np.float64)
 
     def _names(self, tasks: ArrayLike | None, n: int) -> NDArray[np.str_]:
         return self._task_names(tasks, n) if self.per_task else np.full(n, _ALL)

@@ -20,8 +20,8 @@ class Columns:
     Args:
         question: The wording.
         options: Column with the list of option texts, or several columns with one text each.
-        answer: Index of the right option (from 0), or its label if `labels` is given, or a boolean.
-            `None` for a data set without answers.
+        answer: Index of the right option (from 0), or its label if `labels` is given, or a boolean
+            if `texts` is given. `None` for a data set without answers.
         labels: Column with the labels of the options, such as ``choices.label``.
         texts: The option texts if they are the same in every row and have no column.
         task: Column whose value names the task; without it each configuration is one task.
@@ -263,7 +263,7 @@ def _answer(row: Mapping[str, Any], mapping: Columns) -> int | None:
         if answer not in labels:
             raise _checks.fail(mapping.answer, f"one of {labels}", repr(answer))
         return labels.index(answer)
-    if isinstance(answer, float):
+    if not isinstance(answer, int) or (isinstance(answer, bool) and mapping.texts is None):
         raise _checks.fail(mapping.answer, "an index, a boolean or a label", repr(answer))
     return int(answer)
 

@@ -116,7 +116,7 @@ def _number(cell: str) -> float | None:
         return None
     value = float(cell)
     overflow = math.isinf(value) and "n" not in cell.lower()
-    name = abs(value) > 2**53 and cell.lstrip("+-").isdigit()
+    name = abs(value) >= 2**53 and cell.lstrip("+-").isdigit()
     return None if overflow or name else value
 
 
@@ -283,7 +283,7 @@ def read_answers(
             logits = _checks.score_matrix("scores", _scores(table, scores))
             options = np.isfinite(logits).sum(axis=1)
             labels = _numbers(table, str(label))
-            if (between := np.flatnonzero((labels % 1 != 0) | np.isinf(labels))).size:
+            if (between := np.flatnonzero((labels != np.floor(labels)) | (abs(labels) > 1e9))).size:
                 got = f"{labels[between[0]]} at row {between[0]}"
                 raise _checks.fail(str(label), "whole numbers", got)
             answers = _checks.label_vector(str(label), labels.astype(np.int64), options)

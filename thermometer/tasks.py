@@ -261,9 +261,10 @@ def _answer(row: Mapping[str, Any], mapping: Columns, options: Sequence[str]) ->
         return None
     if mapping.labels is not None:
         labels = list(_value(row, mapping.labels))
-        if len(labels) != len(options) or labels.count(answer) != 1:
-            expected = f"one of {len(options)} labels, and not of {labels}"
-            raise _checks.fail(mapping.answer, expected, repr(answer))
+        if len(labels) != len(options):
+            raise _checks.fail(mapping.labels, f"{len(options)} labels, as options", labels)
+        if labels.count(answer) != 1:
+            raise _checks.fail(mapping.answer, f"one of {labels}", repr(answer))
         return labels.index(answer)
     if isinstance(answer, float):
         raise _checks.fail(mapping.answer, "an index, a boolean or a label", repr(answer))

@@ -535,7 +535,8 @@ def continuation_scores(
         raise _checks.fail("responses, prompts and options", "of one length, not 0", sizes)
     width = max(map(len, options))
     scores = np.full((len(responses), width), -np.inf)
-    failed, begun = {}, []
+    failed: dict[int, str] = {}
+    begun = []
     for row, (each, own) in enumerate(zip(responses, options, strict=True)):
         if len(each) != len(own):
             raise _checks.fail("responses", f"{len(own)} in row {row}, as options", len(each))

@@ -103,9 +103,11 @@ def position(
         ([b'A', b'B'], -0.2)
     """
     chosen = known(logprob)
-    found = [(text, known(number), rank) for text, number, rank in listed]
-    # A token that a server lists twice, because it was chosen, is one.
-    candidates = [Candidate(t, v, r) for t, v, r in dict.fromkeys(found) if v is not None]
+    candidates = [
+        Candidate(text, value, rank)
+        for text, number, rank in listed
+        if (value := known(number)) is not None
+    ]
     own = [c for c in candidates if c.token == token]
     if chosen is None and len(own) == 1:
         chosen = own[0].logprob
@@ -315,8 +317,9 @@ class _Reader:
             return text, _log(value) if number == "prob" else value, None
 
         token, logprob, _ = read(entry)
-        listed = map(read, field(entry, top) or ())
-        return position(token, logprob, listed, self.ranked)
+        listed = [read(each) for each in field(entry, top) or ()]
+        once = {(text, repr(value)): (text, value, rank) for text, value, rank in listed}
+        return position(token, logprob, once.values(), self.ranked)  # the chosen one may come twice
 
     def by_id(self, entries: Mapping[Any, Any], chosen: int) -> Position:
         """An entry of vLLM's objects: token ids with their `Logprob`."""

@@ -172,3 +172,4 @@ def test_tasks_of_ties_are_told_once(tmp_path):
         write_table(batches, tmp_path / "t", provenance=MADE_BY)
     assert len(told) == 1
     write_table([batch([0], scores=tied[:1]), batch([1, 2])], tmp_path / "u", provenance=MADE_BY)
+    write_table([batch([0], scores=tied[:1]), batch([1])], tmp_path / "v", provenance=MADE_BY)

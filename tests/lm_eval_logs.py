@@ -36,7 +36,7 @@ def write_log(folder, way, docs, flip=None):
     """What lm-eval would have written; the accuracy of document `flip` is turned round."""
     lines = []
     for number, (scores, label) in enumerate(docs):
-        options = [f"option {7 * k + 3}" for k in range(len(scores))]
+        options = [f"option {7 * k + 10}" for k in range(len(scores))]
         inside = way == "context"
         asked = [
             (f"It is {text}" if inside else "What?", " so." if inside else f" {text}")

@@ -4,7 +4,7 @@ The grammar: ``Expected `name` to be <what>, but got <value>``. Types are `TypeE
 `ValueError`.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,13 +82,13 @@ def _of_tensor(values: Any) -> Any:
 
 
 def strings(name: str, values: Iterable[str]) -> tuple[str, ...]:
-    """A sequence of strings as a tuple; one string or a dict where many are meant is refused."""
+    """A sequence of strings as a tuple; one string, a dict and a set (no order) are refused."""
     if isinstance(values, str):
         raise TypeError(
             f"Expected `{name}` to be a list of strings, but got one string: {values[:60]!r}. "
             f"For a single one pass [{name}]"
         )
-    if isinstance(values, Mapping) or not isinstance(values, Iterable):
+    if isinstance(values, Mapping | set | frozenset) or not isinstance(values, Iterable):
         got = f"{type(values).__name__}: {values!r:.60}"
         raise TypeError(f"Expected `{name}` to be a list of strings, but got {got}")
     items = tuple(values.to_pylist() if hasattr(values, "to_pylist") else values)
@@ -239,6 +239,28 @@ def unnormalised(name: str, scores: NDArray[np.float64], where: str = "") -> Non
             kind = found if np.ptp(probs, axis=0).max() > 0.02 else kind  # rows must differ
     if kind:
         raise fail(name, "unnormalised, like logits or log-probabilities", f"{kind}{where}")
+
+
+MOST_MASS = 1.05
+"""Largest sum of probabilities: log-probabilities may have been rounded to bfloat16."""
+
+
+def mass(texts: Sequence[str], logprobs: Sequence[float], where: str) -> float:
+    """Probability of all of several texts that may follow one; an error if it is more than 1.
+
+    A text that begins with another one does not count: what the other has contains it, unless
+    their tokens differ from the start.
+    """
+    short = [
+        logprob
+        for text, logprob in zip(texts, logprobs, strict=True)
+        if not any(text != other and text.startswith(other) for other in texts)
+    ]
+    found = float(np.exp(np.minimum(short, 700.0)).sum())
+    if found > MOST_MASS:
+        expected = "of one distribution, with a probability of all options of at most 1"
+        raise fail("log-likelihoods", expected, f"{found:.3g}{where}")
+    return min(found, 1.0)
 
 
 def indices(name: str, values: ArrayLike) -> NDArray[np.int64]:

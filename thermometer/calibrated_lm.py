@@ -1,7 +1,7 @@
 """A language model that answers with a calibrated confidence: an LM and a calibrator."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from thermometer.posterior import Per
 from thermometer.scaling import VERDICT_SHIFT, shifted
 from thermometer.tables import OutputTable
 from thermometer.templates import Template
+from thermometer.tokenization import extending_note
 from thermometer.types import Calibration, Question, Task
 
 
@@ -98,25 +99,29 @@ class CalibratedLM:
         """
         template, one_forward = self.template, self.reads_itself
         provenance = self.lm.provenance(template)
-        outputs = self.lm.outputs(template.render_task(task), template, features=one_forward)
+        trees = self.lm.encode(template.render_task(task), template)
+        outputs = self.lm.compute(trees, features=one_forward)
         assert outputs.scores is not None
         shift = self.calibrator.target.get(VERDICT_SHIFT)
         scores = shifted(outputs.scores, shift) if shift else outputs.scores
         if not one_forward:
-            return self.calibrator.calibrate(task, scores, per=per, answered_by=provenance)
-        table = OutputTable.from_arrays(
-            [question.id for question in task.questions],
-            [task.name] * len(task),
-            scores=scores,
-            features=outputs.features,
-            provenance={"features": provenance, "scores": provenance},
-        )
-        reference = None
-        if "reference_scores" in self.calibrator.reads:
-            origin = self.calibrator.origins["reference_scores"]
-            prompts = origin.template.render_task(task)
-            reference = origin.outputs(prompts, features=False, scores=True).scores
-        return self.calibrator.calibrate(table, per=per, reference_scores=reference)
+            result = self.calibrator.calibrate(task, scores, per=per, answered_by=provenance)
+        else:
+            table = OutputTable.from_arrays(
+                [question.id for question in task.questions],
+                [task.name] * len(task),
+                scores=scores,
+                features=outputs.features,
+                provenance={"features": provenance, "scores": provenance},
+            )
+            reference = None
+            if "reference_scores" in self.calibrator.reads:
+                origin = self.calibrator.origins["reference_scores"]
+                prompts = origin.template.render_task(task)
+                reference = origin.outputs(prompts, features=False, scores=True).scores
+            result = self.calibrator.calibrate(table, per=per, reference_scores=reference)
+        note = extending_note(trees)
+        return replace(result, warnings=(*result.warnings, note)) if note else result
 
     def classify(
         self,

@@ -30,7 +30,7 @@ from thermometer.planning import Unit
 from thermometer.tables import OutputTable
 from thermometer.tasks import question_row
 from thermometer.templates import Template
-from thermometer.tokenization import TokenStore, TokenTree, check_lengths
+from thermometer.tokenization import TokenStore, TokenTree, check_lengths, extending_note
 from thermometer.types import Task, unique_ids
 
 
@@ -214,7 +214,10 @@ def extract(
         "feature_dtype": feature_dtype,
     }
     if not _is_finished(folder, plan, begun):
-        _write(lm, _encode(lm, tasks, chosen, encoded), rows, folder, plan, trainer or {})
+        trees = _encode(lm, tasks, chosen, encoded)
+        if scores and (note := extending_note(trees)):
+            warnings.warn(note, stacklevel=2)
+        _write(lm, trees, rows, folder, plan, trainer or {})
     del rows  # of many questions there need not be two copies
     table = OutputTable.open(folder)
     _warn_if_low(table, chosen)
@@ -267,19 +270,12 @@ def _encode(
     if key in encoded:
         check_lengths(encoded[key], lm.max_length)
         return encoded[key]
-    store, extending = TokenStore(), []
+    store = TokenStore()
     for task in tasks:
         for start in range(0, len(task), _CHUNK):
             some = task.questions[start : start + _CHUNK]
             for tree in lm.encode(template.render_task(replace(task, questions=some)), template):
                 store.append(tree)
-                extending += [tree.id] if tree.extending else []
-    if extending:
-        warnings.warn(
-            f"In {len(extending)} questions an option begins another one, as 1 begins 10 (first in "
-            f"{extending[0]}): its score holds the longer one's, and is too high. Ask for letters",
-            stacklevel=3,
-        )
     encoded[key] = store
     return store
 

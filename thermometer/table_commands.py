@@ -2,7 +2,6 @@
 
 import warnings
 from pathlib import Path
-from string import ascii_uppercase
 from typing import Any, Literal
 
 from rich.console import Console
@@ -21,6 +20,7 @@ from thermometer.segments.columns import question_columns, read_questions, top_a
 from thermometer.table_files import MANIFEST
 from thermometer.tables import OutputTable
 from thermometer.tasks import TaskSource, load_tasks
+from thermometer.templates import letters_of
 
 
 def import_lm_eval(source: str, out_dir: str, norm: LoggedNorm = "none") -> None:
@@ -69,24 +69,26 @@ def import_logprobs(
             text.
         after: Text of the reply behind which the answer begins.
         model: Name of the model that answered; by default what the responses say.
-        strict: Stop at the first response that holds no answer (an error, a refusal), instead of
-            leaving it out.
+        strict: Stop at the first response that holds no answer (an error, a refusal), and at
+            questions and responses that have no partner, instead of leaving them out.
     """
     from thermometer.adapters.api_logprobs import option_probabilities  # loads torch
 
     asked = {q.id: (task.name, q) for task in load_tasks(tasks) for q in task.questions}
     answered = _by_id(Path(responses))
-    if set(answered) != set(asked):
-        odd = sorted(set(answered) ^ set(asked))
-        missing = ", ".join(map(repr, odd[:3]))
-        raise _checks.fail(
-            "responses", "one for each question", f"{len(answered)}; without a partner: {missing}"
-        )
+    alone = {
+        "response without a question": [key for key in answered if key not in asked],
+        "question without a response": [key for key in asked if key not in answered],
+    }
+    answered = {key: response for key, response in answered.items() if key in asked}
+    for what, keys in alone.items():
+        said = f"{len(keys)} of them: {', '.join(map(repr, keys[:3]))}{', …' * (len(keys) > 3)}"
+        if keys and (strict or not answered):
+            raise _checks.fail("responses", f"one for each question, with no {what}", said)
+        if keys:
+            print(f"left out    {what}, {said}")  # noqa: T201
     ids, known = list(answered), [asked[key] for key in answered]
-    options = [
-        q.options if replies == "text" else tuple(ascii_uppercase[: len(q.options)])
-        for _, q in known
-    ]
+    options = [q.options if replies == "text" else letters_of(q) for _, q in known]
     found = option_probabilities(list(answered.values()), options, after=after, strict=strict)
     for row, why in found.skipped.items():
         print(f"left out    {ids[row]}: {why}")  # noqa: T201

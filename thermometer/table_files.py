@@ -74,12 +74,17 @@ def write_part(path: Path, columns: Mapping[str, Any]) -> None:
         pq.write_table(pa.table(arrays), unfinished, compression="zstd")
 
 
-def warn_of_ties(scores: Sequence[Sequence[float]]) -> None:
-    """Say that every row has the same score for all of its options, and so says nothing."""
-    if len(scores) > 1 and all(min(row) == max(row) for row in scores if len(row)):
+def warn_of_ties(tasks: NDArray[np.str_], scores: NDArray[np.float64] | None) -> None:
+    """Say in which tasks every row has one score for all of its options, and so says nothing."""
+    if scores is None:
+        return
+    tied = np.isneginf(scores) | (scores == scores[:, :1])
+    names, group = np.unique(tasks, return_inverse=True)
+    alike = np.bincount(group, tied.all(axis=1)) == (sizes := np.bincount(group))
+    if found := names[alike & (sizes > 1)].tolist():
         warnings.warn(
-            f"All {len(scores)} rows have the same score for each of their options: they say "
-            "nothing of the answers. Look at what computed them",
+            f"In all rows of {', '.join(found[:3])}{', …' * (len(found) > 3)} the options have the "
+            "same score, which says nothing of the answers. Look at what computed them",
             stacklevel=3,
         )
 

@@ -222,7 +222,7 @@ def _by_task(
             options = _options(row, mapping)
             text = _value(row, mapping.question)
             context = None if mapping.context is None else _value(row, mapping.context)
-            answer = _answer(row, mapping)
+            answer = _answer(row, mapping, options)
             question = Question(f"{name}/{identifier}", text, options, answer, context)
         except OptionsError as error:
             skipped.append(f"row {number}: {error}")
@@ -248,11 +248,12 @@ def _options(row: Mapping[str, Any], mapping: Columns) -> tuple[str, ...]:
     if mapping.texts is not None:
         return mapping.texts
     values = [_value(row, column) for column in mapping.options]
-    one = len(values) == 1
-    return _checks.strings(mapping.options[0], values[0]) if one else tuple(map(str, values))
+    if len(values) == 1:
+        return _checks.strings(mapping.options[0], values[0])
+    return tuple("" if value is None else str(value) for value in values)
 
 
-def _answer(row: Mapping[str, Any], mapping: Columns) -> int | None:
+def _answer(row: Mapping[str, Any], mapping: Columns, options: Sequence[str]) -> int | None:
     if mapping.answer is None:
         return None
     answer = _value(row, mapping.answer)
@@ -260,11 +261,16 @@ def _answer(row: Mapping[str, Any], mapping: Columns) -> int | None:
         return None
     if mapping.labels is not None:
         labels = list(_value(row, mapping.labels))
-        if answer not in labels:
+        if len(labels) != len(options):
+            raise _checks.fail(mapping.labels, f"{len(options)} labels, as options", labels)
+        if labels.count(answer) != 1:
             raise _checks.fail(mapping.answer, f"one of {labels}", repr(answer))
         return labels.index(answer)
     if not isinstance(answer, int) or (isinstance(answer, bool) and mapping.texts is None):
         raise _checks.fail(mapping.answer, "an index, a boolean or a label", repr(answer))
+    if isinstance(answer, str) and answer in options and options.index(answer) != int(answer):
+        expected = "a number, since this text is an option as well as an index"
+        raise _checks.fail(mapping.answer, expected, repr(answer))
     return int(answer)
 
 
@@ -371,6 +377,7 @@ def read_files(
                 row.get("split"),
             )
             try:
+                _checks.encodable("task", task)
                 question = parse(row, f"{task}/{number}" if identifier is None else str(identifier))
             except OptionsError as error:
                 skipped.append(f"{file}, line {number}: {error}")
@@ -392,7 +399,9 @@ def _parse(row: dict[str, Any], identifier: str) -> Question:
     answer, choices = row.get("answer"), _checks.strings("choices", row["choices"])
     if answer is not None and (type(answer) is not int or answer < 0):
         expected = "the index of the right choice, from 0 (left out where nobody knows it)"
-        place = f", which is index {choices.index(answer)}" if answer in choices else ""
+        plain = [choice.strip() for choice in choices]
+        said = answer.strip() if isinstance(answer, str) else answer
+        place = f", which is index {plain.index(said)}" if plain.count(said) == 1 else ""
         raise _checks.fail("answer", expected, f"{answer!r}{place}")
     return Question(identifier, text_of(row), choices, answer, row.get("context"))
 

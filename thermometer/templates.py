@@ -43,6 +43,10 @@ class Prompt:
     options: tuple[str, ...] = ()
     chat: bool = False
 
+    def __post_init__(self) -> None:
+        for text in (self.text, *self.options):
+            _checks.encodable(f"prompt {self.id!a}", text)
+
 
 @dataclass(frozen=True)
 class Template:
@@ -124,7 +128,7 @@ class Template:
         return [self.render(q, task.name, task.demonstrations) for q in task.questions]
 
     def _continuations(self, question: Question) -> tuple[str, ...]:
-        return question.options if self.style == "cloze" else tuple(_letters(question))
+        return question.options if self.style == "cloze" else letters_of(question)
 
     def _body(self, question: Question, name: str) -> str:
         if self.style == "cloze":
@@ -140,7 +144,7 @@ class Template:
                 f"Choose A, or B,\n {short_answer(question.text, question.context)} \n"
                 "Is the above answer correct? \nA. Yes, \nB. No, \nAnswer:"
             )
-        letters = _letters(question)
+        letters = letters_of(question)
         lines = [name] if name else []
         lines.append(f"Choose {', '.join(letters[:-1])}, or {letters[-1]}.")
         if question.context:
@@ -158,9 +162,10 @@ def short_answer(text: str, context: str | None) -> str:
     return " \n".join([*lines, f"Question:{text}"])
 
 
-def _letters(question: Question) -> str:
+def letters_of(question: Question) -> tuple[str, ...]:
+    """The letters that stand for the options of a question."""
     if len(question.options) > len(ascii_uppercase):
         expected = f"at most {len(ascii_uppercase)} for the letter style"
         got = f"{len(question.options)} in question {question.id}"
         raise _checks.fail("options", expected, got)
-    return ascii_uppercase[: len(question.options)]
+    return tuple(ascii_uppercase[: len(question.options)])

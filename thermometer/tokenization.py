@@ -12,7 +12,6 @@ import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import permutations
 from typing import Any, overload
 
 from thermometer import _checks
@@ -74,8 +73,12 @@ class TokenTree:
         """
         if len({branch[0] for branch in self.branches}) == len(self.branches):
             return ()
-        pairs = permutations(enumerate(self.branches), 2)
-        return tuple(sorted({i for (i, a), (_, b) in pairs if a[: len(b)] == b}))
+        whole = set(self.branches)
+        return tuple(
+            number
+            for number, branch in enumerate(self.branches)
+            if any(branch[:size] in whole for size in range(1, len(branch)))
+        )
 
     def n_read(self, scores: bool) -> int:
         """Number of tokens to compute, with or without the branches."""
@@ -150,6 +153,17 @@ def check_lengths(trees: Iterable[TokenTree], max_length: int | None) -> None:
             expected = f"at most {max_length} tokens long (the model's context)"
             got = f"{tree.depth} tokens for question {tree.id}"
             raise _checks.fail("prompt", expected, got)
+
+
+def extending_note(trees: Iterable[TokenTree]) -> str | None:
+    """What to say of questions in which an option begins another one; `None` if there are none."""
+    found = [tree.id for tree in trees if tree.extending]
+    if not found:
+        return None
+    return (
+        f"In {len(found)} questions the tokens of an option begin another one, as 1 begins 10 "
+        f"(first in {found[0]}): its score holds the longer one's, and is too high. Ask for letters"
+    )
 
 
 def tokenizer_digest(tokenizer: Any, for_decoder: bool) -> str:

@@ -1,5 +1,6 @@
 """Questions, tasks and calibrated results: frozen, and validated when they are made."""
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,19 +21,26 @@ class OptionsError(ValueError):
         super().__init__(str(_checks.fail("options", expected, got)))
 
 
+_UNSEEN = "\u00ad\u200b\u2060\ufeff"  # soft hyphen, blank and joiner of no width, byte order mark
+_AROUND = re.compile(rf"^[\s{_UNSEEN}]+|[\s{_UNSEEN}]+$")
+WITHOUT_UNSEEN = str.maketrans("", "", _UNSEEN)
+"""For `str.translate`: takes signs of no width away."""
+
+
 def plain_options(options: Sequence[str], identifier: str) -> tuple[str, ...]:
-    """Options without white space around them, as every way in has them.
+    """Options without blanks and signs of no width around them, as every way in has them.
 
     Raises:
-        OptionsError: If there are fewer than two, one is empty, or two are alike (also when they
-            only differ in how Unicode composes their letters).
+        OptionsError: If there are fewer than two, one is empty, or two look alike: they differ in
+            how Unicode composes their letters, or in signs of no width.
     """
-    found = tuple(option.strip() for option in _checks.strings("options", options))
+    found = tuple(_AROUND.sub("", option) for option in _checks.strings("options", options))
     if len(found) < 2:
         raise OptionsError("at least two texts", found, identifier)
     if not all(found):
         raise OptionsError("non-empty texts", found, identifier)
-    if len({unicodedata.normalize("NFC", option) for option in found}) < len(found):
+    seen = {unicodedata.normalize("NFC", option.translate(WITHOUT_UNSEEN)) for option in found}
+    if len(seen) < len(found):
         raise OptionsError("different texts", found, identifier)
     return found
 
@@ -49,9 +57,11 @@ class Question:
         context: A passage that the question is about.
 
     Raises:
-        ValueError: For an empty id or text, fewer than two options, equal options, or an `answer`
-            that is not an index of `options`. The message names the question.
-        TypeError: For an `answer` that is not an integer or a `context` that is not a string.
+        ValueError: For an empty id or text, fewer than two options, options that look alike, text
+            that UTF-8 cannot hold, or an `answer` that is not an index of `options`. The message
+            names the question. Whoever loads a file leaves out, with a warning, questions whose
+            options are at fault (`OptionsError`).
+        TypeError: For an `answer` that is not an integer or a text that is not a string.
 
     Example:
         >>> Question("q1", "Capital of France?", ("Paris", "Rome"), answer=0).options[0]
@@ -131,20 +141,21 @@ class Identified(Protocol):
 
 def check_wording(identifier: str, text: str, context: str | None) -> None:
     """Raise unless a question has an id, a text, and a text or nothing as its passage."""
+    for name, value in (("id", identifier), ("text", text), ("context", context)):
+        if not isinstance(value, str) and (value is not None or name != "context"):
+            raise TypeError(f"Expected `{name}` to be a string, but got {value!r} in {identifier}")
+        _checks.encodable(name, value or "")
     if not identifier:
         raise _checks.fail("id", "a non-empty string", repr(identifier))
     if not text.strip():
         raise _checks.fail("text", "a non-empty string", f"{text!r} in question {identifier}")
-    if context is not None and not isinstance(context, str):
-        raise TypeError(f"Expected `context` to be a string, but got {context!r} in {identifier}")
-    for name, value in (("id", identifier), ("text", text), ("context", context or "")):
-        _checks.encodable(name, value)
 
 
 def check_questions(name: str, questions: Sequence[Identified]) -> None:
     """Raise unless a task has a name and at least one question, each of another id."""
-    if not name:
+    if not name or not isinstance(name, str):
         raise _checks.fail("name", "a non-empty string", repr(name))
+    _checks.encodable("name", name)
     if not questions:
         raise _checks.fail("questions", "at least one question", f"none in task {name!r}")
     unique_ids(questions, f"task {name!r}")

@@ -206,6 +206,30 @@ def test_objects_of_vllm():
     np.testing.assert_allclose(found.scores, [[-0.3, -1.6]], rtol=1e-6)
 
 
+def test_objects_of_vllm_as_dicts_and_as_json():
+    """Keys of JSON are texts."""
+    step = {5: (-0.2, 1, " A"), 6: (-1.9, 2, " B")}
+    output = vllm_output(step)
+    reply = output.outputs[0]
+    listed = [{str(key): dataclasses.asdict(each) for key, each in reply.logprobs[0].items()}]
+    fields = {"prompt_logprobs": None, "outputs": [{"token_ids": [5], "logprobs": listed}]}
+    expected = option_probabilities([output], ["A", "B"])
+    for same in (fields, json.dumps(fields), json.dumps(fields).encode()):
+        found = option_probabilities([same], ["A", "B"])
+        np.testing.assert_array_equal(found.scores, expected.scores)
+    np.testing.assert_allclose(expected.scores, [[-0.2, -1.9]], rtol=1e-6)
+
+
+def test_prompt_logprobs_of_another_prompt_are_refused():
+    """Rows that are shifted by one give numbers that look as good as any."""
+    rows = [None, *({"1": {"logprob": -1.0, "decoded_token": t}} for t in (" sky", " is", " blue"))]
+    body = {"choices": [{}], "prompt_logprobs": rows}
+    assert continuation_logprob(body, "The sky is", " blue") == -1.0
+    assert continuation_logprob(body, "A: The sky is", " blue") == -1.0  # a first token of 6 signs
+    with pytest.raises(ValueError, match=r"`prompt` to be that of the response"):
+        continuation_logprob(body, "The sea is", " blue")
+
+
 def test_vllm_without_texts_needs_a_decoder():
     step = {1: (-0.3, 1, None), 2: (-1.6, 2, None)}
     with pytest.raises(ValueError, match="Response 0: Expected `decode` to be given"):

@@ -13,6 +13,7 @@ from thermometer.adapters.api_formats import known, position, weights
 from thermometer.adapters.api_logprobs import (
     OptionTexts,
     calibrate_responses,
+    continuation_scores,
     option_probabilities,
 )
 from thermometer.calibrator import Calibrator
@@ -20,6 +21,7 @@ from thermometer.checkpoint import TrainingRecord
 from thermometer.network import Thermometer, ThermometerConfig
 from thermometer.recalibrators.base import invert_softmax
 from thermometer.scaling import scale_scores
+from thermometer.types import Question, Task
 
 
 def chat(*positions):
@@ -223,6 +225,92 @@ def test_a_response_without_an_answer_is_left_out_and_named(failed):
         option_probabilities([failed], ["A", "B"])
 
 
+@pytest.mark.parametrize(
+    "failed",
+    [
+        "<html>502 Bad Gateway</html>",
+        '{"choices": [{"message"',
+        b"\xff\xfe",
+        {"id": "batch_req_1", "response": {"status_code": 500, "body": {}}},
+        {"object": "error", "message": "too long", "code": 400},
+        {"choices": [{"message": {"tool_calls": [{}]}, "finish_reason": "tool_calls"}]},
+        {"output": [{"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}]},
+        {"outputs": [{"token_ids": [], "logprobs": []}]},
+    ],
+)
+def test_other_ways_to_fail_are_left_out_too(failed):
+    good = chat(logs(A=0.7, B=0.2))
+    found = option_probabilities([failed, good], ["A", "B"])
+    assert list(found.skipped) == [0]
+    assert np.isnan(found.probs[0]).all()
+    np.testing.assert_array_equal(found.probs[1:], option_probabilities([good], ["A", "B"]).probs)
+
+
+def test_a_refusal_is_called_one():
+    message = {"message": {"refusal": "I cannot"}, "logprobs": {"content": None, "refusal": []}}
+    filtered = {"message": {}, "logprobs": None, "finish_reason": "content_filter"}
+    good = chat(logs(A=0.7, B=0.2))
+    found = option_probabilities(
+        [{"choices": [message]}, {"choices": [filtered]}, good], ["A", "B"]
+    )
+    assert "a refusal: I cannot" in found.skipped[0]
+    assert "ended with content_filter" in found.skipped[1]
+
+
+def test_a_token_that_is_listed_twice_counts_once():
+    """Some servers list the chosen token again; two tokens of one text are two."""
+    good = chat({**logs(A=0.5, B=0.1), " A": float(np.log(0.2))})
+    again = json.loads(json.dumps(good))
+    listed = again["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+    listed.append(dict(listed[0]))
+    found = option_probabilities([good, again], ["A", "B"], spellings=1)
+    np.testing.assert_array_equal(found.scores[0], found.scores[1])
+    np.testing.assert_allclose(found.scores[1], np.log([0.7, 0.1]))
+
+
+@pytest.mark.parametrize(
+    ("token", "option"),
+    [
+        ("e\u0301te\u0301", "\u00e9t\u00e9"),
+        ("\u00e9t\u00e9", "e\u0301te\u0301"),
+        ("\u200bhiver", "hiver"),
+    ],
+)
+def test_one_text_in_two_ways_to_write_it_is_one(token, option):
+    response = chat({token: -0.5, "summer": -1.5})
+    found = option_probabilities([response], [option, "summer"], spellings=1)
+    np.testing.assert_allclose(found.scores, [[-0.5, -1.5]])
+    with pytest.raises(ValueError, match="different texts"):
+        option_probabilities([response], [option, token])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.text("aAbB ,.1", min_size=1, max_size=3), min_size=2, max_size=5),
+    st.lists(st.text("aAbB ,.1", min_size=1, max_size=3), min_size=1, max_size=6, unique=True),
+)
+def test_no_token_is_counted_twice(options, tokens):
+    """Whatever options begin one another: what is decided and open is what was listed, at most."""
+    shares = np.arange(1, len(tokens) + 1) / (len(tokens) + 1) ** 2
+    response = chat(dict(zip(tokens, np.log(shares).tolist(), strict=True)))
+    try:
+        found = option_probabilities([response], options, spellings=1)
+    except ValueError:
+        return
+    assert found.mass[0] <= 1 + 1e-9
+    assert found.probs.sum() == pytest.approx(1)
+    assert (found.low <= found.probs + 1e-9).all()
+    assert (found.probs <= found.high + 1e-9).all()
+
+
+def test_several_models_are_told():
+    one, other = ({**chat(logs(A=0.7, B=0.2)), "model": name} for name in ("gpt-1", "gpt-2"))
+    assert option_probabilities([one, one, chat(logs(A=0.9))], ["A", "B"]).model == "gpt-1"
+    found = option_probabilities([one, other], ["A", "B"])
+    assert found.model is None
+    assert "the responses are of several models: gpt-1, gpt-2" in found.warnings
+
+
 def test_behind_the_last_of_several_places_the_answer_begins():
     draft = [logs(**{"is": 0.9, "was": 0.1}), logs(A=0.7, B=0.3)]
     found = option_probabilities(
@@ -352,6 +440,81 @@ def test_a_calibrator_reads_responses(calibrator):
     assert named.ids[0] == "prompt 1"
     halved = calibrate_responses(calibrator, responses, ["A", "B"], temperature=2.0)
     assert not np.allclose(halved.probs, result.probs)
+
+
+FAILED = {"error": {"message": "overloaded"}}
+THREE = [chat(logs(A=0.7, B=0.2)), FAILED, chat(logs(B=0.6, A=0.3))]
+
+
+def test_rows_keep_their_names_and_partners_where_some_have_no_answer(calibrator):
+    alone = calibrate_responses(calibrator, [THREE[0], THREE[2]], ["A", "B"])
+    task = Task("t", tuple(Question(f"q{n}", "Which?", ("x", "y")) for n in range(3)))
+    for prompts, ids in (
+        (None, ("row 1", "row 3")),
+        (["one", "two", "three"], ("prompt 1", "prompt 3")),
+        (task, ("q0", "q2")),
+    ):
+        found = calibrate_responses(calibrator, THREE, ["A", "B"], prompts)
+        assert found.ids == ids
+        np.testing.assert_array_equal(found.probs, alone.probs)
+    for n in (2, 4):
+        with pytest.raises(ValueError, match=r"`prompts` to be of length 3 \(as `responses`\)"):
+            calibrate_responses(calibrator, THREE, ["A", "B"], ["a prompt"] * n)
+
+
+def test_a_reference_model_that_gave_no_answer_leaves_its_row_out(calibrator):
+    config = ThermometerConfig(("scores", "reference"))
+    both = Calibrator(Thermometer(config), TrainingRecord(["law"], 1.0))
+    good = THREE[0]
+    responses, others = [good, FAILED, good, good], [good, good, FAILED, THREE[2]]
+    reference = option_probabilities(others, ["A", "B"]).scores
+    found = calibrate_responses(both, responses, ["A", "B"], reference_scores=reference)
+    assert found.ids == ("row 1", "row 4")
+    assert "no reference scores, left out (rows from 0: 2)" in found.warnings
+    kept = calibrate_responses(both, [good, good], ["A", "B"], reference_scores=reference[[0, 3]])
+    np.testing.assert_array_equal(found.probs, kept.probs)
+    with pytest.raises(ValueError, match=r"`reference_scores` to be of length 4"):
+        calibrate_responses(both, responses, ["A", "B"], reference_scores=reference[:3])
+
+
+def test_another_model_than_that_of_the_training_is_told():
+    record = TrainingRecord(["law"], 1.0, targets=[{"model": "gpt-1"}])
+    calibrator = Calibrator(Thermometer(ThermometerConfig.scores_only()), record)
+    good = chat(logs(A=0.7, B=0.2))
+    for model, told in (("gpt-1", False), ("gpt-2", True)):
+        found = calibrate_responses(calibrator, [{**good, "model": model}] * 2, ["A", "B"])
+        assert any("gpt-2" in text for text in found.warnings) == told
+
+
+def echo(prompt, option, *logprobs):
+    tokens = [prompt, *(option[i : i + 2] for i in range(0, len(option), 2))]
+    numbers = [None, *(logprobs if logprobs else [-1.0] * (len(tokens) - 1))]
+    content = {"tokens": tokens, "token_logprobs": numbers}
+    return {"choices": [{"text": prompt + option, "logprobs": content}]}
+
+
+def test_continuations_of_which_one_failed():
+    rows = [[echo("Is it?", " yes"), echo("Is it?", " no")], [echo("Is it?", " yes"), FAILED]]
+    prompts = ["Is it?"] * 2
+    with pytest.warns(UserWarning, match=r"no answer, NaN: rows from 0: 1\. Response 1, option 1"):
+        scores = continuation_scores(rows, prompts, [" yes", " no"])
+    assert scores.tolist()[0] == [-2.0, -2.0]
+    assert np.isnan(scores[1]).all()
+    with pytest.raises(ValueError, match=r"Response 1, option 1: .*overloaded"):
+        continuation_scores(rows, prompts, [" yes", " no"], strict=True)
+    with pytest.raises(ValueError, match=r"Response 0, option 1: .*overloaded"):
+        continuation_scores(rows[1:], prompts[1:], [" yes", " no"])
+
+
+def test_continuations_that_no_model_can_have_scored():
+    sure = [echo("Is it?", text, -0.1, -0.1) for text in (" yes", "  no")]
+    with pytest.raises(ValueError, match=r"at most 1, but got 1\.64 in row 0"):
+        continuation_scores([sure], ["Is it?"], [" yes", "  no"])
+    nested = [echo("1 + 9 =", " 1", -0.1), echo("1 + 9 =", " 10", -0.1, -0.1)]
+    with pytest.warns(UserWarning, match="an option begins another one"):
+        continuation_scores([nested], ["1 + 9 ="], [" 1", " 10"])
+    with pytest.raises(ValueError, match=r"different texts, .*in question row 0"):
+        continuation_scores([[echo("Is it?", " yes")] * 2], ["Is it?"], [" yes", " yes"])
 
 
 def test_scores_alone_are_enough_where_nothing_else_is_read(calibrator):

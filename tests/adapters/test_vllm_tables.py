@@ -4,6 +4,7 @@ They are computed by a tiny model of transformers, in the way vLLM documents the
 nothing of this was run: that needs a GPU.
 """
 
+import json
 import math
 import runpy
 import warnings
@@ -118,6 +119,19 @@ def test_questions_that_cannot_be_asked(branches, message):
 def test_scores_are_those_of_the_options_whichever_token_was_sampled():
     assert vllm.option_scores(TREE, response(t3=-0.1, t8=-4.0, t7=-3.0)) == [-3.0, -4.0]
     assert vllm.option_scores(TREE, response(t8=-4.0, t7=0.0)) == [0.0, -4.0]
+
+
+def test_responses_as_dicts_and_as_json():
+    listed = {"8": {"logprob": -4.0, "rank": 2}, "7": {"logprob": -3.0}, "3": {"logprob": -0.1}}
+    fields = {"outputs": [{"token_ids": [3], "logprobs": [listed]}]}
+    for output in (fields, json.dumps(fields)):
+        assert vllm.option_scores(TREE, output) == [-3.0, -4.0]
+
+
+@pytest.mark.parametrize("both", [0.0, -0.1, math.log(0.6)])
+def test_log_probabilities_of_no_distribution_are_refused(both):
+    with pytest.raises(ValueError, match=r"at most 1, but got .* for question q"):
+        vllm.option_scores(TREE, response(t7=both, t8=both))
 
 
 @pytest.mark.parametrize(

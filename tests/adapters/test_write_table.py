@@ -141,3 +141,35 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path):
     with pytest.raises(ValueError, match="holds nothing yet"):
         write_table([batch([0])], tmp_path, provenance=MADE_BY)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("mass", "match"),
+    [
+        (
+            [0.5, 2.85],
+            r"`option_mass` to be a probability in \[0, 1\], but got 2\.85 for question b",
+        ),
+        ([-0.1, 0.5], "but got -0.1 for question a"),
+        ([0.5, np.nan], "`option_mass` to be finite"),
+        ([0.5], "`option_mass` to be a vector of length 2"),
+    ],
+)
+def test_an_option_mass_that_is_no_probability_is_refused(tmp_path, mass, match):
+    with pytest.raises(ValueError, match=match):
+        write_table([batch([0, 1], option_mass=mass)], tmp_path / "t", provenance=MADE_BY)
+    assert not (tmp_path / "t").exists()
+    rounded = batch([0, 1], option_mass=[1.0000001, 1.01])
+    found = write_table([rounded], tmp_path / "t", provenance=MADE_BY)
+    assert found.option_mass.tolist() == [1.0, 1.0]
+
+
+def test_tasks_of_ties_are_told_once(tmp_path):
+    """By task, over all batches: one tie is nothing, a task of nothing else is no measurement."""
+    tied = [np.zeros(2), np.full(2, -3.0)]
+    batches = [batch([0], scores=tied[:1]), batch([1]), batch([2], scores=tied[1:])]
+    with pytest.warns(UserWarning, match="In all rows of s the options have the same") as told:
+        write_table(batches, tmp_path / "t", provenance=MADE_BY)
+    assert len(told) == 1
+    write_table([batch([0], scores=tied[:1]), batch([1, 2])], tmp_path / "u", provenance=MADE_BY)
+    write_table([batch([0], scores=tied[:1]), batch([1])], tmp_path / "v", provenance=MADE_BY)

@@ -91,10 +91,43 @@ def test_responses_without_an_answer_are_left_out_and_named(run, failed, match):
 
 
 @pytest.mark.parametrize(
+    ("rows", "ids", "said"),
+    [
+        (GOOD[:1], ("q2",), "left out    question without a response, 1 of them: 'q1'"),
+        (
+            [*GOOD, line("q3", {"A": 0.5, "B": 0.4})],
+            ("q1", "q2"),
+            "left out    response without a question, 1 of them: 'q3'",
+        ),
+    ],
+)
+def test_what_has_no_partner_is_left_out_and_named(run, rows, ids, said):
+    """OpenAI writes requests that expired to another file; of a question nobody can answer, too."""
+    table, printed = run(rows)
+    assert table.ids == ids
+    assert said in printed
+    with pytest.raises(SystemExit, match=r"`?responses`? to be one for each question"):
+        run(rows, "--strict")
+
+
+def test_a_question_that_is_left_out_takes_its_response_along(run, monkeypatch):
+    monkeypatch.setitem(QUESTIONS[1], "choices", ["Rome", "Rome ", "Havana"])
+    with pytest.warns(UserWarning, match="left out 1 rows .*in question q2"):
+        table, printed = run(GOOD)
+    assert table.ids == ("q1",)
+    assert "left out    response without a question, 1 of them: 'q2'" in printed
+
+
+def test_more_options_than_letters_are_named(run, monkeypatch):
+    monkeypatch.setitem(QUESTIONS[1], "choices", [f"city {n}" for n in range(27)])
+    with pytest.raises(SystemExit, match=r"at most 26 for the letter style.* 27 in question q2"):
+        run(GOOD)
+
+
+@pytest.mark.parametrize(
     ("rows", "match"),
     [
-        (GOOD[:1], "one for each question.*without a partner: 'q1'"),
-        ([*GOOD, line("q3", {"A": 0.5, "B": 0.4})], "without a partner: 'q3'"),
+        ([line("q9", {"A": 0.5, "B": 0.4})], "no response without a question, .*1 of them: 'q9'"),
         ([*GOOD, GOOD[0]], "line 3: 'q2' stands twice"),
         ([], "at least one response"),
         (["{"], "responses.jsonl, line 1: not JSON"),

@@ -193,8 +193,11 @@ def opened(response: Any) -> Any:
         try:
             text = response if isinstance(response, str) else response.decode()
         except UnicodeDecodeError as error:
-            raise _checks.fail("response", "JSON in UTF-8", f"{response[:60]!r}") from error
-        response = _files.parse_json(text, f"response {text[:60]!r}")
+            raise NoAnswerError("JSON in UTF-8", f"{response[:60]!r}") from error
+        try:
+            response = _files.parse_json(text, f"response {text[:60]!r}")
+        except ValueError as error:  # a page of a proxy, or a line cut short
+            raise NoAnswerError("JSON", error) from error
     if response is None:
         raise NoAnswerError("one response with its fields", None)
     if isinstance(response, int | float | str | list | tuple):
@@ -314,8 +317,9 @@ class _Reader:
             return text, _log(value) if number == "prob" else value, None
 
         token, logprob, _ = read(entry)
-        listed = map(read, field(entry, top) or ())
-        return position(token, logprob, listed, self.ranked)
+        listed = [read(each) for each in field(entry, top) or ()]
+        once = {(text, repr(value)): (text, value, rank) for text, value, rank in listed}
+        return position(token, logprob, once.values(), self.ranked)  # the chosen one may come twice
 
     def by_id(self, entries: Mapping[Any, Any], chosen: int) -> Position:
         """An entry of vLLM's objects: token ids with their `Logprob`."""
@@ -365,12 +369,14 @@ def _of_prompt(
 
 
 def _of_choice(read: _Reader, body: Any, choice: Any) -> list[Position]:
-    logprobs = field(choice, "logprobs")
-    is_chat = field(choice, "message") is not None
+    logprobs, message = field(choice, "logprobs"), field(choice, "message")
+    is_chat = message is not None
+    if refusal := field(message, "refusal"):
+        raise NoAnswerError("an answer", f"a refusal: {refusal}")
     if logprobs is None:
-        refusal = field(field(choice, "message"), "refusal")
-        if refusal or field(choice, "finish_reason") == "content_filter":
-            raise NoAnswerError("an answer", f"a refusal: {refusal or 'filtered'}")
+        for name in ("content_filter", "tool_calls"):
+            if field(choice, "finish_reason") == name:
+                raise NoAnswerError("an answer", f"one that ended with {name}")
         raise _missing("logprobs=True, top_logprobs=20" if is_chat else "logprobs=20")
     if (content := field(logprobs, "content")) is not None:
         return _some([read.token(each) for each in content], "logprobs=True, top_logprobs=20")

@@ -1,9 +1,11 @@
 """Probabilities of options from the log-probabilities that an API returns, with bounds."""
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
+from warnings import warn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +25,7 @@ from thermometer.adapters.api_formats import (
 from thermometer.calibrator import Calibrator, Prompts
 from thermometer.posterior import Per
 from thermometer.tables import OutputTable
-from thermometer.types import Calibration, Task
+from thermometer.types import WITHOUT_UNSEEN, Calibration, Task, plain_options
 
 Merge = Literal["spelling", "exact"]
 Vector = NDArray[np.float64]
@@ -56,9 +58,9 @@ class Match(NamedTuple):
 class OptionTexts:
     """Options and the rule by which differently written texts count as one of them.
 
-    By `spelling`, blanks, quotes, brackets and stars before a text and the case of its letters do
-    not count, and an option ends where no letter or digit follows: " A", "a", "**A**", "(A)" and
-    "A." are A, "Apple" is not. By `exact`, every byte counts.
+    By `spelling`, blanks, quotes, brackets and stars before a text, the case of its letters and how
+    Unicode composes them do not count, and an option ends where no letter or digit follows: " A",
+    "a", "**A**", "(A)" and "A." are A, "Apple" is not. By `exact`, every byte counts.
 
     Args:
         options: At least two.
@@ -112,8 +114,14 @@ class OptionTexts:
     def _form(self, text: bytes) -> bytes:
         if self.merge == "exact":
             return text
-        plain = text.decode("utf-8", "surrogateescape").lstrip(_BEFORE).casefold()
-        return plain.encode("utf-8", "surrogateescape")
+        plain = (
+            text.decode("utf-8", "surrogateescape")
+            .translate(WITHOUT_UNSEEN)
+            .lstrip(_BEFORE)
+            .casefold()
+        )
+        composed = unicodedata.normalize("NFC", plain)
+        return composed.encode("utf-8", "surrogateescape")
 
 
 class Masses:
@@ -354,8 +362,7 @@ def option_probabilities(
             off.append(row)
     if len(errors) == len(masses):
         raise ValueError(errors[0])
-    said = models - {None}
-    return _gathered(masses, off, errors, said.pop() if len(said) == 1 else None)
+    return _gathered(masses, off, errors, sorted(name for name in models if name))
 
 
 _OTHER = b"\xff"  # is not UTF-8, and so no beginning of an option
@@ -402,7 +409,7 @@ def _texts(
 
 
 def _gathered(
-    masses: list[Masses], off: list[int], errors: Mapping[int, str], model: str | None
+    masses: list[Masses], off: list[int], errors: Mapping[int, str], models: Sequence[str]
 ) -> OptionProbabilities:
     skipped = np.isin(np.arange(len(masses)), list(errors))
     width = max(len(found.likely) for found in masses)
@@ -433,14 +440,16 @@ def _gathered(
         flag = flag & (~skipped | (what == next(iter(flags))))
         if flag.any():
             rows = np.flatnonzero(flag).tolist()
-            shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
             count = f"{len(rows)} of {len(masses)}"
-            warnings.append(f"{what} in {count} responses (rows from 0: {shown})")
+            warnings.append(f"{what} in {count} responses ({_listed(rows)})")
     warnings += list(errors.values())[:_SHOWN]
+    if len(models) > 1:
+        warnings.append(f"the responses are of several models: {', '.join(models[:_SHOWN])}")
     residual = np.array([found.open for found in masses])
     for of_rows in (probs, low, high, scores, mass, residual):
         of_rows[skipped] = np.nan
     numbers = (probs, low, high, scores, mass, residual)
+    model = models[0] if len(models) == 1 else None
     return OptionProbabilities(*numbers, tuple(warnings), errors, model)
 
 
@@ -476,6 +485,11 @@ def continuation_logprob(response: Any, prompt: str, continuation: str) -> float
         shown = spelled[-60:].decode(errors="replace")
         expected = f"what the prompt ends with ({shown!r})"
         raise _checks.fail("continuation", expected, repr(continuation))
+    if echoed is None:
+        read, asked = (re.sub(r"[\s▁]+", "", t) for t in (spelled.decode(errors="replace"), sent))
+        # Servers decode a part of a character as U+FFFD, and do not tell the first token.
+        if "\ufffd" not in read and not (read.endswith(asked) or asked.endswith(read)):
+            raise _checks.fail("prompt", f"that of the response ({read[-60:]!r})", repr(sent[-60:]))
     bounds = (len(spelled) - len(continuation.encode()), len(spelled))
     begins = np.cumsum([0, *map(len, texts)])
     first, last = (int(np.searchsorted(begins, bound)) for bound in bounds)
@@ -493,6 +507,8 @@ def continuation_scores(
     responses: Sequence[Sequence[Any]],
     prompts: Sequence[str],
     options: Sequence[str] | Sequence[Sequence[str]],
+    *,
+    strict: bool = False,
 ) -> NDArray[np.float64]:
     """Scores of options, one response for each.
 
@@ -500,12 +516,16 @@ def continuation_scores(
         responses: N sequences, one response for each option, as for `continuation_logprob`.
         prompts: N, without the options.
         options: As they stood behind the prompts: the same K for all rows, or one sequence per row.
+            Where one begins another, its score holds the longer one's, and a warning says so.
+        strict: Raise at the first response that holds no answer. By default its row is NaN, and a
+            warning names it.
 
     Returns:
         (N, K) float64 log-likelihoods, ``-inf`` on the right of short rows.
 
     Raises:
-        ValueError: As `continuation_logprob`, naming the row, or if lengths do not fit.
+        ValueError: As `continuation_logprob`, naming the row; if lengths do not fit, options of a
+            row are alike, or their probabilities sum to more than 1; or if no row has an answer.
     """
     prompts = _checks.strings("prompts", prompts)
     if all(isinstance(option, str) for option in options):
@@ -515,15 +535,43 @@ def continuation_scores(
         raise _checks.fail("responses, prompts and options", "of one length, not 0", sizes)
     width = max(map(len, options))
     scores = np.full((len(responses), width), -np.inf)
+    failed: dict[int, str] = {}
+    begun = []
     for row, (each, own) in enumerate(zip(responses, options, strict=True)):
         if len(each) != len(own):
             raise _checks.fail("responses", f"{len(own)} in row {row}, as options", len(each))
+        plain_options(own, f"row {row}")
+        if any(a != b and b.startswith(a) for a in own for b in own):
+            begun.append(row)
         for column, (response, option) in enumerate(zip(each, own, strict=True)):
+            where = f"Response {row}, option {column}"
             try:
                 scores[row, column] = continuation_logprob(response, prompts[row], option)
+            except NoAnswerError as error:
+                if strict:
+                    raise ValueError(f"{where}: {error}") from error
+                failed.setdefault(row, f"{where}: {error}")
             except (TypeError, ValueError) as error:
-                raise type(error)(f"Response {row}, option {column}: {error}") from error
+                raise type(error)(f"{where}: {error}") from error
+        if row not in failed:
+            _checks.mass(own, scores[row, : len(own)].tolist(), f" in row {row}")
+    if len(failed) == len(scores):
+        raise ValueError(failed[0])
+    if begun:
+        said = "an option begins another one, whose score its own may hold"
+        warn(f"{said}: {_listed(begun)}", stacklevel=2)
+    if failed:
+        warn(
+            f"no answer, NaN: {_listed(list(failed))}. {next(iter(failed.values()))}", stacklevel=2
+        )
+        scores[list(failed)] = np.nan
     return scores
+
+
+def _listed(rows: Sequence[int]) -> str:
+    """Rows as a warning names them."""
+    shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
+    return f"rows from 0: {shown}"
 
 
 def calibrate_responses(
@@ -568,11 +616,22 @@ def calibrate_responses(
         [0]
     """
     found = option_probabilities(responses, options, **reading)
-    rows = [row for row in range(len(found)) if row not in found.skipped]
-    if prompts is not None and found.skipped:
-        prompts = _rows_of(prompts, rows)
+    warnings = found.warnings
+    known = ~np.isnan(found.mass)
     if reference_scores is not None:
-        reference_scores = _checks.score_matrix("reference_scores", reference_scores)[rows]
+        reference_scores = _checks.array("reference_scores", reference_scores, np.float64)
+        if len(reference_scores) != len(known):
+            expected = f"of length {len(known)} (as `responses`)"
+            raise _checks.fail("reference_scores", expected, len(reference_scores))
+        unknown = known & np.isnan(reference_scores).all(axis=-1)
+        if unknown.any():  # the other model gave no answer
+            said = _listed(np.flatnonzero(unknown).tolist())
+            warnings = (*warnings, f"no reference scores, left out ({said})")
+        known &= ~unknown
+        reference_scores = reference_scores[known]
+    rows = np.flatnonzero(known).tolist()
+    if prompts is not None and len(rows) < len(known):
+        prompts = _rows_of(prompts, rows, len(known))
     result = calibrator.calibrate(
         prompts,
         found.scores[rows],
@@ -580,15 +639,21 @@ def calibrate_responses(
         per=per,
         answered_by={"model": found.model} if found.model else None,
     )
-    ids = result.ids if prompts is not None else tuple(f"row {row + 1}" for row in rows)
-    return replace(result, ids=ids, warnings=(*result.warnings, *found.warnings))
+    ids = result.ids
+    if not isinstance(prompts, OutputTable | Task):
+        ids = tuple(f"{'row' if prompts is None else 'prompt'} {row + 1}" for row in rows)
+    return replace(result, ids=ids, warnings=(*result.warnings, *warnings))
 
 
-def _rows_of(prompts: Prompts, rows: Sequence[int]) -> Prompts:
-    """Some of the prompts."""
+def _rows_of(prompts: Prompts, rows: Sequence[int], n: int) -> Prompts:
+    """Some of n prompts."""
+    texts = prompts
+    if not isinstance(prompts, OutputTable | Task):
+        texts = _checks.strings("prompts", prompts)
+    if len(texts) != n:
+        raise _checks.fail("prompts", f"of length {n} (as `responses`)", len(texts))
     if isinstance(prompts, OutputTable):
         return prompts.select(rows)
     if isinstance(prompts, Task):
         return replace(prompts, questions=tuple(prompts.questions[row] for row in rows))
-    texts = _checks.strings("prompts", prompts)
-    return [texts[row] for row in rows]
+    return [texts[row] for row in rows]  # type: ignore[index]

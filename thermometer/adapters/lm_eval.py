@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from thermometer import _checks, _files, table_files
 from thermometer.tables import OutputTable
+from thermometer.types import OptionsError, plain_options
 
 LoggedNorm = Literal["none", "char", "byte", "unconditional"]
 METRICS: dict[LoggedNorm, str] = {
@@ -21,9 +23,6 @@ METRICS: dict[LoggedNorm, str] = {
     "unconditional": "acc_mutual_info",
 }
 """The accuracy of lm-eval whose answers have the highest score with each normalisation."""
-
-_MOST = 1.05
-"""Largest sum of probabilities: log-likelihoods may have been rounded to bfloat16."""
 
 _WITH_LABEL = ("brier_score", "f1", "mcc", "likelihood")  # metrics logged as [label, …]
 
@@ -51,14 +50,6 @@ class Sample:
         if all(text.startswith(delimiter) for text in self.continuations):
             return tuple(text.removeprefix(delimiter) for text in self.continuations)
         return self.continuations
-
-    @property
-    def mass(self) -> float:
-        """Probability of all options; that of one that begins another contains the other's."""
-        texts = self.continuations
-        begun = [any(a != b and a.startswith(b) for b in texts) for a in texts]
-        own = [p for p, other in zip(self.loglikelihoods, begun, strict=True) if not other]
-        return float(np.exp(np.minimum(own, 700.0)).sum())
 
     def scores(self, norm: LoggedNorm, delimiter: str) -> NDArray[np.float64] | None:
         """(K,) scores with a normalisation, as lm-eval defines it; `None` if it cannot be.
@@ -245,7 +236,7 @@ def _loglikelihood(response: Any) -> float:
         raise _checks.fail("filtered_resps", "numbers with a flag", f"{response!r:.60}") from None
     if not np.isfinite(value):
         raise _checks.fail("filtered_resps", "finite", value)
-    if value > np.log(_MOST):
+    if value > np.log(_checks.MOST_MASS):
         raise _checks.fail("filtered_resps", "log-likelihoods of at most 0", value)
     return value
 
@@ -322,10 +313,11 @@ def import_lm_eval(
     part = "part-00000.parquet"
     with _files.replaced_folder(target) as folder:
         table_files.write_part(folder / part, columns)
-        table_files.warn_of_ties(columns["scores"])
         digest = table_files.write_questions(folder, questions)
         table_files.finish(folder, {part: len(questions)}, provenance, digest)
-    return OutputTable.open(target)
+    table = OutputTable.open(target)
+    table_files.warn_of_ties(table.tasks, table.scores)
+    return table
 
 
 def _read(source: Path) -> tuple[list[_Log], list[str]]:
@@ -405,23 +397,41 @@ def _log(path: Path, task: str, results: Mapping[str, Any], delimiter: str) -> _
 def _columns(logs: Sequence[_Log], norm: LoggedNorm) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Columns of the part, and rows of the questions."""
     questions: list[dict[str, Any]] = []
-    scores: list[list[float]] = []
+    scores, masses = [], []
+    left_out, begun = [], []
     for log in logs:
         for sample, label in zip(log.samples, log.labels, strict=True):
-            if not sample.options_in_context and not sample.mass <= _MOST:
-                where = f"{log.path}, line {sample.line}"
-                got = f"{sample.mass:.3g} in all"
-                raise ValueError(
-                    f"{where}: expected log-likelihoods of at most probability 1, but got {got}"
-                )
+            where = f"{log.path}, line {sample.line}"
+            identifier = f"{log.task}/{sample.doc_id}"
             own = sample.scores(norm, log.delimiter)
             if own is None:
-                where = f"{log.path}, line {sample.line}"
                 raise ValueError(f"{where}: norm {norm!r} cannot be had of this task")
+            try:
+                text, choices = _question(sample, log)
+                choices = plain_options(choices, identifier)
+                masses.append(_mass(sample))
+                _checks.encodable("arguments", text)
+            except OptionsError as error:
+                left_out.append(f"{where}: {error}")
+                continue
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from error
+            if not sample.options_in_context and _begins_another(choices):
+                begun.append(where)
             scores.append(own.tolist())
-            identifier = {"id": f"{log.task}/{sample.doc_id}", "task": log.name}
-            questions.append({**identifier, **_question(sample, log), "answer": label})
-    samples = [sample for log in logs for sample in log.samples]
+            row = {"id": identifier, "task": log.name, "question": text, "choices": list(choices)}
+            questions.append({**row, "answer": label})
+    if left_out:
+        said = f"left out {len(left_out)} documents, the first of them {left_out[0]}"
+        warnings.warn(said, stacklevel=3)
+    if not questions:
+        raise _checks.fail("source", "logs with questions", left_out[0])
+    if begun:
+        warnings.warn(
+            f"in {len(begun)} documents an option begins another one, whose score may hold the "
+            f"longer one's (first in {begun[0]})",
+            stacklevel=3,
+        )
     columns: dict[str, Any] = {
         "id": [question["id"] for question in questions],
         "task": [question["task"] for question in questions],
@@ -429,22 +439,36 @@ def _columns(logs: Sequence[_Log], norm: LoggedNorm) -> tuple[dict[str, Any], li
         "scores": scores,
         "n_prompt_tokens": [None] * len(questions),
     }
-    if not any(sample.options_in_context for sample in samples):
-        # Of one text after several contexts the sum is no probability.
-        columns["option_mass"] = [min(sample.mass, 1.0) for sample in samples]
+    if None not in masses:
+        columns["option_mass"] = masses
     return columns, questions
 
 
-def _question(sample: Sample, log: _Log) -> dict[str, Any]:
+def _mass(sample: Sample) -> float | None:
+    """Probability of all options; of one text after several contexts the sum is no probability."""
+    if sample.options_in_context:
+        return None
+    if sample.unconditional:
+        _checks.mass(sample.continuations, sample.unconditional, " without a context")
+    return _checks.mass(sample.continuations, sample.loglikelihoods, "")
+
+
+def _begins_another(options: Sequence[str]) -> bool:
+    """Whether an option begins another one where no word goes on, as 1 begins 10."""
+    pairs = permutations(options, 2)
+    return any(b.startswith(a) and not b[len(a)].isalpha() for a, b in pairs)
+
+
+def _question(sample: Sample, log: _Log) -> tuple[str, Sequence[str]]:
     """Text and choices of a question. Where options are in the contexts, what these share first."""
     if not sample.options_in_context:
-        return {"question": sample.contexts[0], "choices": list(sample.options(log.delimiter))}
+        return sample.contexts[0], sample.options(log.delimiter)
     columns = enumerate(zip(*sample.contexts, strict=False))
     end = next((i for i, letters in columns if len(set(letters)) > 1), 0)
     shared = sample.contexts[0][: sample.contexts[0].rfind(" ", 0, end) + 1]
     pairs = zip(sample.contexts, sample.continuations, strict=True)
     choices = [f"{context}{text}".removeprefix(shared) for context, text in pairs]
-    return {"question": shared.strip() or sample.target, "choices": choices}
+    return shared.strip() or sample.target, choices
 
 
 def _provenance(logs: Sequence[_Log], norm: LoggedNorm) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Output tables of rows that were computed anywhere: extracted on a cluster, written, merged."""
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from thermometer import _checks, _files, table_files
 from thermometer.tables import OutputTable
 from thermometer.tasks import load_tasks, question_row
 from thermometer.templates import Template
+from thermometer.tokenization import extending_note
 from thermometer.types import Question
 
 
@@ -67,15 +69,15 @@ def write_table(
             if provenance is None:
                 texts |= set(map(str, _column(batch, "provenance")))
             name = f"part-{len(parts):05d}.parquet"
-            columns = _measured(batch, own)
-            table_files.warn_of_ties(columns.get("scores", ()))
-            table_files.write_part(unfinished / name, columns)
+            table_files.write_part(unfinished / name, _measured(batch, own))
             parts[name] = len(own)
         if not rows:
             raise _checks.fail("batches", "at least one row", "none")
         digest = table_files.write_questions(unfinished, _ordered(rows, order))
         table_files.finish(unfinished, parts, _one_provenance(texts), digest)
-        return OutputTable.open(unfinished)  # refuses bad numbers before they take their place
+        table = OutputTable.open(unfinished)  # refuses bad numbers before they take their place
+    table_files.warn_of_ties(table.tasks, table.scores)
+    return table
 
 
 def _vacant(out_dir: str | Path) -> Path:
@@ -139,6 +141,13 @@ def _measured(batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> di
         "n_prompt_tokens": batch.get("n_prompt_tokens", [None] * len(rows)),
         "option_mass": batch.get("option_mass"),
     }
+    if columns["option_mass"] is not None:
+        columns["option_mass"] = _checks.vector("option_mass", columns["option_mass"], len(rows))
+        for row, mass in zip(rows, columns["option_mass"], strict=True):
+            if not 0 <= mass <= _checks.MOST_MASS:
+                got = f"{mass} for question {row['id']}"
+                raise _checks.fail("option_mass", "a probability in [0, 1]", got)
+        columns["option_mass"] = columns["option_mass"].clip(max=1.0)
     if batch.get("scores") is not None:
         columns["scores"] = [_without_padding(row) for row in batch["scores"]]
     if batch.get("features") is not None:
@@ -269,6 +278,8 @@ class Extractor:
             shots = self._demonstrations.get(row["task"], ())
             prompts.append(self._template.render(question, row["task"], shots))
         trees = self._lm.encode(prompts, self._template)
+        if self._scores and (note := extending_note(trees)):
+            warnings.warn(note, stacklevel=2)
         outputs = self._lm.compute(trees, features=self._features, scores=self._scores)
         columns = dict(batch)
         columns["n_prompt_tokens"] = np.array([tree.n_prompt_tokens for tree in trees])

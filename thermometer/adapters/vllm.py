@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from thermometer import _checks
+from thermometer.adapters.api_formats import field, opened
 from thermometer.tasks import question_row
 from thermometer.templates import Template
 from thermometer.tokenization import TokenTree
@@ -173,20 +174,27 @@ def score_params(tree: TokenTree) -> dict[str, Any]:
 def option_scores(tree: TokenTree, output: Any) -> list[float]:
     """Log-probabilities of the options in vLLM's `RequestOutput` for `score_prompt`.
 
+    Args:
+        tree: Of the question.
+        output: The object, its fields as a dict, or these as JSON text.
+
     Raises:
-        ValueError: If there is none for an option, or one that is no finite log-probability.
+        ValueError: If there is none for an option, one that is no finite log-probability, or if
+            they are of no distribution: their probabilities sum to more than 1.
     """
-    completions = output.outputs
-    found = completions[0].logprobs[0] if completions and completions[0].logprobs else {}
+    completions = field(opened(output), "outputs") or [None]
+    listed = (field(completions[0], "logprobs") or [None])[0] or {}
+    found = {int(token): field(entry, "logprob") for token, entry in listed.items()}
     scores = []
     for number, (token, *_) in enumerate(tree.branches):
-        value = found[token].logprob if token in found else None
+        value = found.get(token)
         if value is None or not math.isfinite(value) or value > 0:
             raise ValueError(
                 f"Expected a log-probability of option {number} of question {tree.id} "
                 f"(token {token}), but got {value}; is the engine's logprobs_mode raw_logprobs?"
             )
         scores.append(float(value))
+    _checks.mass([str(number) for number in tree.branches], scores, f" for question {tree.id}")
     return scores
 
 

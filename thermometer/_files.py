@@ -185,13 +185,14 @@ def read_text(path: Path) -> str:
         raise ValueError(f"{path}: not UTF-8 ({error})") from error
 
 
-def parse_json(text: str, where: object, *, constants: bool = False) -> Any:
+def parse_json(text: str, where: object, *, constants: bool = False, halves: bool = False) -> Any:
     """The value of a JSON text.
 
     Args:
         text: The text.
         where: Named in errors: a file, a line of it, an argument.
         constants: Whether NaN and infinity, which JSON does not have, are taken.
+        halves: Whether halves of surrogate pairs are, as in tokens that hold a part of a character.
 
     Raises:
         ValueError: If it is not JSON, nested too deeply to be read, has a key twice, a number
@@ -211,9 +212,11 @@ def parse_json(text: str, where: object, *, constants: bool = False) -> Any:
             parse_float=float if constants else _finite,
             object_pairs_hook=_each_once,
         )
-        if "\\ud" in text.lower():
-            json.dumps(value, ensure_ascii=False).encode()  # half of a pair is no character
+        if not halves and "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
         return value
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{where}: not text that UTF-8 can hold ({error.reason})") from error
     except ValueError as error:
         raise ValueError(f"{where}: not JSON ({error})") from error
     except RecursionError:

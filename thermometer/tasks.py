@@ -268,9 +268,6 @@ def _answer(row: Mapping[str, Any], mapping: Columns, options: Sequence[str]) ->
         return labels.index(answer)
     if not isinstance(answer, int) or (isinstance(answer, bool) and mapping.texts is None):
         raise _checks.fail(mapping.answer, "an index, a boolean or a label", repr(answer))
-    if isinstance(answer, str) and answer in options and options.index(answer) != int(answer):
-        expected = "a number, since this text is an option as well as an index"
-        raise _checks.fail(mapping.answer, expected, repr(answer))
     return int(answer)
 
 

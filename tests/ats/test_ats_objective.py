@@ -178,5 +178,5 @@ def test_one_temperature_is_that_of_temperature_scaling():
 def test_one_temperature_ends_at_its_bounds():
     logits, _, _ = world()
     top, least = logits.argmax(1), logits.argmin(1)
-    assert fit_token_temperature(lambda: [logits], top) == pytest.approx(0.01)
-    assert fit_token_temperature(lambda: [logits], least) == pytest.approx(100)
+    assert fit_token_temperature(lambda: [logits], top) == pytest.approx(0.001)
+    assert fit_token_temperature(lambda: [logits], least) == pytest.approx(1000)

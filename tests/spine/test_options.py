@@ -146,7 +146,7 @@ def test_an_answer_in_words_is_told_its_index(said, tmp_path):
     [
         ({"answer": "A", "names": ["A", "A"]}, "names", r"`answer` to be one of \['A', 'A'\]"),
         ({"answer": "A", "names": ["A", "B", "C"]}, "names", "`names` to be 2 labels, as options"),
-        ({"answer": "1", "choices": ["1", "2"]}, None, "an option as well as an index"),
+        ({"answer": "1", "choices": ["1", "2"]}, None, "an index, a boolean or a label"),
     ],
 )
 def test_an_answer_of_two_meanings_is_refused(changes, labels, match, tmp_path):

@@ -189,15 +189,15 @@ def test_weights_are_repetitions():
 def test_one_sided_labels_end_at_a_bound():
     scores = np.array([[2.0, 0.0, 1.0], [0.0, 3.0, 1.0]])
     right = fit_temperature(scores, [0, 1])
-    assert right == TemperatureFit(pytest.approx(0.01), pytest.approx(0, abs=1e-12), True, 2)
+    assert right == TemperatureFit(pytest.approx(0.001), pytest.approx(0, abs=1e-12), True, 2)
     wrong = fit_temperature(scores, [1, 0])
     assert wrong.at_bound
-    assert wrong.temperature == pytest.approx(100)
+    assert wrong.temperature == pytest.approx(1000)
     far_apart = fit_temperature(scores * 1e6, [0, 1])  # no slope is left anywhere
     assert far_apart.at_bound
-    assert far_apart.temperature == pytest.approx(0.01)
+    assert far_apart.temperature == pytest.approx(0.001)
     tied = fit_temperature([[1.0, 1.0, 0.0]], [0])
-    assert tied.temperature == pytest.approx(0.01)
+    assert tied.temperature == pytest.approx(0.001)
     assert tied.nll == pytest.approx(math.log(2))
 
 

@@ -236,7 +236,8 @@ def test_one_task_has_no_intervals(table, temperatures):
     result = run(table.select(one), {name: t[one] for name, t in temperatures.items()})
     for scope in ("mean_over_tasks", "all_rows"):
         for name, interval in getattr(result.methods["good"], scope).items():
-            assert math.isfinite(interval.estimate), name
+            # One task of few rows is too little to say that there is a gap to close.
+            assert math.isfinite(interval.estimate) or name == "gap_closed", name
             assert math.isnan(interval.low), name
 
 

@@ -195,7 +195,7 @@ def opened(response: Any) -> Any:
         except UnicodeDecodeError as error:
             raise NoAnswerError("JSON in UTF-8", f"{response[:60]!r}") from error
         try:
-            response = _files.parse_json(text, f"response {text[:60]!r}")
+            response = _files.parse_json(text, f"response {text[:60]!r}", halves=True)
         except ValueError as error:  # a page of a proxy, or a line cut short
             raise NoAnswerError("JSON", error) from error
     if response is None:

@@ -220,7 +220,8 @@ class Member(nn.Module):
             for branch in self.branches:
                 branch[-1].weight.zero_()  # type: ignore[index]
                 branch[-1].bias.zero_()  # type: ignore[index]
-            self.combine.bias.fill_(LIMIT * math.atanh(-math.log(temperature) / LIMIT))
+            share = min(max(-math.log(temperature) / LIMIT, -0.9), 0.9)  # beyond is no slope
+            self.combine.bias.fill_(LIMIT * math.atanh(share))
 
     def forward(self, inputs: Mapping[str, Tensor], groups: Tensor) -> Tensor:
         """(N,) b within [-LIMIT, LIMIT], from (N, ...) numbers by source and (N,) int64 groups."""

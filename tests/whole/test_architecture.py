@@ -201,9 +201,11 @@ def test_nothing_runs_code_that_a_file_brought_along(path):
                 "yaml.load",
                 "yaml.unsafe_load",
             )
-            assert "trust_remote_code" not in {keyword.arg for keyword in node.keywords}
-        if isinstance(node, ast.Constant):
-            assert node.value != "trust_remote_code"  # as the key of a dict of keywords
+            given = [(keyword.arg, keyword.value) for keyword in node.keywords]
+            assert all(ast.unparse(v) == "False" for k, v in given if k == "trust_remote_code")
+        if isinstance(node, ast.Dict):  # keywords, perhaps
+            given = zip([k and ast.unparse(k) for k in node.keys], node.values, strict=True)
+            assert all(ast.unparse(v) == "False" for k, v in given if k == "'trust_remote_code'")
     roots = {name.split(".")[0] for name, _ in imports(path)}
     assert not roots & {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 

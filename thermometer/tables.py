@@ -91,7 +91,10 @@ class OutputTable:
             n_options = self.n_options
             self._refuse("labels", self.labels >= n_options, "an index of an option", self.labels)
             if self.reference_scores is not None:
-                _checks.same_options(self.scores, self.reference_scores)
+                both = _widened([self.scores, self.reference_scores])
+                _checks.same_options(*both)
+                for name, values in zip(_SCORES, both, strict=True):
+                    object.__setattr__(self, name, values)
 
     def _refuse(self, name: str, bad: ArrayLike, expected: str, values: NDArray[Any]) -> None:
         """Raise `ValueError` naming the question of the first bad row, if there is one."""
@@ -225,13 +228,7 @@ class OutputTable:
             values = [getattr(table, name) for table in tables]
             if any(value is None for value in values):
                 return None
-            if name in _SCORES:
-                width = max(v.shape[1] for v in values)
-                values = [
-                    np.pad(v, ((0, 0), (0, width - v.shape[1])), constant_values=-np.inf)
-                    for v in values
-                ]
-            return np.concatenate(values)
+            return np.concatenate(_widened(values) if name in _SCORES else values)
 
         ids = tuple(identifier for table in tables for identifier in table.ids)
         return replace(first, ids=ids, **{name: stacked(name) for name in _COLUMNS})
@@ -309,3 +306,11 @@ class OutputTable:
                 got = f"the texts of {len(changed)} differ, first {self.ids[changed[0]]}"
                 raise ValueError(f"Expected tables of the same questions, but {got}")
         return other
+
+
+def _widened(matrices: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Scores with ``-inf`` to the right, so that all have as many columns as the widest."""
+    width = max(scores.shape[1] for scores in matrices)
+    pads = [((0, 0), (0, width - scores.shape[1])) for scores in matrices]
+    both = zip(matrices, pads, strict=True)
+    return [np.pad(scores, pad, constant_values=-np.inf) for scores, pad in both]

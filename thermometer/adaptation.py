@@ -240,6 +240,8 @@ class TemperatureStream:
             for name, values in given.items()
             if values is not None
         }
+        for name in set(rows) - {"features"}:  # a single row cannot show of which kind it is
+            _checks.unnormalised(name, _joined(self._latest.get(name), rows[name]))
         for name in sorted(self.calibrator.reads - set(rows)):
             raise _checks.fail(name, f"given, since this thermometer reads {name}", "None")
         sizes = {name: len(values) for name, values in rows.items()}

@@ -304,26 +304,19 @@ def as_type(name: str, column: pa.ChunkedArray, like: str | None = None) -> pa.C
     Arrow alone would make the number 1 of the truth value true and of the text "1".
     """
     wanted, kind = _READ[like or name], column.type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_list(wanted):
-        fits = any(is_kind(kind) for is_kind in _LISTS) and is_number(kind.value_type)
-    elif pa.types.is_string(wanted):
-        texts = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-        fits = texts or pa.types.is_integer(kind)
-    else:
-        fits = is_number(kind)
+    inner = getattr(kind, "value_type", kind)  # of lists and dictionaries
+    fits = is_number(inner)
+    if pa.types.is_string(wanted):
+        text = pa.types.is_string(inner) or pa.types.is_large_string(inner)
+        fits = text or pa.types.is_integer(inner)
     try:
-        if not fits:
+        if not fits or pa.types.is_nested(kind) != pa.types.is_list(wanted):
             raise pa.ArrowInvalid(f"it is of type {kind}")
         if pa.types.is_integer(wanted) and pa.types.is_floating(kind):  # whose gaps may be NaN
             column = pc.if_else(pc.is_nan(column), None, column)
         return column.cast(wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ValueError(f"expected {name} of type {wanted} ({error})") from error
-
-
-_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
 def is_number(kind: pa.DataType) -> bool:

@@ -74,7 +74,9 @@ class OutputTable:
             if values is not None and len(values) != size:
                 raise _checks.fail(name, f"of length {size} (as `ids`)", f"length {len(values)}")
         if self.features is not None:
-            if self.features.ndim != 2:
+            features = _checks.array("features", self.features, np.float32)
+            object.__setattr__(self, "features", features)
+            if features.ndim != 2:
                 shape = f"shape {self.features.shape}"
                 raise _checks.fail("features", "a matrix of shape (N, D)", shape)
             bad = ~np.isfinite(self.features).all(axis=1)
@@ -83,7 +85,7 @@ class OutputTable:
         self._refuse("labels", self.labels < -1, "-1 or an index of an option", self.labels)
         for name in _SCORES:
             if (values := getattr(self, name)) is not None:
-                scores = np.asarray(values, dtype=np.float64)
+                scores = _checks.array(name, values, np.float64)
                 bad = np.isnan(scores) | np.isposinf(scores)
                 self._refuse(name, bad.any(axis=-1), "finite", np.where(bad, scores, 0))
                 object.__setattr__(self, name, _checks.score_matrix(name, scores))
@@ -91,7 +93,10 @@ class OutputTable:
             n_options = self.n_options
             self._refuse("labels", self.labels >= n_options, "an index of an option", self.labels)
             if self.reference_scores is not None:
-                _checks.same_options(self.scores, self.reference_scores)
+                both = _widened([self.scores, self.reference_scores])
+                _checks.same_options(*both)
+                for name, values in zip(_SCORES, both, strict=True):
+                    object.__setattr__(self, name, values)
 
     def _refuse(self, name: str, bad: ArrayLike, expected: str, values: NDArray[Any]) -> None:
         """Raise `ValueError` naming the question of the first bad row, if there is one."""
@@ -113,16 +118,14 @@ class OutputTable:
     ) -> "OutputTable":
         """A table from plain arrays, such as scores that an API or another program recorded."""
         identifiers = _checks.strings("ids", ids)
-        unknown = np.full(len(identifiers), -1)
-        table = cls(
-            identifiers,
-            np.array(_checks.strings("tasks", tasks)),
-            _checks.indices("labels", unknown if labels is None else labels),
-            None if scores is None else _checks.array("scores", scores, np.float64),
-            None if features is None else _checks.array("features", features, np.float32),
-            provenance=dict(provenance or {}),
-        )
-        return table._of_one_kind()
+        columns = {
+            "id": identifiers,
+            "task": _checks.strings("tasks", tasks),
+            "label": np.full(len(identifiers), -1) if labels is None else labels,
+            "scores": scores,
+            "features": features,
+        }
+        return cls.from_columns(columns, dict(provenance or {}))
 
     @classmethod
     def open(cls, folder: str | Path) -> "OutputTable":
@@ -140,7 +143,7 @@ class OutputTable:
     def from_columns(
         cls, columns: Mapping[str, Any], provenance: Mapping[str, Any]
     ) -> "OutputTable":
-        """A table of the columns that `table_files` reads."""
+        """A table of the columns that `table_files` reads, whose tasks have scores of one kind."""
         table = cls(
             tuple(columns["id"]),
             np.array(columns["task"]),
@@ -151,16 +154,12 @@ class OutputTable:
             provenance=provenance,
             hashes=columns.get("hashes"),
         )
-        return table._of_one_kind()
-
-    def _of_one_kind(self) -> "OutputTable":
-        """This table, unless the scores of one task are of another kind than the rest."""
-        names, index = np.unique(self.tasks, return_inverse=True)
-        if self.scores is not None and len(names) > 1:
+        names, index = np.unique(table.tasks, return_inverse=True)
+        if table.scores is not None and len(names) > 1:  # a task may be of another kind
             parts = np.split(np.argsort(index, kind="stable"), np.cumsum(np.bincount(index))[:-1])
             for task, rows in zip(names, parts, strict=True):
-                _checks.unnormalised("scores", self.scores[rows], f" (task {task})")
-        return self
+                _checks.unnormalised("scores", table.scores[rows], f" (task {task})")
+        return table
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -225,13 +224,7 @@ class OutputTable:
             values = [getattr(table, name) for table in tables]
             if any(value is None for value in values):
                 return None
-            if name in _SCORES:
-                width = max(v.shape[1] for v in values)
-                values = [
-                    np.pad(v, ((0, 0), (0, width - v.shape[1])), constant_values=-np.inf)
-                    for v in values
-                ]
-            return np.concatenate(values)
+            return np.concatenate(_widened(values) if name in _SCORES else values)
 
         ids = tuple(identifier for table in tables for identifier in table.ids)
         return replace(first, ids=ids, **{name: stacked(name) for name in _COLUMNS})
@@ -309,3 +302,11 @@ class OutputTable:
                 got = f"the texts of {len(changed)} differ, first {self.ids[changed[0]]}"
                 raise ValueError(f"Expected tables of the same questions, but {got}")
         return other
+
+
+def _widened(matrices: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Scores with ``-inf`` to the right, so that all have as many columns as the widest."""
+    width = max(scores.shape[1] for scores in matrices)
+    pads = [((0, 0), (0, width - scores.shape[1])) for scores in matrices]
+    both = zip(matrices, pads, strict=True)
+    return [np.pad(scores, pad, constant_values=-np.inf) for scores, pad in both]

@@ -128,12 +128,37 @@ def test_provenance_may_travel_in_the_rows(tmp_path):
         ([batch([0], features=[[np.inf]])], "finite, but got inf for question a"),
         ([batch([0]), batch([1], features=[[1.0]])], "parts with the same columns"),
         ([batch([0], answer=[7])], "an index in .* but got 7 in question a"),
+        ([batch([0], answer=[True])], "the index of the right choice.* got True in question a"),
+        ([batch([0], answer=np.array([True]))], "the index of the right choice"),
+        ([batch([0], answer=[1.5])], "the index of the right choice.* got 1.5 in question a"),
+        ([batch([0], answer=["1"])], "the index of the right choice.* got '1' in question a"),
+        ([batch([0], answer=[-2])], "the index of the right choice.* got -2 in question a"),
+        ([batch([0], choices=[["x", "x"]])], "different texts"),
     ],
 )
 def test_batches_that_are_refused(tmp_path, batches, message):
     with pytest.raises(ValueError, match=message):
         write_table(batches, tmp_path / "t", provenance=MADE_BY)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"id": [None]}, "`id` to hold texts or whole numbers, but got None"),
+        ({"id": [True]}, "`id` to hold texts or whole numbers, but got True"),
+        ({"id": [7.0]}, "`id` to hold texts or whole numbers, but got 7.0"),
+        ({"task": [np.nan]}, "`task` to hold texts or whole numbers, but got nan"),
+        ({"question": [None]}, "`question` to be a text, but got None in a"),
+        ({"choices": ["xy"]}, "list of strings, but got one string: 'xy'"),
+        ({"choices": [["x", None]]}, "list of strings, but got NoneType"),
+        ({"context": [5]}, "`context` to be a string, but got 5 in a"),
+    ],
+)
+def test_what_is_no_text_does_not_become_one(tmp_path, changes, message):
+    with pytest.raises(TypeError, match=message):
+        write_table([batch([0], **changes)], tmp_path / "t", provenance=MADE_BY)
+    assert write_table([batch([0], id=[7])], tmp_path / "u", provenance=MADE_BY).ids == ("7",)
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path):

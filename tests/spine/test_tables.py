@@ -1,6 +1,7 @@
 """The output table on disk and in memory: round trips, joins, and everything that is refused."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from thermometer import table_files
 from thermometer.calibrator import check_same_origin
+from thermometer.scaling import fit_temperature
 from thermometer.tables import OutputTable
 
 ROWS = [
@@ -339,6 +341,25 @@ def test_labels_that_are_no_integers_are_refused():
         arrays(labels=(0.0, 1.0, 0.5))
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [[True, False, True], [True, 0, 1], np.array([True, False, True]), [np.True_, 0, 0]],
+)
+def test_truth_values_are_no_labels(labels):
+    table = arrays()
+    with pytest.raises(TypeError, match="`labels` to hold integers"):
+        arrays(labels=labels)
+    with pytest.raises(TypeError, match="`labels` to hold integers"):
+        replace(table, labels=labels)
+    with pytest.raises(TypeError, match="`labels` to hold integers"):
+        fit_temperature(table.scores, labels)
+
+
+def test_a_label_beyond_64_bits_does_not_become_a_missing_one():
+    with pytest.raises(ValueError, match="64 bits, but got 18446744073709551615"):
+        arrays(labels=np.array([2**64 - 1, 0, 0], np.uint64))
+
+
 def test_empty_table_is_refused():
     with pytest.raises(ValueError, match="`ids` to be at least one id, but got none"):
         OutputTable.from_arrays([], [])
@@ -393,6 +414,44 @@ def test_joins_that_are_refused(folder):
     edit_manifest(folder, digest=table_files.write_questions(folder, rows))
     with pytest.raises(ValueError, match="the texts of 1 differ, first c"):
         table.join(OutputTable.open(folder))
+
+
+def opened(folder, rows, **changes):
+    """A finished table of some questions."""
+    folder.mkdir()
+    table_files.write_part(folder / "part.parquet", columns(*(r["id"] for r in rows), **changes))
+    digest = table_files.write_questions(folder, rows)
+    table_files.finish(folder, {"part.parquet": len(rows)}, MADE_BY, digest)
+    return OutputTable.open(folder)
+
+
+def test_parts_of_tables_are_joined_by_their_own_questions(folder, tmp_path):
+    whole = OutputTable.open(folder)
+    ones = [opened(tmp_path / row["id"], [row]) for row in ROWS]
+    parts = [
+        (whole.of_tasks(["s"]), [0, 2]),
+        (whole.select([2, 0]), [2, 0]),
+        (OutputTable.concatenate([ones[2], ones[0]]), [2, 0]),
+        (OutputTable.concatenate(ones), [0, 1, 2]),
+    ]
+    for number, (part, rows) in enumerate(parts):
+        other = opened(tmp_path / f"{number}", [ROWS[row] for row in sorted(rows)])
+        assert part.digest == other.digest == table_files.questions_digest([ROWS[r] for r in rows])
+        for a, b in ((part, other), (other, part)):
+            np.testing.assert_array_equal(a.join(b).scores[:, :2], a.scores[:, :2])
+            assert a.with_reference(b).digest == a.digest
+    with pytest.raises(ValueError, match="2 are in one only"):
+        whole.join(ones[0])
+
+
+def test_parts_with_other_texts_are_refused(folder, tmp_path):
+    part = OutputTable.open(folder).of_tasks(["s"])
+    for number, change in enumerate(({"question": "Else?"}, {"choices": ["y", "x"]})):
+        other = opened(tmp_path / f"other {number}", [ROWS[0], {**ROWS[2], **change}])
+        for a, b in ((part, other), (other, part), (part.select([1]), other.select([1]))):
+            with pytest.raises(ValueError, match="the texts of 1 differ, first c"):
+                a.join(b)
+        assert len(part.select([0]).join(other.select([0]))) == 1
 
 
 SMALL = {

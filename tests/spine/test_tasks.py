@@ -444,3 +444,15 @@ def test_options_as_a_list_of_records(tmp_path):
 def test_one_string_for_many_columns_is_refused(field):
     with pytest.raises(TypeError, match=f"`{field}` to be a list"):
         Columns(**{field: "choices"})
+
+
+@pytest.mark.parametrize("answer", [True, "1", False])
+def test_an_answer_of_a_data_set_that_is_no_index(tmp_path, answer):
+    data = datasets.Dataset.from_list(
+        [{"question": "Why?", "choices": ["a", "b"], "answer": answer}]
+    )
+    datasets.DatasetDict({"test": data}).save_to_disk(tmp_path / "d")
+    with pytest.raises(ValueError, match=r"row 0: .*an index, a boolean or a label"):
+        load_tasks(str(tmp_path / "d"), columns=Columns())
+    with pytest.raises(TypeError, match="`answer` of question q"):
+        Question("q", "Why?", ("a", "b"), answer)

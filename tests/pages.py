@@ -97,6 +97,9 @@ def run_in(folder: Path, page: str) -> Run:
     """Run a page's Python in a folder that has what it needs; it must print what it says."""
     done = Run(folder=folder)
     with contextlib.chdir(folder), warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "In 26 questions the tokens"
+        )  # which the tutorial tells of
         if page in WITH_TINY:
             warnings.simplefilter("ignore")  # a random model cannot learn what the page trains
         for block in blocks(page, "python"):

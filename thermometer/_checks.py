@@ -5,7 +5,7 @@ The grammar: ``Expected `name` to be <what>, but got <value>``. Types are `TypeE
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -241,21 +241,32 @@ def unnormalised(name: str, scores: NDArray[np.float64], where: str = "") -> Non
         raise fail(name, "unnormalised, like logits or log-probabilities", f"{kind}{where}")
 
 
+Sliceable = TypeVar("Sliceable", str, tuple[int, ...])
+
+
+def extensions(items: Iterable[Sliceable]) -> dict[Sliceable, tuple[Sliceable, ...]]:
+    """Texts or runs of tokens that begin with other ones, with these, the shortest first."""
+    found, begun = {}, list[Sliceable]()
+    for item in sorted(set(items)):  # behind an item stand all that begin with it
+        while begun and item[: len(begun[-1])] != begun[-1]:
+            begun.pop()
+        if begun:
+            found[item] = tuple(begun)
+        begun.append(item)
+    return found
+
+
 MOST_MASS = 1.05
 """Largest sum of probabilities: log-probabilities may have been rounded to bfloat16."""
 
 
 def mass(texts: Sequence[str], logprobs: Sequence[float], where: str) -> float:
-    """Probability of all of several texts that may follow one; an error if it is more than 1.
+    """Probability of all texts that may follow another; an error if it is more than 1.
 
-    A text that begins with another one does not count: what the other has contains it, unless
-    their tokens differ from the start.
+    One that begins with another of them does not count, since that other's contains it.
     """
-    short = [
-        logprob
-        for text, logprob in zip(texts, logprobs, strict=True)
-        if not any(text != other and text.startswith(other) for other in texts)
-    ]
+    longer = extensions(texts)
+    short = [n for text, n in zip(texts, logprobs, strict=True) if text not in longer]
     found = float(np.exp(np.minimum(short, 700.0)).sum())
     if found > MOST_MASS:
         expected = "of one distribution, with a probability of all options of at most 1"

@@ -374,7 +374,6 @@ def read_files(
                 row.get("split"),
             )
             try:
-                _checks.encodable("task", task)
                 question = parse(row, f"{task}/{number}" if identifier is None else str(identifier))
             except OptionsError as error:
                 skipped.append(f"{file}, line {number}: {error}")

@@ -73,12 +73,8 @@ class TokenTree:
         """
         if len({branch[0] for branch in self.branches}) == len(self.branches):
             return ()
-        whole = set(self.branches)
-        return tuple(
-            number
-            for number, branch in enumerate(self.branches)
-            if any(branch[:size] in whole for size in range(1, len(branch)))
-        )
+        longer = _checks.extensions(self.branches)
+        return tuple(i for i, branch in enumerate(self.branches) if branch in longer)
 
     def n_read(self, scores: bool) -> int:
         """Number of tokens to compute, with or without the branches."""

@@ -1,6 +1,5 @@
 """Questions, tasks and calibrated results: frozen, and validated when they are made."""
 
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ class OptionsError(ValueError):
 
 
 _UNSEEN = "\u00ad\u200b\u2060\ufeff"  # soft hyphen, blank and joiner of no width, byte order mark
-_AROUND = re.compile(rf"^[\s{_UNSEEN}]+|[\s{_UNSEEN}]+$")
+_AROUND = "".join(filter(str.isspace, map(chr, range(0x3001)))) + _UNSEEN
 WITHOUT_UNSEEN = str.maketrans("", "", _UNSEEN)
 """For `str.translate`: takes signs of no width away."""
 
@@ -34,7 +33,7 @@ def plain_options(options: Sequence[str], identifier: str) -> tuple[str, ...]:
         OptionsError: If there are fewer than two, one is empty, or two look alike: they differ in
             how Unicode composes their letters, or in signs of no width.
     """
-    found = tuple(_AROUND.sub("", option) for option in _checks.strings("options", options))
+    found = tuple(option.strip(_AROUND) for option in _checks.strings("options", options))
     if len(found) < 2:
         raise OptionsError("at least two texts", found, identifier)
     if not all(found):
@@ -59,8 +58,7 @@ class Question:
     Raises:
         ValueError: For an empty id or text, fewer than two options, options that look alike, text
             that UTF-8 cannot hold, or an `answer` that is not an index of `options`. The message
-            names the question. Whoever loads a file leaves out, with a warning, questions whose
-            options are at fault (`OptionsError`).
+            names the question; whose options are at fault (`OptionsError`), files are read without.
         TypeError: For an `answer` that is not an integer or a text that is not a string.
 
     Example:

@@ -203,7 +203,7 @@ def test_half_an_emoji_in_a_log_is_named(tmp_path):
         folder = tmp_path / f"log{number}"
         write_log(folder, "index", [([-1.0, -2.0], 0)])
         edit_line(folder / f"samples_made_{STAMP}.jsonl", 0, change)
-        with pytest.raises(ValueError, match=r"line 1: .*text that UTF-8 can hold"):
+        with pytest.raises(ValueError, match=r"line 1: .*(?i:utf-8)"):
             import_lm_eval(folder, tmp_path / "table")
 
 

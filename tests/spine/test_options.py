@@ -112,7 +112,7 @@ def test_a_set_has_no_order():
 def test_half_an_emoji_is_named_where_it_is_read(name, tmp_path):
     value = ["x", HALF] if name == "choices" else f"a {HALF}"
     file = lines(tmp_path / "t.jsonl", [row("q1"), row("q2", **{name: value})])
-    with pytest.raises(ValueError, match=r"t\.jsonl, line 2: .* text that UTF-8 can hold"):
+    with pytest.raises(ValueError, match=r"t\.jsonl, line 2: .*(?i:utf-8)"):
         load_tasks(file)
 
 
@@ -126,7 +126,7 @@ def test_half_an_emoji_in_what_is_made_by_hand(tmp_path):
         lambda: Prompt("q", "Which?", (" x", HALF)),
         lambda: load_free_form(lines(tmp_path / "f.jsonl", [{"question": "?", "answers": [HALF]}])),
     ):
-        with pytest.raises(ValueError, match="text that UTF-8 can hold"):
+        with pytest.raises(ValueError, match=r"(?i)utf-8"):
             make()
     with pytest.raises(TypeError, match="`id` to be a string, but got 1"):
         Question(1, "Which?", ("x", "y"))

@@ -374,9 +374,8 @@ def _of_choice(read: _Reader, body: Any, choice: Any) -> list[Position]:
     if refusal := field(message, "refusal"):
         raise NoAnswerError("an answer", f"a refusal: {refusal}")
     if logprobs is None:
-        for name in ("content_filter", "tool_calls"):
-            if field(choice, "finish_reason") == name:
-                raise NoAnswerError("an answer", f"one that ended with {name}")
+        if (ended := field(choice, "finish_reason")) in ("content_filter", "tool_calls"):
+            raise NoAnswerError("an answer", f"one that ended with {ended}")
         raise _missing("logprobs=True, top_logprobs=20" if is_chat else "logprobs=20")
     if (content := field(logprobs, "content")) is not None:
         return _some([read.token(each) for each in content], "logprobs=True, top_logprobs=20")

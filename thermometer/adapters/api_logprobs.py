@@ -114,13 +114,8 @@ class OptionTexts:
     def _form(self, text: bytes) -> bytes:
         if self.merge == "exact":
             return text
-        plain = (
-            text.decode("utf-8", "surrogateescape")
-            .translate(WITHOUT_UNSEEN)
-            .lstrip(_BEFORE)
-            .casefold()
-        )
-        composed = unicodedata.normalize("NFC", plain)
+        plain = text.decode("utf-8", "surrogateescape").translate(WITHOUT_UNSEEN).lstrip(_BEFORE)
+        composed = unicodedata.normalize("NFC", plain.casefold())
         return composed.encode("utf-8", "surrogateescape")
 
 
@@ -541,8 +536,7 @@ def continuation_scores(
         if len(each) != len(own):
             raise _checks.fail("responses", f"{len(own)} in row {row}, as options", len(each))
         plain_options(own, f"row {row}")
-        if any(a != b and b.startswith(a) for a in own for b in own):
-            begun.append(row)
+        begun += [row] if _checks.extensions(own) else []
         for column, (response, option) in enumerate(zip(each, own, strict=True)):
             where = f"Response {row}, option {column}"
             try:
@@ -558,12 +552,11 @@ def continuation_scores(
     if len(failed) == len(scores):
         raise ValueError(failed[0])
     if begun:
-        said = "an option begins another one, whose score its own may hold"
-        warn(f"{said}: {_listed(begun)}", stacklevel=2)
+        said = f"an option begins another one, whose score its own may hold: {_listed(begun)}"
+        warn(said, stacklevel=2)
     if failed:
-        warn(
-            f"no answer, NaN: {_listed(list(failed))}. {next(iter(failed.values()))}", stacklevel=2
-        )
+        first = next(iter(failed.values()))
+        warn(f"no answer, NaN: {_listed(list(failed))}. {first}", stacklevel=2)
         scores[list(failed)] = np.nan
     return scores
 
@@ -616,20 +609,17 @@ def calibrate_responses(
         [0]
     """
     found = option_probabilities(responses, options, **reading)
-    warnings = found.warnings
     known = ~np.isnan(found.mass)
     if reference_scores is not None:
         reference_scores = _checks.array("reference_scores", reference_scores, np.float64)
         if len(reference_scores) != len(known):
             expected = f"of length {len(known)} (as `responses`)"
             raise _checks.fail("reference_scores", expected, len(reference_scores))
-        unknown = known & np.isnan(reference_scores).all(axis=-1)
-        if unknown.any():  # the other model gave no answer
-            said = _listed(np.flatnonzero(unknown).tolist())
-            warnings = (*warnings, f"no reference scores, left out ({said})")
-        known &= ~unknown
+        known &= ~np.isnan(reference_scores).all(axis=-1)  # the other model gave no answer
         reference_scores = reference_scores[known]
-    rows = np.flatnonzero(known).tolist()
+    rows, warnings = np.flatnonzero(known).tolist(), found.warnings
+    if gone := sorted(set(range(len(known))) - {*rows, *found.skipped}):
+        warnings = (*warnings, f"no reference scores, left out ({_listed(gone)})")
     if prompts is not None and len(rows) < len(known):
         prompts = _rows_of(prompts, rows, len(known))
     result = calibrator.calibrate(
@@ -647,13 +637,12 @@ def calibrate_responses(
 
 def _rows_of(prompts: Prompts, rows: Sequence[int], n: int) -> Prompts:
     """Some of n prompts."""
-    texts = prompts
     if not isinstance(prompts, OutputTable | Task):
-        texts = _checks.strings("prompts", prompts)
-    if len(texts) != n:
-        raise _checks.fail("prompts", f"of length {n} (as `responses`)", len(texts))
+        prompts = _checks.strings("prompts", prompts)
+    if len(prompts) != n:
+        raise _checks.fail("prompts", f"of length {n} (as `responses`)", len(prompts))
     if isinstance(prompts, OutputTable):
         return prompts.select(rows)
     if isinstance(prompts, Task):
         return replace(prompts, questions=tuple(prompts.questions[row] for row in rows))
-    return [texts[row] for row in rows]  # type: ignore[index]
+    return [prompts[row] for row in rows]

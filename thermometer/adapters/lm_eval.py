@@ -4,7 +4,6 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -410,7 +409,6 @@ def _columns(logs: Sequence[_Log], norm: LoggedNorm) -> tuple[dict[str, Any], li
                 text, choices = _question(sample, log)
                 choices = plain_options(choices, identifier)
                 masses.append(_mass(sample))
-                _checks.encodable("arguments", text)
             except OptionsError as error:
                 left_out.append(f"{where}: {error}")
                 continue
@@ -455,8 +453,8 @@ def _mass(sample: Sample) -> float | None:
 
 def _begins_another(options: Sequence[str]) -> bool:
     """Whether an option begins another one where no word goes on, as 1 begins 10."""
-    pairs = permutations(options, 2)
-    return any(b.startswith(a) and not b[len(a)].isalpha() for a, b in pairs)
+    longer = _checks.extensions(options).items()
+    return any(not text[len(short)].isalpha() for text, begun in longer for short in begun)
 
 
 def _question(sample: Sample, log: _Log) -> tuple[str, Sequence[str]]:

@@ -142,12 +142,11 @@ def _measured(batch: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> di
         "option_mass": batch.get("option_mass"),
     }
     if columns["option_mass"] is not None:
-        columns["option_mass"] = _checks.vector("option_mass", columns["option_mass"], len(rows))
-        for row, mass in zip(rows, columns["option_mass"], strict=True):
-            if not 0 <= mass <= _checks.MOST_MASS:
-                got = f"{mass} for question {row['id']}"
-                raise _checks.fail("option_mass", "a probability in [0, 1]", got)
-        columns["option_mass"] = columns["option_mass"].clip(max=1.0)
+        mass = _checks.vector("option_mass", columns["option_mass"], len(rows))
+        if (bad := (mass < 0) | (mass > _checks.MOST_MASS)).any():
+            got = f"{mass[bad][0]} for question {rows[int(bad.argmax())]['id']}"
+            raise _checks.fail("option_mass", "a probability in [0, 1]", got)
+        columns["option_mass"] = mass.clip(max=1.0)
     if batch.get("scores") is not None:
         columns["scores"] = [_without_padding(row) for row in batch["scores"]]
     if batch.get("features") is not None:

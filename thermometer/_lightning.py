@@ -26,7 +26,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from thermometer import _checks
+from thermometer import _checks, _threads
 
 _MESSAGES = (
     "GPU available",
@@ -44,6 +44,12 @@ _WARNINGS = (
     r".*LeafSpec.*is deprecated.*",  # Lightning's use of torch's pytree
     r".*isinstance\(treespec, LeafSpec\).*",
 )
+_LOGGERS = [
+    logging.getLogger(f"lightning.{name}.utilities.rank_zero") for name in ("pytorch", "fabric")
+]
+_COUNTING = _threads.Lock()
+_QUIET: list[int] = []
+"""Threads that are in `quiet`."""
 
 
 def unknown_keywords(given: Iterable[str]) -> list[str]:
@@ -89,16 +95,13 @@ def quiet() -> Iterator[None]:
     An interrupt is a `KeyboardInterrupt`, as is the next; Lightning would exit and ignore later
     ones. Keywords that do not suit the machine are a `ValueError`.
     """
-    names = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero")
-    loggers = [logging.getLogger(name) for name in names]
     on_interrupt = signal.getsignal(signal.SIGINT)
-    for logger in loggers:
-        logger.addFilter(_is_news)
+    with _COUNTING:
+        if not _QUIET:
+            _hold_back()
+        _QUIET.append(threading.get_ident())
     try:
-        with warnings.catch_warnings():
-            for message in _WARNINGS:
-                warnings.filterwarnings("ignore", message=message)
-            yield
+        yield
     except MisconfigurationException as error:
         raise _checks.fail("trainer", "keywords that suit this machine", error) from error
     except SystemExit as stop:
@@ -107,8 +110,25 @@ def quiet() -> Iterator[None]:
             raise KeyboardInterrupt from None
         raise
     finally:
-        for logger in loggers:
-            logger.removeFilter(_is_news)
+        with _COUNTING:
+            _QUIET.pop()
+            if not _QUIET:
+                _let_through()
+
+
+def _hold_back() -> None:
+    for logger in _LOGGERS:
+        logger.addFilter(_is_news)
+    for message in _WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
+
+
+def _let_through() -> None:
+    """The inverse; `warnings.catch_warnings` would undo what other threads do as well."""
+    for logger in _LOGGERS:
+        logger.removeFilter(_is_news)
+    filters: Any = warnings.filters
+    filters[:] = [one for one in filters if not (one[1] and one[1].pattern in _WARNINGS)]
 
 
 class Bar:

@@ -6,6 +6,7 @@ over that model's prompts (Li et al. 2016, arXiv 1603.04779, do so with activati
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from thermometer import _checks
+from thermometer import _checks, _threads
 from thermometer.calibrator import Calibrator, Origin, check_same_origin
 from thermometer.network import Thermometer
 from thermometer.objective import scaled_nll
@@ -99,10 +100,11 @@ def adapt(calibrator: Calibrator, table: OutputTable) -> Calibrator:
     pooled, of_reference = _temperatures(calibrator, table)
     network = Thermometer(old.config, old.n_features)
     learned = {k: v for k, v in old.state_dict().items() if not k.startswith("score_inputs.")}
-    of_model = {"model_temperatures": torch.tensor([pooled]), "shrinkage": torch.ones(1)}
+    one = torch.ones(1, dtype=torch.float32)
+    of_model = {"model_temperatures": pooled * one, "shrinkage": one}
     reference = None
     if "reference_scores" in calibrator.reads:
-        of_model["reference_temperatures"] = torch.tensor([of_reference])
+        of_model["reference_temperatures"] = of_reference * one
         reference = torch.tensor(table.require("reference_scores") / of_reference)
     network.load_state_dict({**network.state_dict(), **learned, **of_model})
     if "scores" in calibrator.reads:
@@ -188,7 +190,7 @@ class Streamed:
 
 
 class TemperatureStream:
-    """Predicts the temperature of each prompt of a stream, and a running one.
+    """Predicts the temperature of each prompt of a stream, and a running one; threads take turns.
 
     Args:
         calibrator: Any thermometer.
@@ -213,6 +215,7 @@ class TemperatureStream:
         self.half_life = _checks.number("half_life", half_life, strict=True)
         self._latest: dict[str, NDArray[Any]] = {}
         self._sum, self._weight = 0.0, 0.0
+        self._lock = _threads.Lock()
 
     def push(
         self,
@@ -249,9 +252,13 @@ class TemperatureStream:
             raise _checks.fail(" and ".join(given), "of one length", sizes)
         if "scores" in rows and "reference_scores" in rows:
             _checks.same_options(rows["scores"], rows["reference_scores"])
+        with self._lock:
+            return self._pushed(rows, next(iter(sizes.values())))
+
+    def _pushed(self, rows: Mapping[str, NDArray[Any]], n_rows: int) -> Streamed:
         temperature, running = [], []
         forgetting = 0.5 ** (1 / self.half_life)
-        for row in range(next(iter(sizes.values()))):
+        for row in range(n_rows):
             for name, values in rows.items():
                 latest = _joined(self._latest.get(name), values[row : row + 1])
                 self._latest[name] = latest[-self.window :]

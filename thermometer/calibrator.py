@@ -7,7 +7,6 @@ numbers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from thermometer import _checks, checkpoint
+from thermometer import _checks, _threads, checkpoint
 from thermometer.checkpoint import Checkpoint, TrainingRecord, model_card
 from thermometer.network import Thermometer
 from thermometer.posterior import FactorPosterior, Per, combined, updated
@@ -107,9 +106,17 @@ pass an OutputTable with features
             )
         return Template(**fields)
 
-    @cached_property
+    @property
     def lm(self) -> "LanguageModel":
         """The model; of numbers that were recorded elsewhere there is none: `ValueError`."""
+        if "_lm" not in vars(self):
+            with _threads.PROCESS:  # of several threads one loads it, and the others wait
+                if "_lm" not in vars(self):
+                    object.__setattr__(self, "_lm", self._load())
+        found: LanguageModel = vars(self)["_lm"]
+        return found
+
+    def _load(self) -> "LanguageModel":
         from thermometer.language_model import LanguageModel
 
         template = self.template

@@ -52,7 +52,7 @@ class _Extraction(LightningModule):
         self._parts = parts
         self._wanted = {name: made is not None for name, made in plan["provenance"].items()}
         self._feature_dtype = plan["feature_dtype"]
-        self._before = lm.work
+        self._work = Work()
         self._seconds = 0.0
 
     @property
@@ -66,7 +66,7 @@ class _Extraction(LightningModule):
 
     def own_summary(self) -> Summary:
         """What this rank has computed so far."""
-        work, device = self._lm.work - self._before, self._lm.device
+        work, device = self._work, self._lm.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
         return Summary(work, self._seconds, self._lm.size.operations(work), (name,))
 
@@ -89,6 +89,7 @@ class _Extraction(LightningModule):
         start = time.perf_counter()
         outputs = self._lm.compute(self._trees, units, **self._wanted)
         self._seconds += time.perf_counter() - start
+        self._work += outputs.work
         index = planning.rows_of(units)
         trees = [self._trees[i] for i in index]
         columns: dict[str, Any] = {

@@ -231,7 +231,7 @@ class Head:
         # Weights of another dtype are converted part by part, too.
         width = 0 if weight.dtype == torch.float32 else hidden.shape[1]
         step = self._step(weight, len(hidden), width)
-        total = torch.full((len(hidden),), -torch.inf, device=weight.device)
+        total = hidden.new_full((len(hidden),), -torch.inf)
         for first in range(0, len(weight), step):
             part = slice(first, first + step)
             logits = self._logits(hidden, weight[part], None if bias is None else bias[part])
@@ -247,7 +247,7 @@ def sum_by_option(logprobs: Tensor, segment_ids: Tensor, n_trees: int, n_options
 
     Options that a tree does not have are ``-inf``.
     """
-    scores = torch.zeros(n_trees, n_options, device=logprobs.device)
+    scores = logprobs.new_zeros(n_trees, n_options)
     present = torch.zeros_like(scores, dtype=torch.bool)
     index = (segment_ids[:, 0], segment_ids[:, 1])
     scores.index_put_(index, logprobs, accumulate=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from thermometer import _checks, planning
+from thermometer import _checks
 from thermometer.language_model import LanguageModel
 from thermometer.templates import Prompt, Template
 
@@ -42,7 +43,9 @@ class GumbelNoise(LogitsProcessor):  # type: ignore[misc]
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """(B, V) scores with the noise of the next step."""
         width: Any = scores.shape[1]
-        waiting = [torch.empty(width).exponential_(generator=g) for g in self._generators]
+        drawn = [torch.empty(width, dtype=torch.float32) for _ in self._generators]
+        pairs = zip(drawn, self._generators, strict=True)
+        waiting = [numbers.exponential_(generator=generator) for numbers, generator in pairs]
         return scores - torch.stack(waiting).log().to(scores.device)
 
 
@@ -117,7 +120,7 @@ class TemperatureLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
             where = f" at row {int(np.flatnonzero(bad)[0])}" if array.ndim else ""
             raise _checks.fail("temperatures", "finite and > 0", f"{array[bad].flat[0]}{where}")
         self.temperatures = torch.from_numpy(rounded)
-        self._length = -1  # of the rows in the last call
+        self._length: dict[int, int] = {}  # of the rows in the last call, by thread
 
     def __repr__(self) -> str:
         return f"TemperatureLogitsProcessor({self.temperatures.tolist()})"
@@ -150,8 +153,10 @@ class TemperatureLogitsProcessor(LogitsProcessor):  # type: ignore[misc]
         if rows % prompts or not rows:
             raise _checks.fail("temperatures", "one for each prompt", got)
         repeats = rows // prompts
-        starts = length != self._length + 1  # the rows of a prompt differ once it is continued
-        self._length = length
+        thread = get_ident()
+        # The rows of a prompt differ once it is continued.
+        starts = self._length.get(thread) != length - 1
+        self._length[thread] = length
         if starts and repeats > 1:
             groups = input_ids.reshape(prompts, repeats, length)
             if bool((groups != groups[:, :1]).any()):
@@ -212,7 +217,7 @@ def generate_lines(
             expected = f"at most {limit} (the model's context less `max_new_tokens`)"
             raise _checks.fail("prompt", expected, got)
     lengths = [tree.n_prompt_tokens + max_new_tokens for tree in trees]
-    for unit in planning.plan_units(lengths, lm.budget):
+    for unit in lm.plan_units(lengths):
         rows = [[*trees[i].prefix, *trees[i].tail] for i in unit.rows]
         noise = None if seeds is None else GumbelNoise([seeds[i] for i in unit.rows])
         yield list(unit.rows), _first_lines(lm, rows, max_new_tokens, noise)
@@ -239,21 +244,22 @@ def _first_lines(
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
     ids, mask = ids.to(lm.device), mask.to(lm.device)
     line_end = _EndOfLine(lm.tokenizer, len(rows))
-    made = lm.model.generate(
-        input_ids=ids,
-        attention_mask=mask,
-        past_key_values=repeated_cache(lm.model, ids, mask, pad_id),
-        generation_config=GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            eos_token_id=own.eos_token_id,
-            pad_token_id=pad_id,
-            bos_token_id=own.bos_token_id,
-            decoder_start_token_id=own.decoder_start_token_id,
-        ),
-        logits_processor=LogitsProcessorList([] if noise is None else [noise]),
-        stopping_criteria=StoppingCriteriaList([line_end]),
-    )[:, 1 if lm.is_encoder_decoder else width :]
+    with lm.alone:
+        made = lm.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            past_key_values=repeated_cache(lm.model, ids, mask, pad_id),
+            generation_config=GenerationConfig(
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                eos_token_id=own.eos_token_id,
+                pad_token_id=pad_id,
+                bos_token_id=own.bos_token_id,
+                decoder_start_token_id=own.decoder_start_token_id,
+            ),
+            logits_processor=LogitsProcessorList([] if noise is None else [noise]),
+            stopping_criteria=StoppingCriteriaList([line_end]),
+        )[:, 1 if lm.is_encoder_decoder else width :]
     texts = lm.tokenizer.batch_decode(made, skip_special_tokens=True)
     lines = []
     for text, row, done in zip(texts, made.tolist(), line_end.done, strict=True):

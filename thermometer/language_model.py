@@ -7,8 +7,9 @@ from a hub, a folder or a GGUF file.
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from copy import copy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import get_ident
 from typing import Any, Literal, get_args
@@ -86,11 +87,13 @@ class Outputs:
             options, or `None`.
         option_mass: (B,) float32 in [0, 1]: probability that the model goes on with any of the
             options, before any normalisation, or `None`.
+        work: What was computed for them.
     """
 
     features: NDArray[np.float32] | None
     scores: NDArray[np.float32] | None
     option_mass: NDArray[np.float32] | None
+    work: Work = field(default_factory=Work)
 
 
 @dataclass(slots=True)
@@ -107,12 +110,13 @@ Position = Literal["last", "mean"]
 class LanguageModel:
     """A frozen transformers model with its tokenizer. Make one with `from_pretrained`.
 
-    Threads may call it at once, and each gets what it would get alone.
+    Threads may call it at once, and each gets what it would get alone. It and its copies may be
+    used by other processes, see docs/reliability.md for `fork`.
 
     Args:
         model: A transformers causal or encoder-decoder LM, which then belongs to this object: it is
             put in eval mode, frozen, and shortened if `num_layers` say so.
-        tokenizer: Its tokenizer.
+        tokenizer: Its tokenizer, which likewise belongs to this object.
         name: Recorded as the provenance of what is made with it.
         revision: Likewise.
         num_layers: Keep only the first so many blocks. Such a model gives features, not scores, and
@@ -158,6 +162,8 @@ class LanguageModel:
         self.token_budget = token_budget
         self.is_encoder_decoder = bool(model.config.is_encoder_decoder)
         self.fingerprint = loading.fingerprint(model)
+        # What its file says of cutting and padding is dropped now, not while threads encode.
+        tokenizer("a", add_special_tokens=False, verbose=False)
         config = model.config.get_text_config(decoder=True)
         self.max_length: int | None = getattr(config, "max_position_embeddings", None)
         self._shared = _Shared()
@@ -338,9 +344,25 @@ class LanguageModel:
             if kind == "shared":
                 sharing = found.of([joined[i] for i in rows])
                 lengths = [n - past for n, past in zip(lengths, sharing.length, strict=True)]
-            plan = planning.plan_units(lengths, self.budget, heights, sharing)
+            plan = self.plan_units(lengths, heights, sharing)
             units += [unit.of(rows) for unit in plan]
         return units
+
+    def plan_units(
+        self,
+        lengths: Sequence[int],
+        rows: Sequence[int] | None = None,
+        sharing: planning.Sharing | None = None,
+    ) -> list[Unit]:
+        """Prompts in batches that suit this model; see `planning.plan_units`."""
+        most = self._runner.longest_together
+        return planning.plan_units(lengths, self.budget, rows, sharing, most)
+
+    @property
+    def alone(self) -> AbstractContextManager[None]:
+        """Within it no other thread runs this model, if it is one that keeps state of its own."""
+        found: AbstractContextManager[None] = self._runner.alone
+        return found
 
     def compute(
         self,
@@ -381,8 +403,9 @@ class LanguageModel:
             chosen = [trees[i] for i in rows] if given else trees
             if priors := [tree.prior for tree in chosen if tree.prior is not None]:
                 known = np.isfinite(result.scores)
-                prior = self.compute(priors, features=False).scores
-                result.scores[known] -= prior[known]  # type: ignore[index]
+                prior = self.compute(priors, features=False)
+                result.scores[known] -= prior.scores[known]  # type: ignore[index]
+                result = replace(result, work=result.work + prior.work)
             for row, tree in enumerate(chosen):
                 result.scores[row, : len(tree.divisors)] /= tree.divisors
         return result
@@ -436,7 +459,7 @@ class LanguageModel:
         work, thread = self._shared.work, get_ident()
         work[thread] = work.get(thread, Work()) + reading.work
         if logprobs is None:
-            return Outputs(states, None, None)
+            return Outputs(states, None, None, reading.work)
         if (bad := ~logprobs.isfinite()).any():
             row = int(reading.segment_ids.to(bad.device)[bad][0, 0])
             raise _checks.fail("scores", "finite", f"NaN or infinity for question {chosen[row].id}")
@@ -446,7 +469,7 @@ class LanguageModel:
         for row, tree in enumerate(chosen):
             of_all[row, list(tree.extending)] = -torch.inf  # the shorter option contains it
         mass = of_all.logsumexp(dim=1).exp()
-        return Outputs(states, table.cpu().numpy(), mass.cpu().numpy())
+        return Outputs(states, table.cpu().numpy(), mass.cpu().numpy(), reading.work)
 
     @property
     def work(self) -> Work:
@@ -494,4 +517,5 @@ def _joined(pieces: Sequence[Outputs], order: NDArray[np.int64] | None) -> Outpu
         whole = np.concatenate(arrays)
         return whole if order is None else whole[order]
 
-    return Outputs(joined("features"), joined("scores"), joined("option_mass"))
+    work = sum((piece.work for piece in pieces), Work())
+    return Outputs(joined("features"), joined("scores"), joined("option_mass"), work)

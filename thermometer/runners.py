@@ -6,10 +6,10 @@ used only after a self-test on the model at hand, at run time, agreed with the p
 """
 
 import warnings
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from threading import Lock, get_ident
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
-from thermometer import forward
+from thermometer import _threads, forward
 from thermometer.forward import Work
 from thermometer.tokenization import TokenTree
 
@@ -101,7 +101,8 @@ class Reading:
 class CausalRunner:
     """Runs a causal LM, by the fastest way that is proven right for this very model.
 
-    Threads may run it at once: what a pass needs is in its arguments, or kept by thread.
+    Threads may run it at once: what a pass needs is in its arguments, or kept by thread. A model
+    that keeps something of its own between passes is run by one thread at a time, see `alone`.
 
     Args:
         model: A transformers causal LM.
@@ -110,6 +111,12 @@ class CausalRunner:
         mean: Whether the state of a prompt is the mean over its tokens, or that of the last.
         scores: Whether scores will be asked for.
         name: For the warning.
+
+    Attributes:
+        alone: Entered around a pass, and around passes of the model that belong together: a lock if
+            the model keeps something of its own between them, as some recurrent ones do.
+        longest_together: Prompts longer than so many tokens are run one by one, since the others of
+            a batch would be computed with other frequencies; `None` if there is no such limit.
     """
 
     def __init__(
@@ -119,7 +126,7 @@ class CausalRunner:
         # Some models do not say which part of them is the stack below the output head.
         self._base = model.model if model.base_model is model else model.base_model
         self._filler = filler
-        self._tapped: dict[int, Tensor] = {}  # by thread
+        self._tapped: dict[int, list[Tensor]] = {}  # by thread
         self._mean = mean
         config = model.config.get_text_config()
         names = ("sliding_window", "attention_chunk_size", "window_size", "attention_window_size")
@@ -127,10 +134,14 @@ class CausalRunner:
         if getattr(config, "use_sliding_window", None) is False:  # Qwen declares one, ignores it
             sizes = []
         self._window = min((size for size in sizes if isinstance(size, int)), default=None)
-        # Such models rewrite their frequencies in every pass.
-        kinds = {str(getattr(module, "rope_type", "")) for module in model.modules()}
-        rewrites = any(name in kind for kind in kinds for name in ("dynamic", "longrope"))
-        self._alone: Any = Lock() if rewrites else nullcontext()
+        # Frequencies of these kinds depend on the longest position of a pass, which rewrites them.
+        rope = getattr(config, "rope_parameters", None) or {}
+        ropes = [r for r in (rope, *rope.values()) if isinstance(r, Mapping)]
+        rewrites = any(str(r.get("rope_type")) in ("dynamic", "longrope") for r in ropes)
+        self.alone: Any = _threads.Lock() if rewrites else nullcontext()
+        long = [r for r in ropes if r.get("rope_type") == "longrope"]
+        limits = [int(r["original_max_position_embeddings"]) for r in long]
+        self.longest_together = min(limits, default=None)
         self.head: forward.Head | None = None
         self.shares_rows = False
         self.shares_prefixes = False
@@ -139,7 +150,23 @@ class CausalRunner:
         self._self_test(scores, name)
 
     def _keep(self, _module: Any, _inputs: Any, output: Any) -> None:
-        self._tapped[get_ident()] = output[0] if isinstance(output, tuple) else output
+        if (tapped := self._tapped.get(get_ident())) is not None:
+            tapped[:] = [output[0] if isinstance(output, tuple) else output]
+
+    @contextmanager
+    def _pass(self) -> Iterator[list[Tensor]]:
+        """While this thread runs the model: what the tapped block said, if there is one."""
+        thread, tapped = get_ident(), list[Tensor]()
+        outer = self._tapped.get(thread)  # of a pass within which this one is made
+        self._tapped[thread] = tapped
+        try:
+            with self.alone:
+                yield tapped
+        finally:
+            if outer is None:
+                del self._tapped[thread]
+            else:
+                self._tapped[thread] = outer
 
     def forks(self, tree: TokenTree) -> bool:
         """Whether all branches of a tree may share one row.
@@ -153,7 +180,9 @@ class CausalRunner:
 
         Not where states are averaged: a cache has none.
         """
-        return self.shares_prefixes and not self._mean and self.forks(tree)
+        most = self.longest_together
+        apart = most is not None and tree.depth > most
+        return self.shares_prefixes and not self._mean and not apart and self.forks(tree)
 
     def run(
         self,
@@ -185,23 +214,22 @@ class CausalRunner:
         work += Work.of_batch(batch, len(trees), sum(tree.n_read(scores) for tree in trees))
         inputs = batch.to(self._model.device).model_inputs(self._model.dtype)
         inputs["past_key_values"] = past
-        self._tapped.pop(get_ident(), None)
         logprobs = None
         if scores and self.head is None:
-            with self._alone:
+            with self._pass() as tapped:
                 output = self._model(**inputs, output_hidden_states=True)
             states = output.hidden_states[-1]
             batch = batch.to(output.logits.device)
             logits = output.logits[batch.sources[:, 0], batch.sources[:, 1]].float()
             logprobs = logits.log_softmax(dim=1)[batch.targets[:, 0], batch.targets[:, 1]]
         else:
-            with self._alone:
+            with self._pass() as tapped:
                 states = self._base(**inputs).last_hidden_state
             batch = batch.to(states.device)
             if scores and self.head is not None:
                 final = states[batch.sources[:, 0], batch.sources[:, 1]]
                 logprobs = self.head.token_logprobs(final, batch.targets)
-        states = self._tapped.pop(get_ident(), states)
+        states = tapped[0] if tapped else states
         hidden = self._hidden(states, batch.features) if features else None
         return Reading(hidden, logprobs, batch.segment_ids, work)
 
@@ -228,7 +256,7 @@ class CausalRunner:
             trees = [TokenTree("", prefix) for prefix in prefixes]
             batch = forward.collate(trees, self._filler, forked=True, scores=False)
             inputs = batch.to(self._model.device).model_inputs(self._model.dtype)
-            with self._alone:
+            with self._pass():
                 computed = self._base(**{**inputs, "use_cache": True}).past_key_values
             kept[prefixes] = PrefixCache(computed, prefixes)
             work = Work.of_batch(batch)
@@ -243,6 +271,7 @@ class CausalRunner:
         trees = [TokenTree("probe", tuple(tokens[:n]), branches if scores else ()) for n in (4, 7)]
         exact = self._model.dtype == torch.float32  # else logits come rounded to a coarse grid
         plain = self.run(trees, features=True, scores=scores)
+        kept = self._kept_by_model()
         if scores:
             self.head = forward.Head(self._model)
             sparing = self.run(trees, features=True, scores=True)
@@ -261,6 +290,17 @@ class CausalRunner:
             prefixes = [tree.prefix[:size] for tree, size in zip(trees, (2, 5), strict=True)]
             cached: dict[str, Any] = {"shared": (2, 5), "prefixes": prefixes}
             self.shares_prefixes = self._proves(trees, plain, exact, **cached)
+        if any(self._kept_by_model().get(place) is not tensor for place, tensor in kept.items()):
+            self.alone = _threads.Lock()
+
+    def _kept_by_model(self) -> dict[tuple[int, str], Tensor]:
+        """Tensors of all modules by name; another one in the place of one is state of a pass."""
+        return {
+            (number, name): value
+            for number, module in enumerate(self._model.modules())
+            for name, value in (*vars(module).items(), *module.named_buffers(recurse=False))
+            if isinstance(value, Tensor)
+        }
 
     def _proves(
         self, trees: Sequence[TokenTree], plain: Reading, exact: bool, **cached: Any
@@ -284,6 +324,8 @@ class DecoderRunner:
     def __init__(self, model: Any, filler: int) -> None:
         self._model = model
         self._filler = filler
+        self.alone: Any = nullcontext()
+        self.longest_together: int | None = None
 
     def forks(self, tree: TokenTree) -> bool:
         """Yes: all branches are one token long."""

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from thermometer import _checks
+from thermometer import _checks, _threads
 from thermometer._lightning import Bar, is_first_process, quiet, shows_progress
 from thermometer.calibrator import Calibrator
 from thermometer.checkpoint import TrainingRecord
@@ -387,7 +387,7 @@ def train(
         several = len(rows.targets) > 1
         network = ThermometerConfig.for_family() if several else ThermometerConfig()
     groups, models = torch.from_numpy(rows.tasks), torch.from_numpy(rows.models)
-    with torch.random.fork_rng():
+    with _threads.PROCESS, torch.random.fork_rng():
         torch.manual_seed(training.seed)
         width = 0 if rows.features is None else rows.features.shape[1]
         thermometer = Thermometer(network, width, len(rows.targets))

@@ -17,7 +17,7 @@ PACKAGE = Path(thermometer.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up. A module imports modules of its own layer and of those above it in this list.
 LAYERS = {
-    "ground": "_checks _files _lightning",
+    "ground": "_checks _threads _files _lightning",
     "questions": "types tasks templates",
     "language model": "tokenization planning forward runners loading language_model",
     "tables": "table_files tables extraction",

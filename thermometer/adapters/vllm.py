@@ -48,7 +48,7 @@ class TemperatureV1(_base("vllm.v1.sample.logits_processor")):  # type: ignore[m
         self._device = device
         self._temperatures: dict[int, float] = {}  # by row; rows without one are left alone
         self._rows = torch.empty(0, dtype=torch.int64)
-        self._divisors = torch.empty(0, 1)
+        self._divisors = torch.empty(0, 1, dtype=torch.float32)
 
     @classmethod
     def validate_params(cls, sampling_params: Any) -> None:
@@ -80,7 +80,8 @@ class TemperatureV1(_base("vllm.v1.sample.logits_processor")):  # type: ignore[m
             if direction.name == "SWAP":
                 _put(found, source, there)
         self._rows = torch.tensor(list(found), dtype=torch.int64, device=self._device)
-        self._divisors = torch.tensor(list(found.values()), device=self._device)[:, None]
+        divisors = torch.tensor(list(found.values()), dtype=torch.float32, device=self._device)
+        self._divisors = divisors[:, None]
 
     def apply(self, logits: Tensor) -> Tensor:
         """(R, V) logits, the rows of requests with a temperature divided in place."""
@@ -101,7 +102,7 @@ class TemperatureV2(_base("vllm.v1.worker.gpu.sample.logits_processor")):  # typ
 
     def __init__(self, vllm_config: Any, req_states: Any) -> None:
         self._wanted = np.ones(req_states.max_num_reqs, dtype=np.float32)  # by slot
-        self._divisors = torch.ones(req_states.max_num_reqs, device=req_states.device)
+        self._divisors = torch.from_numpy(self._wanted).to(req_states.device, copy=True)
         self._staged = False
 
     @classmethod

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thermometer import _checks, checkpoint, planning
+from thermometer import _checks, _threads, checkpoint
 from thermometer.ats.data import Pair, PairFormat, Reading, TokenPair, TokenReader, token_pairs
 from thermometer.ats.network import AtsHead, token_losses, token_statistics
 from thermometer.language_model import LanguageModel
@@ -117,14 +117,17 @@ class AtsCalibrator:
         self._reader = TokenReader(lm)
 
     def _loaded(self) -> TokenReader:
-        if self._reader is None:
-            self.language_model = LanguageModel.from_pretrained(
-                self.provenance["model"],
-                revision=self.provenance.get("revision"),
-                dtype=self.provenance["dtype"],
-            )
-        assert self._reader is not None
-        return self._reader
+        if (reader := self._reader) is not None:
+            return reader
+        with _threads.PROCESS:
+            if self._reader is None:  # nor has another thread loaded it meanwhile
+                self.language_model = LanguageModel.from_pretrained(
+                    self.provenance["model"],
+                    revision=self.provenance.get("revision"),
+                    dtype=self.provenance["dtype"],
+                )
+            assert self._reader is not None
+            return self._reader
 
     def temperature(self, prompts: Sequence[str]) -> NDArray[np.float64]:
         """Temperature of the token that follows each prompt.
@@ -187,7 +190,7 @@ class AtsCalibrator:
         if temperature is not None:
             _checks.number("temperature", temperature, 1e-3, 1e3)
         pieces: list[NDArray[np.float64]] = [np.empty((4, 0))] * len(tokens)
-        for unit in planning.plan_units([len(pair.ids) for pair in tokens], reader.lm.budget):
+        for unit in reader.lm.plan_units([len(pair.ids) for pair in tokens]):
             reading = reader.pairs([tokens[i] for i in unit.rows])
             if temperature is None:
                 b = self._log_inverse(reading)
@@ -298,7 +301,7 @@ class AtsCalibrator:
     ) -> Iterator[tuple[list[int], Reading, Tensor]]:
         """Which rows, what the model makes of them, and b after the last token of each."""
         reader = self._loaded()
-        for unit in planning.plan_units([len(row) for row in rows], reader.lm.budget):
+        for unit in reader.lm.plan_units([len(row) for row in rows]):
             reading = reader.prompts([rows[i] for i in unit.rows])
             yield list(unit.rows), reading, self._log_inverse(reading)
 

@@ -316,9 +316,9 @@ class TokenReader:
         where = self.lm.device
         # Not inference mode: a network that is being trained cannot use what comes out of that.
         with torch.no_grad(), torch.autocast(where.type, enabled=False):
-            states = self._base(
-                input_ids=ids.to(where), attention_mask=mask.to(where), use_cache=False
-            ).last_hidden_state
+            inputs = {"input_ids": ids.to(where), "attention_mask": mask.to(where)}
+            with self.lm.alone:
+                states = self._base(**inputs, use_cache=False).last_hidden_state
         return [state[: len(row)] for state, row in zip(states, rows, strict=True)]
 
     @torch.no_grad()
@@ -326,7 +326,8 @@ class TokenReader:
         """Compare the logits with the model's own on a few tokens."""
         size = self.lm.model.config.get_text_config().vocab_size
         ids = torch.linspace(3, size - 1, 6).long()
-        own = self.lm.model(input_ids=ids[None].to(self.lm.device)).logits[0].float()
+        with self.lm.alone:
+            own = self.lm.model(input_ids=ids[None].to(self.lm.device)).logits[0].float()
         states = self._run([tuple(ids.tolist())])[0]
         found = torch.cat(list(self.vocabulary.chunks(states)), dim=1).to(own.device)
         margin = 1e-3 if self.lm.dtype == "float32" else 0.5  # logits come rounded to a grid

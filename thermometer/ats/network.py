@@ -314,6 +314,7 @@ class AtsHead(nn.Module):
                 raise _checks.fail("head_size", f"a divisor of {n_features}", head_size)
             self.block = Block(n_features, config.gated_size(n_features), head_size)
         self.output = nn.Linear(n_features, 1)
+        self.float()  # whatever torch's default dtype is
         self.start_at(1.0)
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from thermometer import _checks
+from thermometer import _checks, _threads
 from thermometer._files import whole_file
 from thermometer._lightning import quiet
 from thermometer.ats.calibrator import AtsCalibrator
@@ -426,7 +426,7 @@ def train(
     if len(pairs) < 2:
         raise _checks.fail("pairs", "at least two", len(pairs))
     tokens = token_pairs(lm.tokenizer, pairs, style)
-    with torch.random.fork_rng():
+    with _threads.PROCESS, torch.random.fork_rng():
         torch.manual_seed(training.seed)
         head = AtsHead(network, lm.n_features)
         order = torch.randperm(len(tokens)).tolist()

@@ -3,12 +3,11 @@
 import json
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, fields, replace
-from threading import Lock
 from typing import Any, Literal, NamedTuple
 
 from scipy.special import expit, logit
 
-from thermometer import __version__, _checks
+from thermometer import __version__, _checks, _threads
 from thermometer._files import from_plain
 
 Action = Literal["accept", "review", "reject"]
@@ -175,7 +174,7 @@ class Router:
         self._actions: OrderedDict[str, Action] = OrderedDict()
         self._decisions: dict[Action, int] = dict.fromkeys(ACTIONS, 0)
         self.changes = self.evicted = 0
-        self._lock = Lock()
+        self._lock = _threads.Lock()
 
     def decide(self, key: str, confidence: float | None) -> Decision:
         """What to do with an answer of a key.

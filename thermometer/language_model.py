@@ -404,7 +404,8 @@ class LanguageModel:
             if priors := [tree.prior for tree in chosen if tree.prior is not None]:
                 known = np.isfinite(result.scores)
                 prior = self.compute(priors, features=False)
-                result.scores[known] -= prior.scores[known]  # type: ignore[index]
+                assert prior.scores is not None
+                result.scores[known] -= prior.scores[known]
                 result = replace(result, work=result.work + prior.work)
             for row, tree in enumerate(chosen):
                 result.scores[row, : len(tree.divisors)] /= tree.divisors

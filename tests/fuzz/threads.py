@@ -1,4 +1,4 @@
-"""One language model asked by eight threads: ``python tests/fuzz/threads.py --calls 100000 --seed 1``.
+"""One language model, eight threads: ``python tests/fuzz/threads.py --calls 100000 --seed 1``.
 
 Every call must say what it says alone. Threads pause at random between calls and inside the blocks
 of the model, since threads in lockstep hide what they share. A few calls run with the tests;
@@ -31,7 +31,7 @@ SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
 
 
 def models(kinds=("llama",)):
-    """Language models whose features are the last hidden states, those of a middle block, a mean."""
+    """Models whose features are the last hidden states, those of a middle block, or a mean."""
     for kind in kinds:
         sizes = SMALL if kind == "llama" else {}
         for options in ({}, {"layer": 1}, {"position": "mean"}):

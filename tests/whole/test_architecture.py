@@ -115,9 +115,8 @@ def test_there_is_no_circle():
 
 def test_the_spine_is_small_and_imports_no_room():
     assert len(SPINE) <= 24
-    assert (
-        sum(len(MODULES[name].read_text().splitlines()) for name in SPINE) <= 7700
-    )  # 7,500 before it refused what is no number
+    # 7,500 before it refused what is no number
+    assert sum(len(MODULES[name].read_text().splitlines()) for name in SPINE) <= 7800
     allowed = {*SPINE, *LAYERS["ground"].split()}
     assert {inner for name in SPINE for inner in dependencies()[name]} <= allowed
 

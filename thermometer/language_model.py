@@ -407,6 +407,7 @@ class LanguageModel:
                 assert prior.scores is not None
                 result.scores[known] -= prior.scores[known]
                 result = replace(result, work=result.work + prior.work)
+            assert result.scores is not None
             for row, tree in enumerate(chosen):
                 result.scores[row, : len(tree.divisors)] /= tree.divisors
         return result

@@ -352,8 +352,9 @@ class Calibrator:
             prompts: As for `temperature`.
             scores: As for `temperature`, in the order of `prompts`.
             reference_scores: As for `temperature`.
-            per: Divide each row by its own temperature (`sample`), or all rows by the task's
-                (`task`), which is the mean over the prompts given.
+            per: Divide each row by its own temperature (`sample`), or all rows of a task by the
+                task's (`task`), which is the mean over its prompts. Those of a table are of the
+                tasks that it names, all others of one.
             answered_by: Provenance of `scores`, to warn of another model; a table has its own.
 
         Returns:
@@ -367,15 +368,21 @@ class Calibrator:
         inputs = self._inputs(given)
         with torch.inference_mode():
             b = self.thermometer.predict(inputs, torch.from_numpy(given.groups), self.model)
-        means = {name: values.double().mean(dim=0).numpy() for name, values in inputs.items()}
+        values = {name: of_rows.double().numpy() for name, of_rows in inputs.items()}
+        distances = []
+        for group in range(int(given.groups.max()) + 1):
+            rows = given.groups == group
+            means = {name: of_rows[rows].mean(axis=0) for name, of_rows in values.items()}
+            distances.append(self.record.domain.distances(means))
         return combined(
             b.double().numpy(),
             given.ids,
             given.scores,
             per,
             self.record.spread,
-            self.record.domain.distances(means),
+            distances,
             origin_warnings(self.record.targets, given.provenance) if self.chosen is None else (),
+            None if given.table is None else given.table.tasks,
         )
 
     def update(

@@ -41,6 +41,7 @@ _KEYS = {"format_version": int, "thermometer_version": str, "network": dict, **_
 _DAMAGED = "the file is damaged or was cut off: copy or download the checkpoint again"
 _WEIGHTS = 1 << 32  # bytes of weights at most
 _HEADER = 1 << 21  # bytes that describe them at most: some 20,000 tensors
+_TASKS = 5_000  # whose distances from one another take 200 MB
 _DOMAIN = "domain."  # before the names of the points of the training tasks
 
 
@@ -173,6 +174,11 @@ def _read(path: Path) -> Checkpoint:
             raise ValueError(f"{weights_file}: expected {name} to be float32, got {tensor.dtype}")
         if not tensor.isfinite().all():
             raise ValueError(f"{weights_file}: {name} holds NaN or infinity")
+    tasks = max((len(t) for k, t in weights.items() if k.startswith(_DOMAIN) and t.ndim), default=0)
+    if tasks > _TASKS:
+        raise ValueError(
+            f"{weights_file}: {tasks:,} training tasks, and at most {_TASKS:,} are read"
+        )
     domain = {
         k.removeprefix(_DOMAIN): weights.pop(k) for k in sorted(weights) if k.startswith(_DOMAIN)
     }

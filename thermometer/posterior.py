@@ -6,12 +6,14 @@ factor e^d. Before any label, d ~ N(0, spread^2), where `spread` is how far pred
 tasks that were held out in training. The posterior is computed on a grid of d, in float64.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
 
 from thermometer import _checks
 from thermometer.scaling import harmonic_mean, label_doubts, scale_scores
@@ -75,6 +77,15 @@ class Domain:
         from all others; empty if there are fewer than three of them.
         """
         found = {}
+        for name, (scaled, scale, usual) in self._scaled.items():
+            nearest = float(np.linalg.norm(scaled - point[name] / scale, axis=1).min())
+            found[name] = nearest / max(usual, 1e-12)
+        return found
+
+    @cached_property
+    def _scaled(self) -> dict[str, tuple[Array, Array, float]]:
+        """By source the scaled tasks, their scale, and how far one is from the next at most."""
+        found = {}
         for name, tasks in self.points.items():
             fewest = len(tasks) if self.models is None else np.bincount(self.models).min()
             if fewest < 3:
@@ -82,13 +93,11 @@ class Domain:
             spread = tasks.std(axis=0)
             scale = np.where(spread > 1e-6, spread, np.inf)
             scaled = tasks / scale
-            apart = np.linalg.norm(scaled[:, None] - scaled[None], axis=2)
+            apart = cdist(scaled, scaled)
             np.fill_diagonal(apart, np.inf)
             if self.models is not None:
                 apart[self.models[:, None] != self.models[None]] = np.inf
-            usual = float(apart.min(axis=1).max())
-            nearest = float(np.linalg.norm(scaled - point[name] / scale, axis=1).min())
-            found[name] = nearest / max(usual, 1e-12)
+            found[name] = scaled, scale, float(apart.min(axis=1).max())
         return found
 
 
@@ -118,10 +127,11 @@ def combined(
     scores: Array | None,
     per: Per,
     spread: float,
-    distances: Mapping[str, float],
+    distances: Mapping[str, float] | Sequence[Mapping[str, float]],
     warnings: tuple[str, ...] = (),
+    tasks: NDArray[np.str_] | None = None,
 ) -> Calibration:
-    """The calibration of N prompts of one task.
+    """The calibration of N prompts of one task, or of several by their names.
 
     The standard error of the log temperature of the task is the root of spread^2 plus the variance
     over members of theirs.
@@ -132,8 +142,9 @@ def combined(
         scores: (N, K) to be divided, or `None`.
         per: Divide each row by its own temperature, or all by the task's.
         spread: How far predictions missed on held-out tasks; 0 if unknown.
-        distances: As `Domain.distances` gives.
+        distances: As `Domain.distances` gives; of each task, if there are several.
         warnings: Further warnings.
+        tasks: (N,) task of each prompt, if they are of several.
 
     Example:
         >>> b = -np.log([[1.0, 3.0], [1.0, 3.0]])
@@ -144,18 +155,27 @@ def combined(
     temperature = np.exp(-b.mean(axis=0))
     task_temperature = harmonic_mean(temperature)
     of_members = np.log(np.exp(b).mean(axis=1))
-    near, reason = verdict(distances)
-    if not near:
-        warnings = (*warnings, f"The task is unlike those of the training: {reason}.")
-    used = temperature if per == "sample" else task_temperature
+    names, group = np.unique(np.zeros(len(ids)) if tasks is None else tasks, return_inverse=True)
+    of_tasks = [distances] if isinstance(distances, Mapping) else list(distances)
+    reasons = {str(name): verdict(found)[1] for name, found in zip(names, of_tasks, strict=True)}
+    far = [name for name, reason in reasons.items() if reason]
+    if far and len(names) == 1:
+        warnings = (*warnings, f"The task is unlike those of the training: {reasons[far[0]]}.")
+    elif far:
+        listed = _checks.shown(", ".join(far[:5])) + (", ..." if len(far) > 5 else "")
+        what = f"{len(far)} of {len(names)} tasks are unlike those of the training ({listed})"
+        warnings = (*warnings, f"{what}: of {_checks.shown(far[0])}, {reasons[far[0]]}.")
+    farthest = {key: max(found[key] for found in of_tasks) for key in of_tasks[0]}
+    of_task = [harmonic_mean(temperature[group == i]) for i in range(len(names))]
+    used = temperature if per == "sample" else np.array(of_task)[group]
     return Calibration(
         ids,
         temperature,
         task_temperature,
         None if scores is None else scale_scores(scores, used),
         float(np.hypot(spread, of_members.std())) if spread else float("nan"),
-        near if distances else None,
-        distances,
+        not far if farthest else None,
+        farthest,
         warnings,
     )
 

@@ -176,14 +176,16 @@ class Calibration:
         ids: (N,) question ids.
         temperature: (N,) float64, one per sample, > 0.
         task_temperature: One for the whole set: the harmonic mean of `temperature`, which is the
-            arithmetic mean of the inverse temperatures that multiply the scores.
+            arithmetic mean of the inverse temperatures that multiply the scores. With `per="task"`
+            the scores of several tasks are divided by that of each.
         probs: (N, K) float64, softmax(scores / temperature); 0 where a row has fewer than K
             options. `None` if no scores were given.
         standard_error: Of the logarithm of `task_temperature`, from how far predictions missed on
             held-out tasks and how far the members of the thermometer disagree; NaN if unknown.
-        in_domain: Whether the prompts are as near to the training tasks as these are to one
-            another; `None` if unknown.
-        distances: By source, how far they are: above 1 is farther than any training task.
+        in_domain: Whether the prompts of every task are as near to the training tasks as these are
+            to one another; `None` if unknown.
+        distances: By source, how far the farthest task is: above 1 is farther than any of the
+            training.
         warnings: What the user should know before trusting the result: that the task or the
             answering model is unlike those of the training, for instance.
     """

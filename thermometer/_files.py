@@ -380,7 +380,10 @@ class GrowingLines:
 
 def is_vacant(path: Path) -> bool:
     """Whether a new folder may be put at a place: there is nothing, or an empty folder."""
-    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    try:
+        return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    except FileNotFoundError:  # another writer has just moved it away
+        return True
 
 
 @contextmanager

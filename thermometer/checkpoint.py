@@ -112,7 +112,7 @@ def write(checkpoint: Checkpoint, folder: str | Path) -> None:
         FileExistsError: If the folder exists and holds something else.
     """
     path = Path(folder).resolve()  # a link keeps pointing at the checkpoint
-    if path.exists() and any(path.iterdir()) and not _is_checkpoint(path):
+    if not _files.is_vacant(path) and not _is_checkpoint(path) and path.exists():
         raise FileExistsError(f"{path} is not empty and holds no checkpoint; choose another folder")
     record = checkpoint.record
     config = {

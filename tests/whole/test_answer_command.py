@@ -113,4 +113,4 @@ def test_a_model_that_gives_scores_and_features_is_loaded_once(
     free_forms.calibrator_of(read.load()).save_pretrained(tmp_path / "checkpoint")
     calibrator = Calibrator.from_pretrained(tmp_path / "checkpoint")
     assert placed(spec, calibrator).reads_itself == is_own
-    assert ("lm" not in vars(calibrator.origins["features"])) == is_own
+    assert ("_lm" not in vars(calibrator.origins["features"])) == is_own

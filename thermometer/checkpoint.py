@@ -112,7 +112,11 @@ def write(checkpoint: Checkpoint, folder: str | Path) -> None:
         FileExistsError: If the folder exists and holds something else.
     """
     path = Path(folder).resolve()  # a link keeps pointing at the checkpoint
-    if not _files.is_vacant(path) and not _is_checkpoint(path) and path.exists():
+
+    def is_other(found: Path) -> bool:
+        return not _files.is_vacant(found) and not _is_checkpoint(found)
+
+    if _files.read_folder(path, is_other):
         raise FileExistsError(f"{path} is not empty and holds no checkpoint; choose another folder")
     record = checkpoint.record
     config = {

@@ -13,25 +13,36 @@ import threading
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
-
 import numpy as np
-import tiny
 import torch
 from rich.progress import Progress
 
 from thermometer import LanguageModel, Question, Task, Template
 
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+import tiny  # noqa: E402
+
 MARGIN = 1e-3
 """Largest difference of a score or feature from the same call alone."""
 TEMPLATE = Template("cloze")
-WORDS = "apple river stone cloud engine violin copper winter garden planet".split()
-SHARED = " ".join(WORDS[i * 7 % 10] for i in range(40))
+WORDS = (
+    "apple",
+    "river",
+    "stone",
+    "cloud",
+    "engine",
+    "violin",
+    "copper",
+    "winter",
+    "garden",
+    "oak",
+)
+SHARED = " ".join(WORDS[i * 7 % 9] for i in range(40))
 SMALL = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
 
 
 def models(kinds=("llama",)):
-    """Models whose features are the last hidden states, those of a middle block, or a mean."""
+    """Language models whose features are last hidden states, those of a middle block, or a mean."""
     for kind in kinds:
         sizes = SMALL if kind == "llama" else {}
         for options in ({}, {"layer": 1}, {"position": "mean"}):

@@ -380,10 +380,7 @@ class GrowingLines:
 
 def is_vacant(path: Path) -> bool:
     """Whether a new folder may be put at a place: there is nothing, or an empty folder."""
-    try:
-        return not path.exists() or (path.is_dir() and not any(path.iterdir()))
-    except FileNotFoundError:  # another writer has just moved it away
-        return True
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
 @contextmanager
@@ -401,8 +398,7 @@ def replaced_folder(path: Path, keep: Callable[[Path, Path], None] | None = None
     sweep(path.parent, path.name)
     with _temporary(path, folder=True) as unfinished:
         yield unfinished
-        lock = _lock(path.parent, wait=True)
-        try:
+        with settled(path):
             if keep is not None and path.exists():
                 keep(path, unfinished)
             if not path.exists():
@@ -416,8 +412,16 @@ def replaced_folder(path: Path, keep: Callable[[Path, Path], None] | None = None
                     os.replace(old, path)
                     raise
                 _remove(old)
-        finally:
-            _unlock(lock)
+
+
+@contextmanager
+def settled(path: Path) -> Iterator[None]:
+    """Inside, no `replaced_folder` puts another folder in the place of `path`."""
+    lock = _lock(path.parent, wait=True)
+    try:
+        yield
+    finally:
+        _unlock(lock)
 
 
 def read_folder(path: Path, read: Callable[[Path], T]) -> T:

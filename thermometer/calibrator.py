@@ -20,6 +20,7 @@ from thermometer import _checks, _threads, checkpoint
 from thermometer.checkpoint import Checkpoint, TrainingRecord, model_card
 from thermometer.network import Thermometer
 from thermometer.posterior import FactorPosterior, Per, combined, updated
+from thermometer.score_features import sums_by_group
 from thermometer.tables import OutputTable
 from thermometer.templates import Prompt, Template
 from thermometer.types import Calibration, Task
@@ -367,20 +368,21 @@ class Calibrator:
         given = _Given(prompts, scores, reference_scores, answered_by)
         inputs = self._inputs(given)
         with torch.inference_mode():
-            b = self.thermometer.predict(inputs, torch.from_numpy(given.groups), self.model)
-        values = {name: of_rows.double().numpy() for name, of_rows in inputs.items()}
-        distances = []
-        for group in range(int(given.groups.max()) + 1):
-            rows = given.groups == group
-            means = {name: of_rows[rows].mean(axis=0) for name, of_rows in values.items()}
-            distances.append(self.record.domain.distances(means))
+            groups = torch.from_numpy(given.groups)
+            b = self.thermometer.predict(inputs, groups, self.model)
+            sizes = torch.bincount(groups)
+            means = {
+                name: (sums_by_group(rows.double(), groups, len(sizes)) / sizes[:, None]).numpy()
+                for name, rows in inputs.items()
+            }
+        points = ({name: of[task] for name, of in means.items()} for task in range(len(sizes)))
         return combined(
             b.double().numpy(),
             given.ids,
             given.scores,
             per,
             self.record.spread,
-            distances,
+            list(map(self.record.domain.distances, points)),
             origin_warnings(self.record.targets, given.provenance) if self.chosen is None else (),
             None if given.table is None else given.table.tasks,
         )

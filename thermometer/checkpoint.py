@@ -112,11 +112,9 @@ def write(checkpoint: Checkpoint, folder: str | Path) -> None:
         FileExistsError: If the folder exists and holds something else.
     """
     path = Path(folder).resolve()  # a link keeps pointing at the checkpoint
-
-    def is_other(found: Path) -> bool:
-        return not _files.is_vacant(found) and not _is_checkpoint(found)
-
-    if _files.read_folder(path, is_other):
+    with _files.settled(path):
+        is_other = not _files.is_vacant(path) and not _is_checkpoint(path)
+    if is_other:
         raise FileExistsError(f"{path} is not empty and holds no checkpoint; choose another folder")
     record = checkpoint.record
     config = {

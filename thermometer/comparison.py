@@ -337,12 +337,12 @@ def compare(
             over_tasks[name]["log_ratio"] = _mean(ratio, counts, found)
         all_rows[name] = outcome.all_rows(counts)
     is_gap = _is_gap(per_task[baseline]["nll"], per_task[ORACLE]["nll"], sizes)
+    unknown = Resampled(float("nan"), np.full(len(counts), np.nan))
     for scope in (over_tasks, all_rows):
         nll = {name: values["nll"] for name, values in scope.items()}
         for name in outcomes:
-            closed = _gap_closed(nll[name], nll[baseline], nll[ORACLE])
-            unknown = Resampled(float("nan"), np.full(len(counts), np.nan))
-            scope[name]["gap_closed"] = closed if is_gap else unknown
+            closed = _gap_closed(nll[name], nll[baseline], nll[ORACLE]) if is_gap else unknown
+            scope[name]["gap_closed"] = closed
 
     def numbers(values: Mapping[str, Resampled]) -> Numbers:
         return {key: value.interval(coverage) for key, value in values.items()}

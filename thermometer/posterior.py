@@ -156,8 +156,8 @@ def combined(
     task_temperature = harmonic_mean(temperature)
     of_members = np.log(np.exp(b).mean(axis=1))
     names, group = np.unique(np.zeros(len(ids)) if tasks is None else tasks, return_inverse=True)
-    of_tasks = [distances] if isinstance(distances, Mapping) else list(distances)
-    reasons = {str(name): verdict(found)[1] for name, found in zip(names, of_tasks, strict=True)}
+    measured = [distances] if isinstance(distances, Mapping) else list(distances)
+    reasons = {str(name): verdict(found)[1] for name, found in zip(names, measured, strict=True)}
     far = [name for name, reason in reasons.items() if reason]
     if far and len(names) == 1:
         warnings = (*warnings, f"The task is unlike those of the training: {reasons[far[0]]}.")
@@ -165,9 +165,11 @@ def combined(
         listed = _checks.shown(", ".join(far[:5])) + (", ..." if len(far) > 5 else "")
         what = f"{len(far)} of {len(names)} tasks are unlike those of the training ({listed})"
         warnings = (*warnings, f"{what}: of {_checks.shown(far[0])}, {reasons[far[0]]}.")
-    farthest = {key: max(found[key] for found in of_tasks) for key in of_tasks[0]}
-    of_task = [harmonic_mean(temperature[group == i]) for i in range(len(names))]
-    used = temperature if per == "sample" else np.array(of_task)[group]
+    farthest = {key: max(found[key] for found in measured) for key in measured[0]}
+    used = temperature
+    if per == "task":
+        of_tasks = [harmonic_mean(temperature[group == i]) for i in range(len(names))]
+        used = np.array(of_tasks)[group]
     return Calibration(
         ids,
         temperature,

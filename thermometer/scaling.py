@@ -198,20 +198,17 @@ def label_doubts(scores: ArrayLike, labels: ArrayLike, tasks: ArrayLike) -> tupl
     right = _checks.label_vector("labels", labels, n_options)
     names, task = np.unique(np.asarray(tasks), return_inverse=True)
     answer, least = logits.argmax(axis=1), np.where(np.isfinite(logits), logits, np.inf).argmin(1)
-
-    def doubtful(rows: NDArray[np.bool_], level: float) -> bool:
-        hits, guess = int((answer[rows] == right[rows]).sum()), float((1 / n_options[rows]).mean())
-        return bool(binom.cdf(hits, int(rows.sum()), guess) < level)
-
-    whole = np.ones(len(right), bool)
-    odd = [str(name) for i, name in enumerate(names) if doubtful(task == i, _DOUBTFUL / len(names))]
-    if doubtful(whole, _DOUBTFUL):
-        odd, chosen = [], whole
-    elif odd:
-        chosen = np.isin(names[task], odd)
+    hit, chance = answer == right, 1 / n_options
+    sizes = np.bincount(task)
+    below = binom.cdf(np.bincount(task, hit), sizes, np.bincount(task, chance) / sizes)
+    doubtful = below < _DOUBTFUL / len(names)  # (T,)
+    if binom.cdf(hit.sum(), len(hit), chance.mean()) < _DOUBTFUL:
+        odd, chosen = [], np.ones(len(hit), bool)
+    elif doubtful.any():
+        odd, chosen = list(map(str, names[doubtful])), doubtful[task]
     else:
         return ()
-    hits, guess = (answer == right)[chosen].mean(), (1 / n_options[chosen]).mean()
+    hits, guess = hit[chosen].mean(), chance[chosen].mean()
     text = (
         f"The highest score is right in {hits:.3f} of {chosen.sum()} rows, less often than a "
         f"random guess ({guess:.3f})"

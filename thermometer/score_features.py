@@ -131,9 +131,9 @@ def debiased_statistics(rows: Softened, groups: Tensor) -> Tensor:
     n_groups = int(groups.max()) + 1
     z, real, n_options, probs, *_ = rows
     answer = z.masked_fill(~real, -torch.inf).argmax(dim=1)
-    having = _sums(real.float(), groups, n_groups)
+    having = sums_by_group(real.float(), groups, n_groups)
     probs = probs[:_N_DEBIASED].clamp(min=_SMALLEST) * real  # (T, N, K)
-    total = torch.stack([_sums(p, groups, n_groups) for p in probs * n_options[:, None]])
+    total = torch.stack([sums_by_group(p, groups, n_groups) for p in probs * n_options[:, None]])
     log_bias = (total / having.clamp(min=1)).clamp(min=_SMALLEST).log()  # (T, G, K)
     log_debiased = probs.clamp(min=_SMALLEST).log() - log_bias[:, groups]
     debiased, _, entropy = _distribution(log_debiased, real)
@@ -170,7 +170,7 @@ def _log_softmax(z: Tensor) -> Tensor:
     return logs[:, :n].T.contiguous().view_as(z)
 
 
-def _sums(rows: Tensor, groups: Tensor, n_groups: int) -> Tensor:
+def sums_by_group(rows: Tensor, groups: Tensor, n_groups: int) -> Tensor:
     """(G, C) sums of the rows of each group."""
     return rows.new_zeros(n_groups, rows.shape[1]).index_add_(0, groups, rows)
 

@@ -23,6 +23,7 @@ from thermometer import _files
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 QUESTIONS = "questions.jsonl"
+_LARGEST = 1 << 40  # bytes of a part, or of the questions, that are read at most
 _WRITTEN = {
     "id": pa.string(),
     "task": pa.string(),
@@ -215,7 +216,7 @@ def read_questions(file: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         raise ValueError(f"{file}: missing")
     rows = []
-    for number, row in _files.read_lines(_files.own_file(file, 1 << 40)):
+    for number, row in _files.read_lines(_files.own_file(file, _LARGEST)):
         if not isinstance(row.get("id"), str):
             raise ValueError(f"{file}, line {number}: not an object with an `id`")
         rows.append(row)
@@ -255,7 +256,7 @@ def read_part(file: Path, rows: int) -> pa.Table:
     if not file.is_file():
         raise ValueError(f"{file}: the manifest names this part, but it is missing")
     try:
-        part = pq.read_table(_files.own_file(file, 1 << 40))
+        part = pq.read_table(_files.own_file(file, _LARGEST))
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{file}: damaged or truncated Parquet part ({error})") from error
     if part.num_rows != rows:

@@ -424,15 +424,14 @@ def _gathered(
     rival = high.copy()
     rival[each, answer] = -np.inf
     flags = {
-        "no answer, left out": skipped,
         "the reply is not one of the options": np.isin(each, off),
         "another option may be the likeliest": rival.max(axis=1) > low[each, answer],
         f"the answer's probability is known no better than to {WIDE}": width_of_answer > WIDE,
         f"all options together have a probability below {LITTLE}": mass < LITTLE,
     }
+    answered = {what: flag & ~skipped for what, flag in flags.items()}
     warnings = []
-    for what, flag in flags.items():
-        flag = flag & (~skipped | (what == next(iter(flags))))
+    for what, flag in {"no answer, left out": skipped, **answered}.items():
         if flag.any():
             rows = np.flatnonzero(flag).tolist()
             count = f"{len(rows)} of {len(masses)}"

@@ -14,6 +14,7 @@ from thermometer import _checks, _threads, checkpoint
 from thermometer.ats.data import Pair, PairFormat, Reading, TokenPair, TokenReader, token_pairs
 from thermometer.ats.network import AtsHead, token_losses, token_statistics
 from thermometer.language_model import LanguageModel
+from thermometer.scaling import MAX_TEMPERATURE, MIN_TEMPERATURE
 from thermometer.tables import OutputTable
 from thermometer.templates import Prompt, Template
 from thermometer.tokenization import encode_prompts
@@ -188,7 +189,7 @@ class AtsCalibrator:
             got = f"{len(pairs) - len(tokens)} longer ones"
             raise _checks.fail("pairs", f"prompts below {self.style.max_length} tokens", got)
         if temperature is not None:
-            _checks.number("temperature", temperature, 1e-3, 1e3)
+            _checks.number("temperature", temperature, MIN_TEMPERATURE, MAX_TEMPERATURE)
         pieces: list[NDArray[np.float64]] = [np.empty((4, 0))] * len(tokens)
         for unit in reader.lm.plan_units([len(pair.ids) for pair in tokens]):
             reading = reader.pairs([tokens[i] for i in unit.rows])

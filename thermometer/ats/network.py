@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from thermometer import _checks
 from thermometer.network import LIMIT
-from thermometer.scaling import MAX_TEMPERATURE
+from thermometer.scaling import MAX_TEMPERATURE, MIN_TEMPERATURE
 
 Loss = Literal["selective", "balanced", "nll"]
 LOSSES = ("selective", "balanced", "nll")
-BOUND = float(np.log(MAX_TEMPERATURE))  # of log temperatures, both ways
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,11 +189,11 @@ def fit_token_temperature(logits: Callable[[], Iterable[Tensor]], targets: Tenso
         found = token_statistics(logits(), targets, b)
         return float((found.expected.double() - found.label.double()).mean())
 
-    if slope(BOUND) <= 0:
-        return float(np.exp(-BOUND))
-    if slope(-BOUND) >= 0:
-        return float(np.exp(BOUND))
-    return float(np.exp(-brentq(slope, -BOUND, BOUND, xtol=1e-3)))
+    if slope(LIMIT) <= 0:
+        return MIN_TEMPERATURE
+    if slope(-LIMIT) >= 0:
+        return MAX_TEMPERATURE
+    return float(np.exp(-brentq(slope, -LIMIT, LIMIT, xtol=1e-3)))
 
 
 KINDS = ("transformer", "mlp", "linear")

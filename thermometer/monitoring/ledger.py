@@ -9,9 +9,8 @@ import json
 import math
 import os
 import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from thermometer import __version__, _checks, _files
+from thermometer import __version__, _checks, _files, _threads
 from thermometer.monitoring.alarm import CalibrationAlarm, EarlySign, Episode, Sign
 from thermometer.monitoring.history import History, MonitorSettings
 from thermometer.recalibrators import CLASSES
@@ -91,41 +90,42 @@ class Store:
         self.path = None if path is None else Path(path)
         if self.path is not None and not self.path.absolute().parent.is_dir():
             raise FileNotFoundError(f"{path}: its folder is not there")
+        self.lock = _threads.Lock()
+        """Held by the thread that is at work."""
         try:
-            self._connect(":memory:" if path is None else str(path))
-            self._open(settings)
+            self._connect(":memory:" if path is None else str(path), lambda: self._open(settings))
         except OSError:
             if self.path is None or not self.path.is_file() or not self._is_whole():
                 raise
             # A file in WAL mode needs others beside it, which a disk that is read-only cannot get.
-            self._connect(f"{self.path.absolute().as_uri()}?immutable=1", uri=True)
-            self._check()
-        except BaseException:
-            self._connection.close()
-            raise
-
-    @property
-    def lock(self) -> threading.RLock:
-        """Held by the thread that is at work."""
-        if os.getpid() != self._process:  # forked: neither lock nor connection are its own
-            if self.path is None:
-                raise RuntimeError("A monitor in memory cannot be used by a forked process")
-            self._inherited = self._connection  # closing it would disturb the parent
-            self._connect(str(self.path))
-        return self._lock
+            self._connect(f"{self.path.absolute().as_uri()}?immutable=1", self._check, uri=True)
 
     def close(self) -> None:
         """Close the database; a second time does nothing."""
         self._connection.close()
 
-    def _connect(self, place: str, *, uri: bool = False) -> None:
-        self._process, self._lock = os.getpid(), threading.RLock()
+    def _connect(self, place: str, check: Callable[[], object], *, uri: bool = False) -> None:
+        """Open a connection of this process, and close it again if `check` raises."""
+        self._process = os.getpid()
         with self._named_errors():
             self._connection = sqlite3.connect(
                 place, timeout=_WAIT, isolation_level=None, check_same_thread=False, uri=uri
             )
-            self._connection.execute("PRAGMA trusted_schema = OFF")
-            self._connection.execute("PRAGMA synchronous = FULL")
+        try:
+            self.execute("PRAGMA trusted_schema = OFF")
+            self.execute("PRAGMA synchronous = FULL")
+            check()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _own(self) -> None:
+        """Make the connection one of this process, which may have been forked."""
+        if os.getpid() != self._process:
+            if self.path is None:
+                raise RuntimeError("A monitor in memory cannot be used by a forked process")
+            self._inherited = self._connection  # closing it would disturb the parent
+            self._connect(str(self.path), self._check)
 
     def _is_whole(self) -> bool:
         """Whether everything that was written is in the file itself, and none of it in its log."""
@@ -136,6 +136,7 @@ class Store:
     def transaction(self, *, writing: bool = False) -> Iterator[None]:
         """All that is read belongs to one moment, and all is written or nothing; writers wait."""
         with self.lock:
+            self._own()
             self.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
             try:
                 yield

@@ -70,8 +70,10 @@ class Recalibrator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
         """
         check_is_fitted(self)
         path = Path(folder).resolve()
-        ours = path.is_dir() and {file.name for file in path.iterdir()} <= {CONFIG, ARRAYS}
-        if path.exists() and not ours:
+        with _files.settled(path):
+            ours = path.is_dir() and {file.name for file in path.iterdir()} <= {CONFIG, ARRAYS}
+            is_other = path.exists() and not ours
+        if is_other:
             raise FileExistsError(f"{path} holds something else than a recalibrator")
         fitted = {name: getattr(self, name) for name in self.fitted}
         names = [name for name, kind in self.fitted.items() if kind in _SHAPES]
